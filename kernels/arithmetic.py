@@ -1,0 +1,69 @@
+"""What the definition of a normalization may use, so that it runs on arrays and on symbols alike."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+import numpy as np
+
+
+class Arithmetic(Protocol):
+    """A value with plain arithmetic and means: a float64 array, or a polynomial over atoms.
+
+    Nothing else is promised: no shape, no dtype, no indexing, and of NumPy's functions only the square root,
+    which reaches a value through ``__array_ufunc__``. A definition keeps the value on the left of every
+    operation, so that it is never an array on the right that decides what the operation means.
+    """
+
+    def __add__(self, other: Any, /) -> Self: ...
+
+    def __sub__(self, other: Any, /) -> Self: ...
+
+    def __mul__(self, other: Any, /) -> Self: ...
+
+    def __truediv__(self, other: Any, /) -> Self: ...
+
+    def __pow__(self, exponent: Any, /) -> Self: ...
+
+    def __neg__(self) -> Self: ...
+
+    def __array_ufunc__(
+        self,
+        ufunc: np.ufunc,
+        method: Literal["__call__", "reduce", "reduceat", "accumulate", "outer", "at"],
+        *inputs: Any,
+        **kwargs: Any,
+    ) -> Any: ...
+
+    def mean(self, *, axis: Any, keepdims: bool) -> Self:
+        """The mean over `axis`, which stay as axes of extent one where `keepdims` is true."""
+        ...
+
+
+Value = TypeVar("Value", bound=Arithmetic)
+
+
+class Definition(Protocol):
+    """The signature that the definitions of all normalizations share."""
+
+    def __call__(
+        self, x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float
+    ) -> Value:
+        """Normalize x.
+
+        Args:
+            x: the value.
+            axes: what the statistics are taken over: a tuple of integers for an array, whatever ``x.mean``
+            accepts for
+                a symbol.
+            epsilon: what keeps the divisor from zero; its unit is the definition's to state.
+            gain: the factor after normalization; broadcasts against x, 1 where there is none.
+            bias: the summand after that; broadcasts against x, 0 where there is none.
+        """
+        ...
+
+
+def sqrt(x: Value) -> Value:
+    """The square root of a value, ``numpy.sqrt``."""
+    root: Value = np.sqrt(x)
+    return root

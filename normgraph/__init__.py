@@ -1,0 +1,1 @@
+"""Finds the normalizations in an ONNX model, however they are written, and fuses, folds and proves them."""

@@ -1,0 +1,470 @@
+"""The algebra in which every spelling of a normalization is the same value.
+
+A value reached from a base tensor x is a `Polynomial`: a sum of terms, each a constant coefficient times a product of
+atoms with rational exponents.  Atoms are x itself, means over sets of axes (E_A[x], E_A[x²], …), sums that were raised
+to a power which can't be multiplied out ((E_A[x²] − E_A[x]² + ε)^(−½)), values clamped from below, and the extents of
+dynamic dimensions.  Sums, products, means and powers of polynomials are polynomials again; what isn't raises
+`NotRepresentable`.
+
+Every operation is pure, and equal values get equal polynomials wherever the rules of this module see it.  This module
+knows nothing of ONNX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Union
+
+import numpy as np
+
+from normgraph.axes import Axis, Renaming
+from normgraph.coefficients import (
+    TOLERANCE,
+    Coefficient,
+    apply,
+    axes_of_coefficient,
+    close,
+    combine,
+    is_zero,
+    mean_over,
+    rename,
+    smallest,
+    sum_of,
+)
+from normgraph.errors import NormgraphError
+
+#: A polynomial of more terms than this is given up: no normalization comes near it.
+MAXIMAL_TERMS = 48
+#: Sums are multiplied out up to this power.
+MAXIMAL_EXPANSION = 4
+
+Axes = frozenset[Axis]
+NO_AXES: Axes = frozenset()
+HALF = Fraction(1, 2)
+
+
+class NotRepresentable(NormgraphError):
+    """A value that the algebra has no form for.
+
+    Attributes:
+        rule: the stable code of the rule that stands in the way.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class _Hashed:
+    """Atoms are compared and hashed very often and are deep: keep the hash."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, name) for name in self.__dataclass_fields__))  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True)
+class Base(_Hashed):
+    """The base tensor x, which varies along all of `axes`."""
+
+    axes: Axes
+    __hash__ = _Hashed.__hash__
+
+
+@dataclass(frozen=True)
+class Mean(_Hashed):
+    """E_over[of]: the mean of a product of atoms, none of them constant along all of `over`."""
+
+    over: Axes
+    of: Monomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return axes_of_monomial(self.of) - self.over
+
+
+@dataclass(frozen=True)
+class Sum(_Hashed):
+    """A sum of at least two terms that stands under a power other than a small whole one."""
+
+    of: Polynomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.of.axes
+
+
+@dataclass(frozen=True)
+class Clamp(_Hashed):
+    """max(of, minimum), where `of` isn't known to be above or below."""
+
+    of: Polynomial
+    minimum: float
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.of.axes
+
+
+@dataclass(frozen=True)
+class Extent(_Hashed):
+    """A positive whole number that is known at run time only: the extent of a dynamic dimension."""
+
+    symbol: str
+    axes: Axes = field(default=NO_AXES, init=False)
+    __hash__ = _Hashed.__hash__
+
+
+Atom = Union[Base, Mean, Sum, Clamp, Extent]
+#: A product of atoms, each with its exponent; no exponent is zero.
+Monomial = frozenset[tuple[Atom, Fraction]]
+UNIT: Monomial = frozenset()
+
+
+def axes_of_monomial(monomial: Monomial) -> Axes:
+    """The axes along which the product may vary."""
+    return NO_AXES.union(*(atom.axes for atom, _ in monomial))
+
+
+@dataclass(frozen=True, eq=False)
+class Polynomial:
+    """A sum of terms: {product of atoms: coefficient}, no coefficient zero.
+
+    Behaves as a number does under +, −, ×, ÷, integer and rational powers, ``numpy.sqrt`` and ``.mean``, so a reference
+    kernel that is written in plain arithmetic runs on it unchanged.
+    """
+
+    terms: Mapping[Monomial, Coefficient]
+
+    __array_priority__ = 1000
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes along which the value may vary."""
+        coefficients = NO_AXES.union(*(axes_of_coefficient(c) for c in self.terms.values()))
+        return coefficients.union(*(axes_of_monomial(m) for m in self.terms))
+
+    @cached_property
+    def constant(self) -> Coefficient | None:
+        """The value as a constant, or None where it depends on an atom."""
+        if not self.terms:
+            return 0.0
+        return self.terms[UNIT] if len(self.terms) == 1 and UNIT in self.terms else None
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(frozenset(self.terms.items()))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Polynomial) and self._hash == other._hash and self.terms == other.terms
+
+    def close_to(self, other: Polynomial) -> bool:
+        """Whether both have the same products of atoms with the same coefficients up to the tolerance."""
+        if self.terms.keys() != other.terms.keys():
+            return False
+        return all(close(c, other.terms[m]) for m, c in self.terms.items())
+
+    def __add__(self, other: Operand) -> Polynomial:
+        terms = dict(self.terms)
+        for monomial, value in _polynomial(other).terms.items():
+            _accumulate(terms, monomial, value)
+        return _limited(terms)
+
+    def __neg__(self) -> Polynomial:
+        return Polynomial({m: apply(np.negative, c) for m, c in self.terms.items()})
+
+    def __sub__(self, other: Operand) -> Polynomial:
+        return self + -_polynomial(other)
+
+    def __rsub__(self, other: Operand) -> Polynomial:
+        return _polynomial(other) - self
+
+    def __mul__(self, other: Operand) -> Polynomial:
+        right = _polynomial(other)
+        terms: dict[Monomial, Coefficient] = {}
+        for left_monomial, a in self.terms.items():
+            for right_monomial, b in right.terms.items():
+                value = combine(np.multiply, a, b)
+                for monomial, factor in _product(left_monomial, right_monomial).terms.items():
+                    _accumulate(terms, monomial, value if factor == 1.0 else combine(np.multiply, value, factor))
+        return _limited(terms)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Operand) -> Polynomial:
+        return self * _polynomial(other) ** -1
+
+    def __rtruediv__(self, other: Operand) -> Polynomial:
+        return _polynomial(other) * self**-1
+
+    def __pow__(self, exponent: int | float | Fraction) -> Polynomial:
+        return _power(self, Fraction(exponent))
+
+    def mean(self, *, axis: Iterable[Axis], keepdims: bool = True) -> Polynomial:
+        """E_axis[self]: E is linear; what doesn't vary along `axis` stands outside it, E_A E_B = E_{A∪B}.
+
+        `keepdims` is there for the kernels' sake: labels make it meaningless here.
+        """
+        over = frozenset(axis)
+        terms: dict[Monomial, Coefficient] = {}
+        for monomial, value in self.terms.items():
+            varying = frozenset(factor for factor in monomial if not over.isdisjoint(factor[0].axes))
+            if not varying:
+                _accumulate(terms, monomial, mean_over(value, over))
+                continue
+            if not over.isdisjoint(axes_of_coefficient(value)):
+                raise NotRepresentable("weighted-mean", "a mean is taken of values with different constant weights")
+            mean = frozenset([(_mean(over, varying), Fraction(1))])
+            for product, factor in _product(monomial - varying, mean).terms.items():
+                _accumulate(terms, product, combine(np.multiply, value, factor))
+        return _limited(terms)
+
+    def clamped(self, minimum: float) -> Polynomial:
+        """max(self, minimum); the value itself where it is known not to be less."""
+        if lower_bound(self) >= minimum:
+            return self
+        if isinstance(self.constant, float):
+            return constant(max(self.constant, minimum))
+        return _of_atom(Clamp(self, minimum))
+
+    def absolute(self) -> Polynomial:
+        """|self|, where the sign is known.
+
+        Raises:
+            NotRepresentable: it isn't ("sign").
+        """
+        if lower_bound(self) >= 0:
+            return self
+        if lower_bound(-self) >= 0:
+            return -self
+        raise NotRepresentable("sign", "the absolute value is taken of something that may have either sign")
+
+    def renamed(self, renaming: Renaming) -> Polynomial:
+        """The polynomial with fresh axes replaced by the axes they turned out to be."""
+        if not renaming or self.axes.isdisjoint(renaming):
+            return self
+        return Polynomial({_renamed(m, renaming): rename(c, renaming) for m, c in self.terms.items()})
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Polynomial:
+        rule = _UFUNCS.get(ufunc.__name__)
+        if rule is None or method != "__call__" or options:
+            raise TypeError(f"numpy.{ufunc.__name__} has no meaning for polynomials; a kernel must do without it")
+        return rule(*(_polynomial(operand) for operand in operands))
+
+
+Operand = Polynomial | int | float
+
+_UFUNCS: dict[str, Callable[..., Polynomial]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b,
+    "negative": lambda a: -a,
+    "sqrt": lambda a: a**HALF,
+    "square": lambda a: a**2,
+    "reciprocal": lambda a: a**-1,
+}
+
+
+def constant(value: Coefficient) -> Polynomial:
+    """The polynomial that is this constant everywhere."""
+    return Polynomial({} if is_zero(value) else {UNIT: value})
+
+
+def base(axes: Iterable[Axis]) -> Polynomial:
+    """The base tensor x as a polynomial."""
+    return _of_atom(Base(frozenset(axes)))
+
+
+def extent(symbol: str) -> Polynomial:
+    """The extent of a dynamic dimension."""
+    return _of_atom(Extent(symbol))
+
+
+def _of_atom(atom: Atom, exponent: Fraction = Fraction(1)) -> Polynomial:
+    return Polynomial({frozenset([(atom, exponent)]): 1.0})
+
+
+def _polynomial(operand: Operand) -> Polynomial:
+    return operand if isinstance(operand, Polynomial) else constant(float(operand))
+
+
+def _accumulate(terms: dict[Monomial, Coefficient], monomial: Monomial, value: Coefficient) -> None:
+    present = terms.get(monomial)
+    total = value if present is None else sum_of(present, value)
+    if is_zero(total):
+        terms.pop(monomial, None)
+    else:
+        terms[monomial] = total
+
+
+def _limited(terms: dict[Monomial, Coefficient]) -> Polynomial:
+    if len(terms) > MAXIMAL_TERMS:
+        raise NotRepresentable("too-complex", f"the value has more than {MAXIMAL_TERMS} terms")
+    return Polynomial(terms)
+
+
+def _product(left: Monomial, right: Monomial) -> Polynomial:
+    """∏ a^e · ∏ a^f = ∏ a^(e+f); a sum whose exponent becomes a whole number is a polynomial again."""
+    if not left or not right:
+        return Polynomial({left or right: 1.0})
+    exponents = dict(left)
+    for atom, exponent in right:
+        exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
+    expanded = [(a, e) for a, e in exponents.items() if isinstance(a, Sum) and e.denominator == 1 and e > 0]
+    for atom, _ in expanded:
+        del exponents[atom]
+    result = Polynomial({frozenset((a, e) for a, e in exponents.items() if e): 1.0})
+    for atom, exponent in expanded:
+        assert isinstance(atom, Sum)
+        result = result * _power(atom.of, exponent)
+    return result
+
+
+def _power(value: Polynomial, exponent: Fraction) -> Polynomial:
+    if exponent == 1:
+        return value
+    if exponent == 0:
+        return constant(1.0)
+    if not value.terms:
+        if exponent > 0:
+            return value
+        raise NotRepresentable("division-by-zero", "a value that is zero everywhere is divided by")
+    if len(value.terms) == 1:
+        return _power_of_term(*next(iter(value.terms.items())), exponent)
+    if exponent.denominator == 1 and 0 < exponent <= MAXIMAL_EXPANSION:
+        result = value
+        for _ in range(int(exponent) - 1):
+            result = result * value
+        return result
+    scale, scaled = _normalized(value)
+    return _of_atom(Sum(scaled), exponent) * constant(scale ** float(exponent))
+
+
+def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -> Polynomial:
+    """(c·∏ a^e)^q = c^q · ∏ a^(e·q): for fractional q only where c and every factor are known not to be negative."""
+    if exponent.denominator != 1:
+        if smallest(value) < 0:
+            raise NotRepresentable("sign", "a root is taken of something negative")
+        for atom, power in monomial:
+            if power.denominator == 1 and not _nonnegative(atom):
+                raise NotRepresentable("sign", "a root is taken of something that may have either sign")
+    factor = apply(lambda array: np.asarray(np.power(array, float(exponent))), value)
+    result = constant(factor)
+    for atom, power in monomial:
+        total = power * exponent
+        if isinstance(atom, Sum) and total.denominator == 1 and 0 < total <= MAXIMAL_EXPANSION:
+            result = result * _power(atom.of, total)
+        else:
+            result = result * _of_atom(atom, total)
+    return result
+
+
+def _normalized(value: Polynomial) -> tuple[float, Polynomial]:
+    """A positive scale and the rest of a sum: (c·E[x²] + …) = c·(E[x²] + …/c), so that scaled variances are one."""
+    leading = [c for m, c in value.terms.items() if _is_mean_square(m) and isinstance(c, float) and c > 0]
+    if len(leading) != 1:
+        return 1.0, value
+    scale = leading[0]
+    return scale, Polynomial({m: _snapped(combine(np.divide, c, scale)) for m, c in value.terms.items()})
+
+
+def _is_mean_square(monomial: Monomial) -> bool:
+    """Whether the product is one mean of an even power."""
+    if len(monomial) != 1:
+        return False
+    ((atom, exponent),) = monomial
+    return exponent == 1 and isinstance(atom, Mean) and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)
+
+
+def _snapped(value: Coefficient) -> Coefficient:
+    if isinstance(value, float) and abs(abs(value) - 1.0) <= TOLERANCE:
+        return 1.0 if value > 0 else -1.0
+    return value
+
+
+def _mean(over: Axes, of: Monomial) -> Mean:
+    """E_A[E_B[m]] = E_{A∪B}[m]; only axes along which m varies count."""
+    effective = over & axes_of_monomial(of)
+    if len(of) == 1:
+        ((atom, exponent),) = of
+        if isinstance(atom, Mean) and exponent == 1:
+            return Mean(effective | atom.over, atom.of)
+    return Mean(effective, of)
+
+
+def _renamed(monomial: Monomial, renaming: Renaming) -> Monomial:
+    return frozenset((_renamed_atom(atom, renaming), exponent) for atom, exponent in monomial)
+
+
+def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
+    if isinstance(atom, Sum):
+        return Sum(atom.of.renamed(renaming))
+    if isinstance(atom, Clamp):
+        return Clamp(atom.of.renamed(renaming), atom.minimum)
+    if isinstance(atom, Mean):
+        over = frozenset(part for axis in atom.over for part in renaming.get(axis, (axis,)))
+        return Mean(over, _renamed(atom.of, renaming))
+    return atom
+
+
+def lower_bound(value: Polynomial) -> float:
+    """A number that the value is known never to be less than; −∞ where nothing is known.
+
+    Uses that even powers, roots and means of them aren't negative, and Jensen's inequality E[m²] ≥ E[m]².
+    """
+    bound = 0.0
+    remaining = dict(value.terms)
+    for monomial, c in value.terms.items():
+        if not monomial:
+            bound += smallest(c)
+            remaining.pop(monomial)
+        elif smallest(c) >= 0 and _nonnegative_product(monomial):
+            continue
+        elif not _outweighed(monomial, c, remaining):
+            return float("-inf")
+    return bound
+
+
+def _outweighed(monomial: Monomial, c: Coefficient, terms: dict[Monomial, Coefficient]) -> bool:
+    """Whether −c·E[m]² stands beside +c'·E[m²] with c' ≥ c, which is then used up."""
+    if len(monomial) != 1 or not isinstance(c, float):
+        return False
+    ((atom, exponent),) = monomial
+    if not isinstance(atom, Mean) or exponent != 2:
+        return False
+    square = frozenset([(Mean(atom.over, frozenset((a, e * 2) for a, e in atom.of)), Fraction(1))])
+    partner = terms.get(square)
+    if partner is None or smallest(partner) < -c * (1 - TOLERANCE):
+        return False
+    del terms[square]
+    return True
+
+
+def _nonnegative_product(monomial: Monomial) -> bool:
+    return all(e.denominator != 1 or e % 2 == 0 or _nonnegative(atom) for atom, e in monomial)
+
+
+def _nonnegative(atom: Atom) -> bool:
+    if isinstance(atom, Mean):
+        return _nonnegative_product(atom.of)
+    if isinstance(atom, Clamp):
+        return atom.minimum >= 0
+    if isinstance(atom, Sum):
+        return lower_bound(atom.of) >= 0
+    return isinstance(atom, Extent)

@@ -1,0 +1,160 @@
+"""Constant coefficients: plain numbers, and float64 arrays over labelled axes.
+
+A coefficient that is one number everywhere is kept as a float, so that a tensor full of 1e-5 and a scalar 1e-5 are the
+same value.  Arithmetic aligns arrays by label, never by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from normgraph.axes import Axis, Dimension, Renaming
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Relative difference below which two coefficients are the same constant, written at float32 by different routes
+#: (1/768 summed 768 times, say).  About 16 units in the last place of float32.
+TOLERANCE = 2e-6
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledArray:
+    """A float64 array whose dimensions are axes in the order of their index; not uniform.
+
+    Attributes:
+        axes: one axis per dimension of `values`, ascending by index.
+        values: the numbers; never written to.
+    """
+
+    axes: tuple[Axis, ...]
+    values: FloatArray
+
+    @cached_property
+    def _identity(self) -> tuple[tuple[Axis, ...], bytes]:
+        return self.axes, self.values.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, LabelledArray) and self._identity == other._identity)
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+
+Coefficient = float | LabelledArray
+
+
+def coefficient(values: npt.ArrayLike, dimensions: Iterable[Dimension]) -> Coefficient:
+    """The coefficient of a constant array whose dimensions carry these axes.
+
+    Args:
+        values: any real array; converted to float64 as stored, without rounding.
+        dimensions: the axes of each dimension of `values`; a dimension of several axes is reshaped into them.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.size and array.ndim and np.all(array == array.flat[0]) or array.size == 1:
+        return float(array.flat[0])
+    axes = tuple(axis for dimension in dimensions for axis in dimension)
+    return _ordered(axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)]))
+
+
+def _extent(axis: Axis, array: FloatArray, position: int) -> int:
+    size = axis.size.static
+    return size if size is not None else array.shape[position]
+
+
+def _ordered(axes: tuple[Axis, ...], array: FloatArray) -> LabelledArray:
+    order = sorted(range(len(axes)), key=lambda position: axes[position].index)
+    return LabelledArray(tuple(axes[position] for position in order), np.ascontiguousarray(array.transpose(order)))
+
+
+def axes_of_coefficient(value: Coefficient) -> tuple[Axis, ...]:
+    """The axes along which the coefficient varies."""
+    return () if isinstance(value, float) else value.axes
+
+
+def combine(operation: Callable[..., FloatArray], a: Coefficient, b: Coefficient) -> Coefficient:
+    """`operation` applied element by element, aligned by label; a float where the result is uniform."""
+    if isinstance(a, float) and isinstance(b, float):
+        with np.errstate(all="ignore"):
+            return float(operation(np.float64(a), np.float64(b)))
+    axes = tuple(sorted({*axes_of_coefficient(a), *axes_of_coefficient(b)}, key=lambda axis: axis.index))
+    with np.errstate(all="ignore"):
+        values = operation(spread(a, axes), spread(b, axes))
+    return collapse(LabelledArray(axes, values))
+
+
+def collapse(value: LabelledArray) -> Coefficient:
+    """The array as a float if it is uniform."""
+    first = float(value.values.flat[0]) if value.values.size else 0.0
+    return first if bool(np.all(value.values == first)) else value
+
+
+def spread(value: Coefficient, axes: tuple[Axis, ...]) -> FloatArray:
+    """The coefficient as an array that broadcasts over these axes, which include its own and ascend by index."""
+    if isinstance(value, float):
+        return np.full((1,) * len(axes), value)
+    return value.values[tuple(slice(None) if axis in value.axes else np.newaxis for axis in axes)]
+
+
+def apply(operation: Callable[[FloatArray], FloatArray], a: Coefficient) -> Coefficient:
+    """`operation` applied to each element."""
+    with np.errstate(all="ignore"):
+        if isinstance(a, float):
+            return float(operation(np.asarray(a)))
+        return LabelledArray(a.axes, operation(a.values))
+
+
+def mean_over(value: Coefficient, axes: frozenset[Axis]) -> Coefficient:
+    """The coefficient averaged over those of its own axes that are in `axes`."""
+    if isinstance(value, float) or axes.isdisjoint(value.axes):
+        return value
+    kept = tuple(axis for axis in value.axes if axis not in axes)
+    positions = tuple(position for position, axis in enumerate(value.axes) if axis in axes)
+    values = np.asarray(value.values.mean(axis=positions))
+    return collapse(LabelledArray(kept, values)) if kept else float(values)
+
+
+def rename(value: Coefficient, renaming: Renaming) -> Coefficient:
+    """The coefficient with fresh axes replaced by the axes they turned out to be."""
+    if isinstance(value, float) or not any(axis in renaming for axis in value.axes):
+        return value
+    dimensions = [renaming.get(axis, (axis,)) for axis in value.axes]
+    axes = tuple(axis for dimension in dimensions for axis in dimension)
+    shape: list[int] = []
+    for extent, dimension in zip(value.values.shape, dimensions, strict=True):
+        shape.extend([extent] if len(dimension) == 1 else [axis.size.factor for axis in dimension])
+    return _ordered(axes, value.values.reshape(shape))
+
+
+def smallest(value: Coefficient) -> float:
+    """The least element."""
+    return value if isinstance(value, float) else float(value.values.min())
+
+
+def is_zero(value: Coefficient) -> bool:
+    """Whether every element is exactly zero."""
+    return isinstance(value, float) and value == 0.0
+
+
+def close(a: Coefficient, b: Coefficient) -> bool:
+    """Whether the two are the same constant up to TOLERANCE, element by element."""
+    if a is b:
+        return True
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
+    axes = tuple(sorted({*axes_of_coefficient(a), *axes_of_coefficient(b)}, key=lambda axis: axis.index))
+    left, right = spread(a, axes), spread(b, axes)
+    return bool(np.all(np.abs(left - right) <= TOLERANCE * np.maximum(np.abs(left), np.abs(right))))
+
+
+def sum_of(a: Coefficient, b: Coefficient) -> Coefficient:
+    """a + b, and exactly zero where the two cancel up to TOLERANCE."""
+    total = combine(np.add, a, b)
+    if isinstance(a, float) and isinstance(b, float):
+        return 0.0 if abs(a + b) <= TOLERANCE * max(abs(a), abs(b)) else total
+    return 0.0 if close(a, apply(np.negative, b)) else total

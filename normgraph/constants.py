@@ -1,0 +1,198 @@
+"""Constants of a graph: what can be computed without running the model.
+
+A value is constant if it is an initializer that isn't also a graph input (such a one may be overridden by the caller), a
+Constant node's output, or computed from constants by an operator of `FOLDERS`.  Arrays are made when somebody asks for
+them, so that surveying a model reads none of its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+Array = npt.NDArray[Any]
+#: A constant of more elements than this isn't computed from others.
+MAXIMAL_ELEMENTS = 1 << 24
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    """The value of an attribute, or `default` where the node hasn't got it or it refers to a function's attribute."""
+    found = node.attributes.get(name)
+    return default if found is None or found.is_ref() else found.value
+
+
+def _axes(node: ir.Node, operands: Sequence[Array | None]) -> tuple[int, ...] | None:
+    if len(operands) > 1 and operands[1] is not None:
+        return tuple(int(axis) for axis in operands[1].reshape(-1))
+    axes = attribute(node, "axes")
+    return None if axes is None else tuple(axes)
+
+
+def _unsqueeze(node: ir.Node, operands: Sequence[Array]) -> Array:
+    return np.expand_dims(operands[0], _axes(node, operands) or ())
+
+
+def _squeeze(node: ir.Node, operands: Sequence[Array]) -> Array:
+    return np.squeeze(operands[0], _axes(node, operands))
+
+
+def _reshape(node: ir.Node, operands: Sequence[Array]) -> Array:
+    data, shape = operands[0], [int(size) for size in operands[1]]
+    if not attribute(node, "allowzero", 0):
+        shape = [data.shape[i] if size == 0 else size for i, size in enumerate(shape)]
+    return data.reshape(shape)
+
+
+def _cast(node: ir.Node, operands: Sequence[Array]) -> Array:
+    return operands[0].astype(ir.DataType(attribute(node, "to")).numpy())
+
+
+def _slice(node: ir.Node, operands: Sequence[Array]) -> Array:
+    data, starts, ends = operands[:3]
+    axes = operands[3] if len(operands) > 3 and operands[3] is not None else np.arange(len(starts))
+    steps = operands[4] if len(operands) > 4 and operands[4] is not None else np.ones(len(starts), np.int64)
+    window = [slice(None)] * data.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        stop = None if step < 0 and end < -data.shape[axis] else int(end)
+        window[axis] = slice(int(start), stop, int(step))
+    return data[tuple(window)]
+
+
+def _constant_of_shape(node: ir.Node, operands: Sequence[Array]) -> Array:
+    value = attribute(node, "value")
+    fill = np.zeros(1, np.float32) if value is None else value.numpy()
+    return np.full([int(size) for size in operands[0]], fill.reshape(()))
+
+
+def _flatten(node: ir.Node, operands: Sequence[Array]) -> Array:
+    axis = attribute(node, "axis", 1)
+    return operands[0].reshape(int(np.prod(operands[0].shape[:axis])), -1)
+
+
+def _divide(node: ir.Node, operands: Sequence[Array]) -> Array:
+    a, b = operands
+    if np.issubdtype(a.dtype, np.integer):
+        return np.asarray(np.trunc(a / b)).astype(a.dtype)
+    return np.asarray(a / b)
+
+
+def _power(node: ir.Node, operands: Sequence[Array]) -> Array:
+    return np.asarray(np.power(operands[0], operands[1]).astype(operands[0].dtype))
+
+
+def _plain(function: Callable[..., Any]) -> Callable[[ir.Node, Sequence[Array]], Array]:
+    return lambda node, operands: np.asarray(function(*operands))
+
+
+#: Operators computed on constants: (node, operands) → result, as ONNX defines them at every opset ≥ 7.
+FOLDERS: dict[str, Callable[[ir.Node, Sequence[Array]], Array]] = {
+    "Abs": _plain(np.abs),
+    "Add": _plain(np.add),
+    "Cast": _cast,
+    "Concat": lambda node, operands: np.concatenate(operands, attribute(node, "axis")),
+    "ConstantOfShape": _constant_of_shape,
+    "Div": _divide,
+    "Equal": _plain(np.equal),
+    "Expand": lambda node, operands: np.asarray(operands[0] * np.ones(tuple(operands[1]), operands[0].dtype)),
+    "Flatten": _flatten,
+    "Gather": lambda node, operands: np.take(operands[0], operands[1], attribute(node, "axis", 0)),
+    "Identity": _plain(lambda a: a),
+    "Max": _plain(lambda *arrays: np.maximum.reduce(np.broadcast_arrays(*arrays))),
+    "Min": _plain(lambda *arrays: np.minimum.reduce(np.broadcast_arrays(*arrays))),
+    "Mul": _plain(np.multiply),
+    "Neg": _plain(np.negative),
+    "Pow": _power,
+    "Range": _plain(np.arange),
+    "Reciprocal": _plain(np.reciprocal),
+    "Reshape": _reshape,
+    "Shape": _plain(lambda a: np.asarray(a.shape, np.int64)),
+    "Size": _plain(lambda a: np.asarray(a.size, np.int64)),
+    "Slice": _slice,
+    "Sqrt": _plain(np.sqrt),
+    "Squeeze": _squeeze,
+    "Sub": _plain(np.subtract),
+    "Transpose": lambda node, operands: np.transpose(operands[0], attribute(node, "perm")),
+    "Unsqueeze": _unsqueeze,
+    "Where": _plain(np.where),
+}
+
+_ATTRIBUTES_OF_CONSTANT = ("value_float", "value_int", "value_floats", "value_ints")
+
+
+def stored_tensor(value: ir.Value) -> Any:
+    """The tensor that an initializer or a Constant node stores (onnx_ir's TensorProtocol), else None."""
+    if value.is_initializer():
+        return None if value.is_graph_input() else value.const_value
+    node = value.producer()
+    if node is None or node.op_type != "Constant" or node.domain:
+        return None
+    tensor = attribute(node, "value")
+    if tensor is not None:
+        return tensor
+    for name in _ATTRIBUTES_OF_CONSTANT:
+        plain = attribute(node, name)
+        if plain is not None:
+            kind = np.float32 if "float" in name else np.int64
+            return ir.tensor(np.asarray(plain, kind))
+    return None
+
+
+def is_foldable(node: ir.Node) -> bool:
+    """Whether the node's output is constant once its inputs are."""
+    return node.op_type in FOLDERS and not node.domain and len(node.outputs) == 1
+
+
+class Constants:
+    """The constants of a model, computed when asked for and kept.
+
+    Args:
+        known: the values known to be constant: stored ones, and outputs of foldable nodes whose inputs are in `known`.
+    """
+
+    def __init__(self) -> None:
+        self.known: set[ir.Value] = set()
+        self._arrays: dict[ir.Value, Array | None] = {}
+
+    def array(self, value: ir.Value | None) -> Array | None:
+        """The constant's elements as stored, or None if the value isn't constant or is too large to compute."""
+        if value is None or value not in self.known:
+            return None
+        if value not in self._arrays:
+            self._arrays[value] = self._compute(value)
+        return self._arrays[value]
+
+    def provide(self, value: ir.Value, array: Array) -> None:
+        """Note that the value is this constant, found out by other means than computing it."""
+        self.known.add(value)
+        self._arrays[value] = array
+
+    def _compute(self, value: ir.Value) -> Array | None:
+        tensor = stored_tensor(value)
+        if tensor is not None:
+            return None if tensor.dtype == ir.DataType.STRING else np.asarray(tensor.numpy())
+        pending, order = [value], list[ir.Node]()
+        while pending:  # inputs before readers, without recursion: chains of constants can be long
+            producer = pending.pop().producer()
+            if producer is not None and producer.op_type != "Constant":
+                order.append(producer)
+                pending.extend(i for i in producer.inputs if i is not None and i not in self._arrays)
+        for node in reversed(order):
+            if node.outputs[0] not in self._arrays:
+                self._arrays[node.outputs[0]] = self._evaluated(node)
+        return self._arrays[value]
+
+    def _evaluated(self, node: ir.Node) -> Array | None:
+        operands = [self.array(operand) for operand in node.inputs]
+        if any(a is None and operand is not None for a, operand in zip(operands, node.inputs, strict=True)):
+            return None
+        if sum(operand.size for operand in operands if operand is not None) > MAXIMAL_ELEMENTS:
+            return None
+        with np.errstate(all="ignore"):
+            try:
+                return FOLDERS[node.op_type](node, operands)  # type: ignore[arg-type]
+            except (ValueError, IndexError, TypeError):  # an invalid constant subgraph is the runtime's to report
+                return None

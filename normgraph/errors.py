@@ -1,0 +1,25 @@
+"""The errors that normgraph raises on purpose: one root class, and one subclass for each thing a caller can do.
+
+Every message names the rule that was broken, then the model, node and shapes concerned, then what to do,
+in one line, so that the command line can print it as it is.
+"""
+
+
+class NormgraphError(Exception):
+    """Root of every error that normgraph raises on purpose."""
+
+
+class BadModelError(NormgraphError):
+    """The model can't be read, or what was read isn't a model that normgraph can work on."""
+
+
+class OutputError(NormgraphError):
+    """The model can't be written where it was asked to be."""
+
+
+class MissingRuntimeError(NormgraphError, ImportError):
+    """No build of ONNX Runtime is installed."""
+
+
+class OpsetError(NormgraphError):
+    """The model's opset can't be raised as asked without changing what some node computes."""

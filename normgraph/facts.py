@@ -1,0 +1,213 @@
+"""What holds of a graph's values whatever is fed to it: shapes, types, constants, integer arithmetic on shapes.
+
+One pass over the nodes in their order, independent of any base tensor.  It follows the shape arithmetic that exporters
+write (Shape, Gather, Slice, Concat, …), which ONNX's own shape inference doesn't carry through, and reads no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.axes import ONE, Size, product
+from normgraph.constants import Array, Constants, attribute, is_foldable, stored_tensor
+from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
+from normgraph.shapes import SHAPE_RULES, Shape
+
+FLOATING = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts about the values of a graph and of the graphs around it.
+
+    Attributes:
+        shapes: shape of each value whose rank is known.
+        elements: the elements of small integer tensors, as sizes.
+        uniform: tensors of unknown shape all of whose elements are the same number.
+        positions: each node's place in the order of its graph.
+    """
+
+    shapes: dict[ir.Value, Shape] = field(default_factory=dict)
+    elements: dict[ir.Value, Elements] = field(default_factory=dict)
+    uniform: dict[ir.Value, float] = field(default_factory=dict)
+    positions: dict[ir.Node, int] = field(default_factory=dict)
+    constants: Constants = field(default_factory=Constants)
+    _symbols: list[int] = field(default_factory=lambda: [0])
+
+    def is_constant(self, value: ir.Value | None) -> bool:
+        """Whether the value is the same in every run."""
+        return value in self.constants.known
+
+    def constant(self, value: ir.Value | None) -> Array | None:
+        """The elements of a constant, else None."""
+        return self.constants.array(value)
+
+    def shape(self, value: ir.Value) -> Shape | None:
+        """The shape of a value, None where its rank is unknown."""
+        return self.shapes.get(value)
+
+    def integers(self, value: ir.Value | None) -> tuple[int, ...] | None:
+        """The elements of an integer tensor where all are static, else None."""
+        if value is None:
+            return None
+        known = self.elements.get(value)
+        if known is None:
+            array = self.constant(value)
+            integral = array is not None and array.dtype.kind == "i" and array.size <= MAXIMAL_TRACKED
+            return tuple(int(e) for e in array.reshape(-1)) if array is not None and integral else None
+        if any(e is None or e.symbols for e in known.sizes):
+            return None
+        return tuple(e.factor for e in known.sizes if e is not None)
+
+    def new_symbol(self) -> Size:
+        """A size of which nothing is known."""
+        self._symbols[0] += 1
+        return Size(1, (f"?{self._symbols[0]}",))
+
+
+def survey(model: ir.Model) -> Facts:
+    """The facts about all graphs of a model whose functions are inlined.
+
+    Subgraphs are entered at the node that holds them, so what they capture is known there.
+    """
+    facts = Facts()
+    _survey_graph(model.graph, facts)
+    return facts
+
+
+def graphs_of(model: ir.Model) -> Iterator[ir.Graph]:
+    """The main graph and every subgraph, outer ones first, in the order of their nodes."""
+    pending = [model.graph]
+    while pending:
+        graph = pending.pop(0)
+        yield graph
+        for node in graph:
+            pending.extend(subgraphs_of(node))
+
+
+def subgraphs_of(node: ir.Node) -> Sequence[ir.Graph]:
+    """The graphs in the node's attributes (the branches of If, the bodies of Loop and Scan)."""
+    found: list[ir.Graph] = []
+    for attr in node.attributes.values():
+        if attr.type == ir.AttributeType.GRAPH and not attr.is_ref():
+            found.append(attr.value)
+        elif attr.type == ir.AttributeType.GRAPHS and not attr.is_ref():
+            found.extend(attr.value)
+    return found
+
+
+def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
+    for value in graph.inputs:
+        _declare(value, facts)
+    for value in graph.initializers.values():
+        _declare(value, facts)
+        _note_stored(value, facts)
+    for position, node in enumerate(graph):
+        facts.positions[node] = position
+        for subgraph in subgraphs_of(node):
+            _survey_graph(subgraph, facts)
+        _survey_node(node, facts)
+
+
+def _note_stored(value: ir.Value, facts: Facts) -> None:
+    tensor = stored_tensor(value)
+    if tensor is None:
+        return
+    facts.constants.known.add(value)
+    facts.shapes[value] = tuple(Size(int(size)) for size in tensor.shape.numpy())
+    if tensor.dtype.is_integer() and tensor.size <= MAXIMAL_TRACKED and len(tensor.shape) <= 1:
+        array = np.asarray(tensor.numpy()).reshape(-1)
+        facts.elements[value] = Elements(tuple(Size(int(e)) for e in array), rank=len(tensor.shape))
+
+
+def _survey_node(node: ir.Node, facts: Facts) -> None:
+    if node.op_type == "Constant" and not node.domain:
+        _note_stored(node.outputs[0], facts)
+        return
+    if is_foldable(node) and all(i is None or i in facts.constants.known for i in node.inputs):
+        facts.constants.known.add(node.outputs[0])
+    if not node.domain:
+        element_rule = ELEMENT_RULES.get(node.op_type)
+        found = element_rule(node, facts) if element_rule else None
+        if found is not None:
+            _note_elements(node, found, facts)
+        _note_uniform(node, facts)
+    shape_rule = None if node.domain else SHAPE_RULES.get(node.op_type)
+    inferred: Sequence[Shape | None] = (shape_rule(node, facts) if shape_rule else None) or ()
+    for position, output in enumerate(node.outputs):
+        shape = inferred[position] if position < len(inferred) else None
+        if shape is None:
+            if output not in facts.shapes:
+                _declare(output, facts)
+        else:
+            facts.shapes[output] = _refined(shape, output)
+
+
+def _note_elements(node: ir.Node, found: Elements, facts: Facts) -> None:
+    output = node.outputs[0]
+    facts.elements[output] = found
+    facts.shapes[output] = (Size(len(found.sizes)),) * found.rank
+    static = [size.factor for size in found.sizes if size is not None and not size.symbols]
+    if len(static) == len(found.sizes) and output not in facts.constants.known:
+        array = np.asarray(static, _stored_type(node, facts)).reshape((len(static),) * found.rank)
+        facts.constants.provide(output, array)
+
+
+def _stored_type(node: ir.Node, facts: Facts) -> np.dtype:
+    """The type of a tensor whose elements were found out; integers are 64 bits wide unless an operand says otherwise."""
+    if node.op_type == "Cast":
+        return ir.DataType(attribute(node, "to")).numpy()
+    if node.op_type == "Equal":
+        return np.dtype(bool)
+    if node.op_type in ("Shape", "Size"):
+        return np.dtype(np.int64)
+    arrays = (facts.constant(value) for value in reversed(node.inputs))
+    return next((array.dtype for array in arrays if array is not None), np.dtype(np.int64))
+
+
+def _note_uniform(node: ir.Node, facts: Facts) -> None:
+    """ConstantOfShape and Expand make tensors that are one number everywhere, whatever their shape at run time."""
+    output = node.outputs[0]
+    if node.op_type == "ConstantOfShape":
+        fill = attribute(node, "value")
+        facts.uniform[output] = 0.0 if fill is None else float(fill.numpy().reshape(-1)[0])
+    elif node.op_type in ("Expand", "Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze") and node.inputs[0] is not None:
+        source = node.inputs[0]
+        if source in facts.uniform:
+            facts.uniform[output] = facts.uniform[source]
+        elif node.op_type == "Expand" and facts.shape(source) is not None:
+            array = facts.constant(source) if product(facts.shapes[source]) == ONE else None
+            if array is not None:
+                facts.uniform[output] = float(array.reshape(-1)[0])
+
+
+def _declare(value: ir.Value, facts: Facts) -> None:
+    """Take over what the model declares of a value."""
+    if value.shape is None:
+        return
+    sizes = []
+    for dim in value.shape:
+        if isinstance(dim, int):
+            sizes.append(Size(dim))
+        else:
+            sizes.append(Size(1, (dim.value,)) if dim.value is not None else facts.new_symbol())
+    facts.shapes[value] = tuple(sizes)
+
+
+def _refined(shape: Shape, value: ir.Value) -> Shape:
+    """The inferred shape, with static sizes that only the model's declaration knows."""
+    declared = value.shape
+    if declared is None or len(declared) != len(shape) or all(not size.symbols for size in shape):
+        return shape
+    return tuple(
+        Size(dim) if isinstance(dim, int) and _is_unknown(size) else size
+        for size, dim in zip(shape, declared, strict=True)
+    )
+
+
+def _is_unknown(size: Size) -> bool:
+    return size.factor == 1 and len(size.symbols) == 1 and size.symbols[0].startswith("?")

@@ -1,0 +1,129 @@
+"""Interpretation: from a base tensor forward through the graph, each value's form or the reason why it has none."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from normgraph import algebra, axes
+from normgraph.algebra import NotRepresentable
+from normgraph.axes import Axis, Dimension, Layout, SplitNeeded
+from normgraph.facts import Facts
+from normgraph.transfer import Form, Scope, transfer_of
+
+#: An interpretation visits at most this many nodes; no normalization is as long.
+MAXIMAL_NODES = 400
+#: A base tensor's axes are split at most this many times.
+MAXIMAL_SPLITS = 8
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value that has no form.
+
+    Attributes:
+        rule: the stable code of what stands in the way.
+        reason: the same as a sentence.
+        node: the node that makes the value.
+        operands: the forms of those operands that have one.
+    """
+
+    rule: str
+    reason: str
+    node: ir.Node
+    operands: tuple[Form, ...]
+
+
+@dataclass(frozen=True)
+class Interpretation:
+    """All that was found out starting from one base tensor.
+
+    Attributes:
+        base: the base tensor.
+        layout: its axes, split as far as the reshapes behind it need.
+        forms: the form of each value reached, in the order of the graph; the base comes first.
+        unknowns: the nodes at which it ended.
+        assumed: sizes that constants demand of dynamic axes.
+    """
+
+    base: ir.Value
+    layout: Layout
+    forms: dict[ir.Value, Form]
+    unknowns: tuple[Unknown, ...]
+    assumed: dict[Axis, int]
+
+
+def interpret(base: ir.Value, facts: Facts) -> Interpretation | None:
+    """Interpret what is computed from `base` alone and constants; None if the rank of the base isn't known."""
+    shape = facts.shape(base)
+    if shape is None:
+        return None
+    layout = axes.fresh_layout(shape, 0, fresh=False)
+    next_axis = len(shape)
+    for _ in range(MAXIMAL_SPLITS):
+        try:
+            return _run(base, layout, next_axis, facts)
+        except SplitNeeded as needed:
+            if needed.axis.fresh:
+                return None
+            parts: Dimension = tuple(Axis(next_axis + i, size) for i, size in enumerate(needed.sizes))
+            next_axis += len(parts)
+            layout = axes.split_layout(layout, {needed.axis: parts})
+    return None
+
+
+def _run(base: ir.Value, layout: Layout, next_axis: int, facts: Facts) -> Interpretation:
+    scope = Scope(facts, next_axis)
+    forms = {base: Form(algebra.base(axes.axes_of(layout)), layout, base.dtype)}
+    unknowns: list[Unknown] = []
+    graph = _home(base)
+    queue: list[tuple[int, ir.Node]] = []
+    queued: set[ir.Node] = set()
+
+    def enqueue_readers(value: ir.Value) -> None:
+        for reader in value.consumers():
+            if reader not in queued and reader.graph is graph and reader in facts.positions:
+                queued.add(reader)
+                heapq.heappush(queue, (facts.positions[reader], reader))
+
+    enqueue_readers(base)
+    visited = 0
+    while queue and visited < MAXIMAL_NODES:
+        _, node = heapq.heappop(queue)
+        visited += 1
+        result = _form_of(node, forms, scope)
+        if isinstance(result, Unknown):
+            unknowns.append(result)
+        elif result is not None:
+            forms[node.outputs[0]] = result
+            enqueue_readers(node.outputs[0])
+    return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed)
+
+
+def _home(value: ir.Value) -> ir.Graph | None:
+    producer = value.producer()
+    return producer.graph if producer is not None else value.graph
+
+
+def _form_of(node: ir.Node, forms: dict[ir.Value, Form], scope: Scope) -> Form | Unknown | None:
+    """The form of the node's first output; None where the node reads shapes only or isn't arithmetic at all."""
+    transfer = transfer_of(node)
+    if transfer is None:
+        return None
+    values = [value for value in transfer.operands_of(node) if value is not None]
+    reached = [forms[value] for value in values if value in forms]
+    if not reached:
+        return None
+    operands: list[Form] = []
+    try:
+        for value in values:
+            form = forms.get(value) or scope.constant(value)
+            if form is None:
+                reason = f"'{value.name}', an operand of {node.op_type}, is neither constant nor computed from the input"
+                return Unknown("different-base", reason, node, tuple(reached))
+            operands.append(form)
+        return transfer.rule(node, operands, scope)
+    except NotRepresentable as failure:
+        return Unknown(failure.rule, str(failure), node, tuple(reached))

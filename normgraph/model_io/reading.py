@@ -1,0 +1,219 @@
+"""Reads a model without its weights: large tensors stay in their files until they are asked for."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from normgraph.errors import BadModelError
+from normgraph.model_io import wire
+from normgraph.model_io.carried import carry
+from normgraph.model_io.external import open_external
+from normgraph.model_io.tensors import FileTensor, OpenFile, packed_size
+from normgraph.model_io.walk import replace_tensors
+
+# Tensors with at least so many bytes of raw_data stay in their file.
+LARGE_BYTES = 4096
+# Stands as the location of a tensor's bytes inside the model's own file; no path can hold a NUL.
+INSIDE = "\0inside"
+
+TENSOR = onnx.TensorProto.DESCRIPTOR.fields_by_name
+DATA_TYPE, RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = (
+    TENSOR[name].number for name in ("data_type", "raw_data", "external_data", "data_location")
+)
+
+
+@runtime_checkable
+class HoldsModel(Protocol):
+    """Anything that carries an IR model, as PyTorch's ``ONNXProgram`` does."""
+
+    @property
+    def model(self) -> ir.Model:
+        """The model."""
+        ...
+
+
+Source = str | PathLike[str] | onnx.ModelProto | ir.Model | HoldsModel
+
+
+def as_model(source: Source) -> ir.Model:
+    """An IR model that may be changed at will, whatever the model comes as.
+
+    Args:
+        source: The path of a model, an ``onnx.ModelProto``, an ``onnx_ir.Model``, or a PyTorch ``ONNXProgram``.
+            It isn't changed; the weights are shared with it.
+
+    Raises:
+        BadModelError: The source isn't a model that normgraph can work on; see :func:`load`.
+        TypeError: It is none of the types above.
+    """
+    if isinstance(source, ir.Model):
+        return source.clone()
+    if isinstance(source, onnx.ModelProto):
+        return _from_proto(source, "the given ModelProto", _refuse_external)
+    if isinstance(source, str | PathLike):
+        return load(source)
+    if isinstance(source, HoldsModel) and isinstance(source.model, ir.Model):
+        return source.model.clone()
+    raise TypeError(
+        f"a model is a path, ModelProto, onnx_ir.Model or ONNXProgram, not {type(source).__name__}"
+    )
+
+
+def load(path: str | PathLike[str]) -> ir.Model:
+    """Reads a model from a file in ONNX's binary format.
+
+    Its tensors of 4 KiB and more, inside the file or in external data, are :class:`FileTensor` objects: ranges
+    of files that stay open as long as the model lives.
+
+    Args:
+        path: The model's file. External data is looked for in its folder.
+
+    Returns:
+        The model, the same as ``onnx_ir.from_proto(onnx.load(path))``.
+
+    Raises:
+        BadModelError: The file is missing, a folder, empty, unreadable, truncated or not an ONNX model; or its
+            external data is absent, shorter than declared or outside the model's folder; or it imports an opset
+            or has an IR version that the installed onnx doesn't know; or onnx_ir can't represent it.
+    """
+    path = Path(path)
+    source = OpenFile(path)
+    try:
+        content, ranges = _without_large_tensors(source)
+    except wire.MalformedError as error:
+        raise _not_a_model(path, str(error)) from None
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except DecodeError as error:
+        raise _not_a_model(path, str(error)) from None
+    del content
+    files: dict[Path, OpenFile] = {}
+
+    def readable(tensor: ir.ExternalTensor) -> FileTensor:
+        if tensor.location != INSIDE:
+            return open_external(path, tensor, files)
+        return _open_inside(source, tensor, ranges)
+
+    return _from_proto(proto, str(path), readable)
+
+
+def _not_a_model(path: Path, reason: str) -> BadModelError:
+    return BadModelError(
+        f"the file is truncated or not an ONNX model: {path} ({reason}); export or copy it again"
+    )
+
+
+def _without_large_tensors(source: OpenFile) -> tuple[bytes, list[tuple[int, int]]]:
+    """The model's bytes with external data of INSIDE in place of each large raw_data, and those ranges."""
+    ranges: list[tuple[int, int]] = []
+    view = memoryview(source.bytes)
+
+    def cut(start: int, end: int) -> wire.Pieces | None:
+        raw: tuple[int, int, int] | None = None
+        for number, _, tag, payload, stop in wire.fields(source.bytes, start, end):
+            if number == RAW_DATA and raw is None:
+                raw = tag, payload, stop
+            elif number in (RAW_DATA, EXTERNAL_DATA, DATA_LOCATION):
+                return None
+            elif (
+                number == DATA_TYPE and wire.varint(source.bytes, payload, stop)[0] == onnx.TensorProto.STRING
+            ):
+                return None
+        if raw is None or raw[2] - raw[1] < LARGE_BYTES:
+            return None
+        tag, payload, stop = raw
+        mark = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
+        mark.external_data.add(key="location", value=INSIDE)
+        mark.external_data.add(key="offset", value=str(len(ranges)))
+        ranges.append((payload, stop))
+        return [view[start:tag], view[stop:end], memoryview(mark.SerializeToString())]
+
+    def may_hold_one(start: int, end: int) -> bool:
+        return end - start >= LARGE_BYTES
+
+    try:
+        pieces = wire.rewrite(source.bytes, 0, source.size, cut, may_hold_one)
+    except wire.UnusualError:
+        ranges.clear()
+        pieces = None
+    return b"".join(pieces) if pieces else bytes(view), ranges  # type: ignore[arg-type]
+
+
+def _open_inside(source: OpenFile, tensor: ir.ExternalTensor, ranges: list[tuple[int, int]]) -> FileTensor:
+    where = f"{source.path} (tensor {tensor.name!r})"
+    if tensor.offset is None or not 0 <= tensor.offset < len(ranges):
+        raise BadModelError(f"external data must name a file: {where}; export the model again")
+    start, stop = ranges[tensor.offset]
+    needed = packed_size(tensor, where)
+    if stop - start != needed:
+        raise BadModelError(
+            f"a tensor must hold the bytes that its type and shape ask for, and {tensor.dtype.name}{tensor.shape} "
+            f"takes {needed:,} where {stop - start:,} are given: {where}; export the model again"
+        )
+    return FileTensor(
+        source,
+        start,
+        tensor.dtype,
+        tensor.shape,
+        name=tensor.name,
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+    )
+
+
+def _refuse_external(tensor: ir.ExternalTensor) -> FileTensor:
+    raise BadModelError(
+        f"a ModelProto must hold its data, and tensor {tensor.name!r} lies in the file {str(tensor.location)!r}; "
+        "give the path of the model instead, or load it with onnx.load"
+    )
+
+
+def _from_proto(
+    proto: onnx.ModelProto, name: str, readable: Callable[[ir.ExternalTensor], FileTensor]
+) -> ir.Model:
+    """Checks and converts a model, making every external tensor readable."""
+    _check_versions(proto, name)
+    try:
+        model = ir.from_proto(proto)
+    except Exception as error:
+        # onnx_ir raises what its parsing happens to run into; the first cause says it best.
+        while error.__cause__ is not None:
+            error = error.__cause__  # noqa: PLW2901
+        reason = " ".join(str(error).split())
+        raise BadModelError(
+            f"the model holds what onnx_ir can't represent: {name} ({reason}); check it with onnx.checker"
+        ) from error
+    carry(proto, model, name)
+    replace_tensors(
+        model, lambda tensor, _: readable(tensor) if isinstance(tensor, ir.ExternalTensor) else tensor
+    )
+    return model
+
+
+def _check_versions(proto: onnx.ModelProto, name: str) -> None:
+    if not proto.HasField("graph"):
+        raise BadModelError(f"an ONNX model must hold a graph, and this has none: {name}; export it again")
+    newest = onnx.defs.onnx_opset_version()
+    imports = [
+        *proto.opset_import,
+        *(entry for function in proto.functions for entry in function.opset_import),
+    ]
+    for entry in imports:
+        if entry.domain in ("", "ai.onnx") and not 1 <= entry.version <= newest:
+            raise BadModelError(
+                f"the model's opset must be known, and the installed onnx {onnx.__version__} knows 1 to {newest}, "
+                f"not {entry.version}: {name}; install a newer onnx or export to an opset in that range"
+            )
+    if proto.ir_version > onnx.IR_VERSION:
+        raise BadModelError(
+            f"the model's IR version must be known, and the installed onnx {onnx.__version__} knows up to "
+            f"{onnx.IR_VERSION}, not {proto.ir_version}: {name}; install a newer onnx"
+        )
+    if not proto.opset_import and proto.ir_version >= onnx.IR_VERSION_2017_11_3:
+        raise BadModelError(f"a model must import an opset, and this imports none: {name}; export it again")

@@ -1,0 +1,246 @@
+"""Writes a model by copying its unchanged weights from where they lie, and only ever whole."""
+
+import os
+import secrets
+import stat
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import onnx
+import onnx_ir as ir
+
+from normgraph.errors import OutputError
+from normgraph.model_io import wire
+from normgraph.model_io.carried import restore
+from normgraph.model_io.reading import LARGE_BYTES, RAW_DATA
+from normgraph.model_io.tensors import FileTensor
+from normgraph.model_io.walk import Replace, initializers, replace_tensors
+
+ExternalData = Literal["auto", "always", "never"]
+
+# Protobuf's parsers take no message above this size.
+MAX_MESSAGE_BYTES = 2**31 - 1
+# External data is mapped by its readers, so each tensor begins on a page.
+PAGE_BYTES = 4096
+# Stands as the location of a tensor that is put into the model's own file; no path can hold a NUL.
+EMBEDDED = "\0embedded"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a model is written as: the pieces of its own file and those of its data file, if it has one."""
+
+    model: wire.Pieces
+    data: wire.Pieces
+
+
+def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalData = "auto") -> None:
+    """Writes a model; its file appears under its name only once it is complete and on disk.
+
+    Tensors that lie in files are copied range by range, by the kernel where it can, and never held in memory.
+    The same model gives the same bytes. The model isn't changed, and may be written over the file it was read
+    from: its tensors go on reading the old content.
+
+    Args:
+        model: The model.
+        path: Where to write it. The folder must exist.
+        external_data: Whether initializers of 4 KiB and more go into a data file beside it, ``<name>.data``:
+            "always", "never", or "auto", which is when some came from external data or when one file would be
+            larger than protobuf's limit of 2 GiB. The data file is put in place just before the model is.
+
+    Raises:
+        OutputError: The folder is missing, nothing can be written there, the disk is full, or the model is
+            too large for a single file and external data is "never". No file is left half written, and an
+            earlier one is untouched.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise OutputError(f"the output's folder must exist: {path.parent}; create it")
+    if path.is_dir():
+        raise OutputError(f"the output must be a file, and this is a folder: {path}; name a file in it")
+    data_path = path.with_name(path.name + ".data")
+    layout = _layout(model, path, data_path.name, external_data)
+    staged: list[tuple[Path, Path]] = []
+    try:
+        # The data first: a model must never stand there without it.
+        for target, pieces in ((data_path, layout.data), (path, layout.model)):
+            if pieces:
+                staged.append((_stage(target, pieces), target))
+        for temporary, target in staged:
+            temporary.replace(target)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(
+            f"the model can't be written: {path} ({error.strerror or error}); "
+            "check the folder's permissions and the space left"
+        ) from error
+    finally:
+        for temporary, _ in staged:
+            temporary.unlink(missing_ok=True)
+
+
+def _layout(model: ir.Model, path: Path, data_name: str, external_data: ExternalData) -> Layout:
+    if external_data == "always" or (external_data == "auto" and _had_external_data(model)):
+        return _lay_out(model, data_name)
+    layout = _lay_out(model, None)
+    size = wire.size_of(layout.model)
+    if size > MAX_MESSAGE_BYTES:
+        if external_data == "never":
+            raise OutputError(
+                f"a model in a single file must stay below 2 GiB, and this takes {size:,} bytes: {path}; "
+                "let it use external data"
+            )
+        return _lay_out(model, data_name)
+    return layout
+
+
+def _had_external_data(model: ir.Model) -> bool:
+    tensors = (value.const_value for value in initializers(model))
+    return any(
+        isinstance(tensor, ir.ExternalTensor) or (isinstance(tensor, FileTensor) and tensor.external)
+        for tensor in tensors
+    )
+
+
+def _lay_out(model: ir.Model, data_name: str | None) -> Layout:
+    """Serializes a model with its large tensors left out and says where their bytes go."""
+    embedded: list[ir.TensorProtocol] = []
+    data: wire.Pieces = []
+    end = 0
+
+    def stand_in(tensor: ir.TensorProtocol, is_initializer: bool) -> ir.TensorProtocol:
+        nonlocal end
+        if data_name is not None and is_initializer and tensor.nbytes >= LARGE_BYTES:
+            gap = -end % PAGE_BYTES
+            location, offset = data_name, end + gap
+            data.extend([memoryview(bytes(gap)), tensor] if gap else [tensor])
+            end = offset + tensor.nbytes
+        else:
+            location, offset = EMBEDDED, len(embedded)
+            embedded.append(tensor)
+        return ir.ExternalTensor(
+            location,
+            offset,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=ir.Shape(tensor.shape.numpy()),
+            name=tensor.name or "",
+            doc_string=tensor.doc_string,
+            metadata_props=dict(tensor.metadata_props),
+        )
+
+    with _substituted(model, stand_in):
+        proto = ir.to_proto(model)
+    restore(model, proto)
+    return Layout(_embed(proto.SerializeToString(deterministic=True), embedded), data)
+
+
+def _is_left_out(tensor: ir.TensorProtocol) -> bool:
+    """Whether a tensor's bytes are kept out of serialization, which would hold all of them in memory."""
+    if isinstance(tensor, ir.ExternalTensor | FileTensor):
+        return True
+    if tensor.dtype == ir.DataType.STRING:
+        return False
+    if isinstance(tensor, ir.serde.TensorProtoTensor):
+        # One that holds typed data is written as it was read; only raw data can be copied byte by byte.
+        return tensor.raw.HasField("raw_data") and tensor.nbytes >= LARGE_BYTES
+    return tensor.nbytes >= LARGE_BYTES
+
+
+@contextmanager
+def _substituted(model: ir.Model, stand_in: Replace) -> Iterator[None]:
+    """Has stand-ins in the place of the tensors that are left out, until the block ends."""
+    originals: dict[int, ir.TensorProtocol] = {}
+
+    def substitute(tensor: ir.TensorProtocol, is_initializer: bool) -> ir.TensorProtocol:
+        if not _is_left_out(tensor):
+            return tensor
+        substitute = stand_in(tensor, is_initializer)
+        originals[id(substitute)] = tensor
+        return substitute
+
+    try:
+        replace_tensors(model, substitute)
+        yield
+    finally:
+        replace_tensors(model, lambda tensor, _: originals.get(id(tensor), tensor))
+
+
+def _embed(skeleton: bytes, tensors: list[ir.TensorProtocol]) -> wire.Pieces:
+    """Puts tensors back where a serialized model says that they are embedded, as fields of raw data."""
+    marks: list[int] = []
+    needle = EMBEDDED.encode()
+    at = skeleton.find(needle)
+    while at >= 0:
+        marks.append(at)
+        at = skeleton.find(needle, at + len(needle))
+
+    def holds_mark(start: int, end: int) -> bool:
+        index = bisect_left(marks, start)
+        return index < len(marks) and marks[index] < end
+
+    def put_back(start: int, end: int) -> wire.Pieces | None:
+        proto = onnx.TensorProto.FromString(skeleton[start:end])
+        info = {entry.key: entry.value for entry in proto.external_data}
+        if info.get("location") != EMBEDDED:
+            return None
+        tensor = tensors[int(info["offset"])]
+        proto.ClearField("external_data")
+        proto.ClearField("data_location")
+        rest = proto.SerializeToString(deterministic=True)
+        later = (tag for number, _, tag, _, _ in wire.fields(rest, 0, len(rest)) if number > RAW_DATA)
+        split = next(later, len(rest))
+        view = memoryview(rest)
+        return [view[:split], wire.length_delimited(RAW_DATA, tensor.nbytes), tensor, view[split:]]
+
+    return wire.rewrite(skeleton, 0, len(skeleton), put_back, holds_mark) or [memoryview(skeleton)]
+
+
+def _stage(target: Path, pieces: wire.Pieces) -> Path:
+    """Writes pieces to a new file beside a target, down to the disk, and returns its path."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+            for piece in pieces:
+                _append(file, piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _append(file: BinaryIO, piece: wire.Piece) -> None:
+    begin = file.tell()
+    if isinstance(piece, memoryview):
+        file.write(piece)
+        return
+    assert isinstance(piece, ir.TensorProtocol)
+    if hasattr(piece, "tofile"):
+        piece.tofile(file)
+    else:
+        file.write(piece.tobytes())
+    if file.tell() != begin + piece.nbytes:
+        raise OutputError(
+            f"a tensor must give as many bytes as it declares, and {piece.name!r} gave {file.tell() - begin:,} "
+            f"of {piece.nbytes:,}; check the data it is read from"
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the new names in a folder last through a power cut, where the system lets folders be synced."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,72 @@
+"""Regions: the nodes between a base tensor and a value made from it, and who else reads what they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from normgraph.axes import Layout
+from normgraph.facts import Facts
+from normgraph.transfer import Form, transfer_of
+
+_SHAPE_READERS = frozenset({"Shape", "Size"})
+
+
+def region_of(base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], facts: Facts) -> tuple[ir.Node, ...]:
+    """The nodes through which `output` is computed from `base`, in the order of the graph."""
+    nodes: set[ir.Node] = set()
+    pending = [output]
+    while pending:
+        value = pending.pop()
+        node = value.producer()
+        if value is base or node is None or node in nodes:
+            continue
+        nodes.add(node)
+        transfer = transfer_of(node)
+        operands = node.inputs if transfer is None else transfer.operands_of(node)
+        pending.extend(operand for operand in operands if operand is not None and operand in forms)
+    return tuple(sorted(nodes, key=facts.positions.__getitem__))
+
+
+@dataclass(frozen=True)
+class Escape:
+    """A value made within a region that is needed outside of it.
+
+    Attributes:
+        value: the value.
+        readers: the nodes outside that read it; none if it is only an output of the graph.
+    """
+
+    value: ir.Value
+    readers: tuple[ir.Node, ...]
+
+    def __str__(self) -> str:
+        producer = self.value.producer()
+        origin = f"'{self.value.name}'" + (f" (made by {producer.op_type})" if producer is not None else "")
+        if self.value.is_graph_output():
+            return f"{origin} is an output of the graph"
+        reader = self.readers[0]
+        return f"{origin} is also read by {reader.op_type} '{reader.name or reader.outputs[0].name}'"
+
+
+def escapes(nodes: Iterable[ir.Node], layout: Layout, forms: Mapping[ir.Value, Form]) -> dict[ir.Value, Escape]:
+    """The values made in the region that something outside needs, those aside that can be had from the base instead."""
+    inside = set(nodes)
+    found: dict[ir.Value, Escape] = {}
+    for node in inside:
+        for value in node.outputs:
+            readers = tuple(use.node for use in value.uses() if use.node not in inside)
+            needed = tuple(reader for reader in readers if not reads_only_shape(reader, value, layout, forms))
+            if needed or value.is_graph_output():
+                found[value] = Escape(value, needed)
+    return found
+
+
+def reads_only_shape(reader: ir.Node, value: ir.Value, layout: Layout, forms: Mapping[ir.Value, Form]) -> bool:
+    """Whether the reader asks for nothing but the shape, and the base has the same one."""
+    if reader.op_type not in _SHAPE_READERS or reader.domain:
+        return False
+    form = forms.get(value)
+    return form is not None and form.layout == layout

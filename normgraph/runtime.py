@@ -1,0 +1,23 @@
+"""The one place that imports ONNX Runtime, of which neither build is installed by default."""
+
+from types import ModuleType
+
+from normgraph.errors import MissingRuntimeError
+
+
+def onnxruntime() -> ModuleType:
+    """Returns the module ``onnxruntime``, whichever build of it is installed.
+
+    Raises:
+        MissingRuntimeError: Neither ``onnxruntime`` nor ``onnxruntime-gpu`` is installed. normgraph depends on
+            neither by default, because they share this import package and break each other side by side.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingRuntimeError(
+            "ONNX Runtime is needed to run models and can't be imported: install 'normgraph[cpu]', "
+            f"or 'normgraph[gpu]' for NVIDIA GPUs, but not both ({error})"
+        ) from error
+    module: ModuleType = onnxruntime
+    return module
