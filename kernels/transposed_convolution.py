@@ -58,7 +58,8 @@ def transposed_convolution(
         auto_pad: SAME_UPPER and SAME_LOWER cut to an output of D·s; VALID cuts nothing; both exclude pads.
         output_padding: k numbers, what the output is longer at the end; less than the stride or the dilation.
         output_shape: O, k numbers; then pads don't count, and what is too much is cut off evenly, an odd one
-            at the end for SAME_UPPER, else at the beginning.
+            at the end for SAME_UPPER, else at the beginning. What is too little is zero (plus bias) at the
+            end.
 
     Returns:
         y, (N, M, O₁, …, O_k) with O = s·(D − 1) + output_padding + d·(K − 1) + 1 − p_begin − p_end, in x's
@@ -67,9 +68,9 @@ def transposed_convolution(
 
     Raises:
         ValueError: ranks, channels, group or the lengths of the lists don't fit; a spatial axis is empty;
-            nothing would be left of an axis; an output is asked for that is longer than what is there (also
-            by SAME with a kernel shorter than the stride, where the standard doesn't say what fills it and
-            runtimes differ); or a dtype isn't floating.
+            nothing would be left of an axis; an output is asked for that is a stride longer than what the
+            windows cover, or longer at all with SAME (also where the kernel is shorter than the stride:
+            runtimes differ on where the zeros go); or a dtype isn't floating.
 
     Source: ONNX ConvTranspose-1, -11 and -22 (the formulas for output_shape as of -11).
 
@@ -95,11 +96,13 @@ def transposed_convolution(
             f"{operator}: output_padding must be less than the stride or the dilation; "
             f"it is {extra}, strides are {steps}, dilations {gaps}"
         )
-    full = tuple(
+    covered = tuple(
         s * (n - 1) + d * (k - 1) + 1 + e
         for n, s, d, k, e in zip(size, steps, gaps, kernel, extra, strict=True)
     )
-    kept = _kept(operator, x, full, steps, pads, auto_pad, output_shape)
+    kept = _kept(operator, x, covered, steps, pads, auto_pad, output_shape)
+
+    full = tuple(max(n, part.stop) for n, part in zip(covered, kept[2:], strict=True))
 
     filters = weight.astype(np.float64).reshape(group, x.shape[1] // group, weight.shape[1], *kernel)
     y = np.empty((x.shape[0], outputs, *(part.stop - part.start for part in kept[2:])), x.dtype)
@@ -118,31 +121,33 @@ def transposed_convolution(
 def _kept(
     operator: str,
     x: Array,
-    full: tuple[int, ...],
+    covered: tuple[int, ...],
     strides: tuple[int, ...],
     pads: Sequence[int] | None,
     auto_pad: str,
     output_shape: Sequence[int] | None,
 ) -> tuple[slice, ...]:
     """What of each axis is left after the cuts; all of batch and channel."""
-    rank = len(full)
+    rank = len(covered)
     same = require_auto_pad(operator, pads, auto_pad) in ("SAME_UPPER", "SAME_LOWER")
     if output_shape is None and not same:
         both = per_axis(operator, "pads", pads, 2 * rank, default=0, least=0)
         begin, end = both[:rank], both[rank:]
-        if any(p + q >= n for p, q, n in zip(begin, end, full, strict=True)):
+        if any(p + q >= n for p, q, n in zip(begin, end, covered, strict=True)):
             raise ValueError(
-                f"{operator}: pads must leave something of each axis; they cut {both} off {full}, "
+                f"{operator}: pads must leave something of each axis; they cut {both} off {covered}, "
                 f"X has shape {x.shape}"
             )
-        return (*_ALL, *(slice(p, n - q) for p, q, n in zip(begin, end, full, strict=True)))
+        return (*_ALL, *(slice(p, n - q) for p, q, n in zip(begin, end, covered, strict=True)))
     implied = tuple(n * s for n, s in zip(x.shape[2:], strides, strict=True))
     wanted = per_axis(operator, "output_shape", output_shape or implied, rank, default=1, least=1)
-    if any(w > n for w, n in zip(wanted, full, strict=True)):
+    surplus = [w - n for w, n in zip(wanted, covered, strict=True)]
+    if any(n >= (1 if same else s) for n, s in zip(surplus, strides, strict=True)):
         raise ValueError(
-            f"{operator}: the output cannot be longer than what the windows cover; "
-            f"{wanted} is asked for of {full}, X has shape {x.shape}, strides are {strides}"
+            f"{operator}: the output must not be longer than what the windows cover, or by less than a "
+            f"stride where auto_pad isn't SAME; {wanted} is asked for of {covered}, "
+            f"X has shape {x.shape}, strides are {strides}"
         )
-    cut = tuple(n - w for n, w in zip(full, wanted, strict=True))
+    cut = tuple(max(0, -n) for n in surplus)
     start = tuple(c // 2 if auto_pad == "SAME_UPPER" else c - c // 2 for c in cut)
     return (*_ALL, *(slice(p, p + w) for p, w in zip(start, wanted, strict=True)))

@@ -15,7 +15,9 @@ import onnx_ir as ir
 from normgraph.axes import ONE, Size, product
 from normgraph.constants import Array, Constants, attribute, is_foldable, stored_tensor
 from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
+from normgraph.inference import infer_shapes
 from normgraph.shapes import SHAPE_RULES, Shape
+from normgraph.types import infer_types
 
 FLOATING = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 
@@ -26,16 +28,21 @@ class Facts:
 
     Attributes:
         shapes: shape of each value whose rank is known.
+        dtypes: element type of values of which the model itself doesn't declare it.
         elements: the elements of small integer tensors, as sizes.
         uniform: tensors of unknown shape all of whose elements are the same number.
         positions: each node's place in the order of its graph.
+        constants: the constants, computed when asked for.
+        opsets: the version of each operator domain that the model imports.
     """
 
     shapes: dict[ir.Value, Shape] = field(default_factory=dict)
+    dtypes: dict[ir.Value, ir.DataType] = field(default_factory=dict)
     elements: dict[ir.Value, Elements] = field(default_factory=dict)
     uniform: dict[ir.Value, float] = field(default_factory=dict)
     positions: dict[ir.Node, int] = field(default_factory=dict)
     constants: Constants = field(default_factory=Constants)
+    opsets: dict[str, int] = field(default_factory=dict)
     _symbols: list[int] = field(default_factory=lambda: [0])
 
     def is_constant(self, value: ir.Value | None) -> bool:
@@ -45,6 +52,10 @@ class Facts:
     def constant(self, value: ir.Value | None) -> Array | None:
         """The elements of a constant, else None."""
         return self.constants.array(value)
+
+    def dtype(self, value: ir.Value) -> ir.DataType | None:
+        """The element type of a value, None where neither the model nor the schemas tell."""
+        return value.dtype or self.dtypes.get(value)
 
     def shape(self, value: ir.Value) -> Shape | None:
         """The shape of a value, None where its rank is unknown."""
@@ -74,7 +85,7 @@ def survey(model: ir.Model) -> Facts:
 
     Subgraphs are entered at the node that holds them, so what they capture is known there.
     """
-    facts = Facts()
+    facts = Facts(opsets=dict(model.opset_imports))
     _survey_graph(model.graph, facts)
     return facts
 
@@ -118,6 +129,7 @@ def _note_stored(value: ir.Value, facts: Facts) -> None:
     if tensor is None:
         return
     facts.constants.known.add(value)
+    facts.dtypes[value] = tensor.dtype
     facts.shapes[value] = tuple(Size(int(size)) for size in tensor.shape.numpy())
     if tensor.dtype.is_integer() and tensor.size <= MAXIMAL_TRACKED and len(tensor.shape) <= 1:
         array = np.asarray(tensor.numpy()).reshape(-1)
@@ -128,6 +140,9 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
     if node.op_type == "Constant" and not node.domain:
         _note_stored(node.outputs[0], facts)
         return
+    for output, dtype in zip(node.outputs, infer_types(node, facts), strict=True):
+        if dtype is not None and output.dtype is None:
+            facts.dtypes[output] = dtype
     if is_foldable(node) and all(i is None or i in facts.constants.known for i in node.inputs):
         facts.constants.known.add(node.outputs[0])
     if not node.domain:
@@ -138,6 +153,8 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
         _note_uniform(node, facts)
     shape_rule = None if node.domain else SHAPE_RULES.get(node.op_type)
     inferred: Sequence[Shape | None] = (shape_rule(node, facts) if shape_rule else None) or ()
+    if not inferred and any(output.shape is None and output not in facts.shapes for output in node.outputs):
+        inferred = infer_shapes(node, facts, facts.opsets) or ()
     for position, output in enumerate(node.outputs):
         shape = inferred[position] if position < len(inferred) else None
         if shape is None:

@@ -76,7 +76,7 @@ def interpret(base: ir.Value, facts: Facts) -> Interpretation | None:
 
 def _run(base: ir.Value, layout: Layout, next_axis: int, facts: Facts) -> Interpretation:
     scope = Scope(facts, next_axis)
-    forms = {base: Form(algebra.base(axes.axes_of(layout)), layout, base.dtype)}
+    forms = {base: Form(algebra.base(axes.axes_of(layout)), layout, facts.dtype(base))}
     unknowns: list[Unknown] = []
     graph = _home(base)
     queue: list[tuple[int, ir.Node]] = []

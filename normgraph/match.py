@@ -109,7 +109,7 @@ def _examine(
     """The matches that use a statistic, else the near miss."""
     kept: Sequence[Match] = ()
     missed: NearMiss | None = None
-    for base in _candidates(reduction, dominators):
+    for base in _candidates(reduction, dominators, facts):
         if base not in seen:
             seen[base] = interpret(base, facts)
         interpretation = seen[base]
@@ -161,7 +161,9 @@ def _independent(value: ir.Value, facts: Facts) -> bool:
     return facts.is_constant(value) or value in facts.uniform or value in facts.elements
 
 
-def _candidates(reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None]) -> Iterator[ir.Value]:
+def _candidates(
+    reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None], facts: Facts
+) -> Iterator[ir.Value]:
     """Dominators of the statistic that are read more than once, the nearest first, but what is cast before the cast."""
     chain: list[ir.Value] = []
     value: ir.Value | None = reduction.inputs[0]
@@ -176,7 +178,7 @@ def _candidates(reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None])
             candidates.insert(len(candidates) - 1, value)
         elif len(value.uses()) > 1 or is_cast_input:
             candidates.append(value)
-    yield from (v for v in candidates[:MAXIMAL_CANDIDATES] if v.dtype is None or v.dtype in FLOATING)
+    yield from (v for v in candidates[:MAXIMAL_CANDIDATES] if facts.dtype(v) in FLOATING)
 
 
 def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
@@ -184,19 +186,20 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     recognised = _recognised(interpretation)
     if not recognised:
         return ()
-    base, forms, layout = interpretation.base, interpretation.forms, interpretation.layout
+    base, forms = interpretation.base, interpretation.forms
     regions = {output: region_of(base, output, forms, facts) for output in recognised}
     plans: list[tuple[int, tuple[ir.Value, ...]]] = []
     first_escapes: dict[ir.Value, Escape] = {}
     for output in reversed(recognised):  # the furthest first
-        outside = escapes(regions[output], layout, forms)
+        outside = escapes(regions[output], base, forms, facts)
         outside.pop(output, None)
         if not outside:
             plans.append((len(regions[output]) - 1, (output,)))
             break
         first_escapes = first_escapes or outside
     together = {node: None for region in regions.values() for node in region}
-    needed = [value for value in forms if value in escapes(together, layout, forms)]
+    outward = escapes(together, base, forms, facts)
+    needed = [value for value in forms if value in outward]
     if len(needed) > 1 and all(value in recognised for value in needed):
         plans.append((len(together) - len(needed), tuple(needed)))
     if not plans:
@@ -211,8 +214,9 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
 def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
     """The values that are normalizations of the base, of its type, and carry each of its axes in a dimension of its own."""
     found: dict[ir.Value, Norm] = {}
+    forms = interpretation.forms
     for value, form in interpretation.forms.items():
-        if form.dtype != interpretation.base.dtype or sorted_dimensions(form.layout) != sorted_dimensions(
+        if form.dtype != forms[interpretation.base].dtype or sorted_dimensions(form.layout) != sorted_dimensions(
             interpretation.layout
         ):
             continue

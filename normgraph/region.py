@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,32 @@ def region_of(base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], 
     return tuple(sorted(nodes, key=facts.positions.__getitem__))
 
 
+def feeders_of(region: Iterable[ir.Node], base: ir.Value, facts: Facts) -> tuple[ir.Node, ...]:
+    """The nodes outside of the region that only serve it: constants, shape arithmetic; they go when it goes."""
+    doomed = set(region)
+    queue: list[tuple[int, ir.Node]] = []
+    queued = set(doomed)
+
+    def enqueue_producers(node: ir.Node) -> None:
+        for value in node.inputs:
+            producer = None if value is None or value is base else value.producer()
+            if producer is not None and producer not in queued and producer.graph is node.graph:
+                queued.add(producer)
+                heapq.heappush(queue, (-facts.positions[producer], producer))
+
+    for node in tuple(doomed):
+        enqueue_producers(node)
+    feeders: list[ir.Node] = []
+    while queue:  # the last node first, so that all readers of a node are judged before it
+        _, node = heapq.heappop(queue)
+        readers = {use.node for value in node.outputs for use in value.uses()}
+        if readers <= doomed and not any(value.is_graph_output() for value in node.outputs):
+            doomed.add(node)
+            feeders.append(node)
+            enqueue_producers(node)
+    return tuple(reversed(feeders))
+
+
 @dataclass(frozen=True)
 class Escape:
     """A value made within a region that is needed outside of it.
@@ -51,11 +78,15 @@ class Escape:
         return f"{origin} is also read by {reader.op_type} '{reader.name or reader.outputs[0].name}'"
 
 
-def escapes(nodes: Iterable[ir.Node], layout: Layout, forms: Mapping[ir.Value, Form]) -> dict[ir.Value, Escape]:
+def escapes(
+    nodes: Iterable[ir.Node], base: ir.Value, forms: Mapping[ir.Value, Form], facts: Facts
+) -> dict[ir.Value, Escape]:
     """The values made in the region that something outside needs, those aside that can be had from the base instead."""
-    inside = set(nodes)
+    region = tuple(nodes)
+    layout = forms[base].layout
+    inside = {*region, *feeders_of(region, base, facts)}
     found: dict[ir.Value, Escape] = {}
-    for node in inside:
+    for node in region:
         for value in node.outputs:
             readers = tuple(use.node for use in value.uses() if use.node not in inside)
             needed = tuple(reader for reader in readers if not reads_only_shape(reader, value, layout, forms))

@@ -80,12 +80,12 @@ class Scope:
             polynomial = algebra.constant(float(size.factor))
             for symbol in size.symbols:
                 polynomial = polynomial * algebra.extent(symbol)
-            return Form(polynomial, ((),) * known.rank, value.dtype)
+            return Form(polynomial, ((),) * known.rank, self.facts.dtype(value))
         shape = self.facts.shape(value)
         if shape is None:
             return None
         if value in self.facts.uniform:
-            return Form(algebra.constant(self.facts.uniform[value]), self.fresh(shape), value.dtype)
+            return Form(algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value))
         if not self.facts.is_constant(value):
             return None
         if axes.product(shape).factor > MAXIMAL_CONSTANT:
@@ -94,7 +94,7 @@ class Scope:
         if array is None or array.dtype.kind not in "fiuV":
             return None
         layout = self.fresh([Size(extent) for extent in array.shape])
-        return Form(algebra.constant(coefficient(array, layout)), layout, value.dtype)
+        return Form(algebra.constant(coefficient(array, layout)), layout, self.facts.dtype(value))
 
 
 Rule = Callable[[ir.Node, Sequence[Form], Scope], Form]
@@ -151,9 +151,7 @@ def _power(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
 
 def _cast(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     """A cast between floating types is the identity up to rounding; what it costs is for the evidence to show."""
-    target = ir.DataType(attribute(node, "to", 0)) if node.op_type == "Cast" else node.outputs[0].dtype
-    if target is None and node.inputs[1] is not None:
-        target = node.inputs[1].dtype
+    target = scope.facts.dtype(node.outputs[0])
     if target not in FLOATING or operands[0].dtype not in FLOATING:
         raise NotRepresentable("integer-base", "the value passes through a type that isn't floating")
     return Form(operands[0].value, operands[0].layout, target)

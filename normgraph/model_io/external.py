@@ -37,7 +37,8 @@ def data_path(model_path: Path, location: str) -> Path:
         raise BadModelError(_leaves(model_path, location))
     if not real.is_file():
         raise BadModelError(
-            f"external data must be beside its model, and {location!r} isn't: {model_path}; copy both files together"
+            f"external data must be beside its model, and {location!r} isn't: {model_path}; "
+            "copy both files together"
         )
     return path
 
@@ -58,7 +59,7 @@ def open_external(model_path: Path, tensor: ir.ExternalTensor, files: dict[Path,
         files: The data files that are open already; a new one is added.
 
     Raises:
-        BadModelError: The declared range isn't in the data file, or hasn't the size that type and shape ask for.
+        BadModelError: The declared range isn't in the data file, or isn't as large as type and shape ask.
     """
     path = data_path(model_path, str(tensor.location))
     source = files.get(path)
@@ -74,8 +75,8 @@ def open_external(model_path: Path, tensor: ir.ExternalTensor, files: dict[Path,
         )
     if offset < 0 or offset + needed > source.size:
         raise BadModelError(
-            f"external data is shorter than declared: bytes {offset:,} to {offset + needed:,} of {source.size:,}: "
-            f"{where}; copy or export the data again"
+            f"external data must be as long as declared, and bytes {offset:,} to {offset + needed:,} are "
+            f"asked for of {source.size:,}: {where}; copy or export the data again"
         )
     return FileTensor(
         source,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import onnx
 import onnx_ir as ir
@@ -22,12 +22,11 @@ LARGE_BYTES = 4096
 INSIDE = "\0inside"
 
 TENSOR = onnx.TensorProto.DESCRIPTOR.fields_by_name
-DATA_TYPE, RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = (
-    TENSOR[name].number for name in ("data_type", "raw_data", "external_data", "data_location")
+RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = (
+    TENSOR[name].number for name in ("raw_data", "external_data", "data_location")
 )
 
 
-@runtime_checkable
 class HoldsModel(Protocol):
     """Anything that carries an IR model, as PyTorch's ``ONNXProgram`` does."""
 
@@ -44,8 +43,8 @@ def as_model(source: Source) -> ir.Model:
     """An IR model that may be changed at will, whatever the model comes as.
 
     Args:
-        source: The path of a model, an ``onnx.ModelProto``, an ``onnx_ir.Model``, or a PyTorch ``ONNXProgram``.
-            It isn't changed; the weights are shared with it.
+        source: A path, an ``onnx.ModelProto``, an ``onnx_ir.Model`` or a PyTorch ``ONNXProgram``. It isn't
+            changed; the weights are shared with it.
 
     Raises:
         BadModelError: The source isn't a model that normgraph can work on; see :func:`load`.
@@ -57,8 +56,9 @@ def as_model(source: Source) -> ir.Model:
         return _from_proto(source, "the given ModelProto", _refuse_external)
     if isinstance(source, str | PathLike):
         return load(source)
-    if isinstance(source, HoldsModel) and isinstance(source.model, ir.Model):
-        return source.model.clone()
+    held = getattr(source, "model", None)
+    if isinstance(held, ir.Model):
+        return held.clone()
     raise TypeError(
         f"a model is a path, ModelProto, onnx_ir.Model or ONNXProgram, not {type(source).__name__}"
     )
@@ -67,8 +67,8 @@ def as_model(source: Source) -> ir.Model:
 def load(path: str | PathLike[str]) -> ir.Model:
     """Reads a model from a file in ONNX's binary format.
 
-    Its tensors of 4 KiB and more, inside the file or in external data, are :class:`FileTensor` objects: ranges
-    of files that stay open as long as the model lives.
+    Its tensors of 4 KiB and more, and all in external data, are :class:`FileTensor` objects: ranges of files
+    that stay open as long as the model lives.
 
     Args:
         path: The model's file. External data is looked for in its folder.
@@ -77,9 +77,9 @@ def load(path: str | PathLike[str]) -> ir.Model:
         The model, the same as ``onnx_ir.from_proto(onnx.load(path))``.
 
     Raises:
-        BadModelError: The file is missing, a folder, empty, unreadable, truncated or not an ONNX model; or its
-            external data is absent, shorter than declared or outside the model's folder; or it imports an opset
-            or has an IR version that the installed onnx doesn't know; or onnx_ir can't represent it.
+        BadModelError: The file is missing, a folder, empty, unreadable, truncated or not an ONNX model; or
+            its external data is absent, shorter than declared or outside the model's folder; or it imports
+            an opset or has an IR version that the installed onnx doesn't know; or onnx_ir can't represent it.
     """
     path = Path(path)
     source = OpenFile(path)
@@ -112,18 +112,13 @@ def _not_a_model(path: Path, reason: str) -> BadModelError:
 def _without_large_tensors(source: OpenFile) -> tuple[bytes, list[tuple[int, int]]]:
     """The model's bytes with external data of INSIDE in place of each large raw_data, and those ranges."""
     ranges: list[tuple[int, int]] = []
-    view = memoryview(source.bytes)
 
     def cut(start: int, end: int) -> wire.Pieces | None:
         raw: tuple[int, int, int] | None = None
-        for number, _, tag, payload, stop in wire.fields(source.bytes, start, end):
-            if number == RAW_DATA and raw is None:
+        for number, wire_type, tag, payload, stop in wire.fields(source, start, end):
+            if number == RAW_DATA and wire_type == wire.LENGTH_DELIMITED and raw is None:
                 raw = tag, payload, stop
             elif number in (RAW_DATA, EXTERNAL_DATA, DATA_LOCATION):
-                return None
-            elif (
-                number == DATA_TYPE and wire.varint(source.bytes, payload, stop)[0] == onnx.TensorProto.STRING
-            ):
                 return None
         if raw is None or raw[2] - raw[1] < LARGE_BYTES:
             return None
@@ -132,17 +127,17 @@ def _without_large_tensors(source: OpenFile) -> tuple[bytes, list[tuple[int, int
         mark.external_data.add(key="location", value=INSIDE)
         mark.external_data.add(key="offset", value=str(len(ranges)))
         ranges.append((payload, stop))
-        return [view[start:tag], view[stop:end], memoryview(mark.SerializeToString())]
+        return [memoryview(part) for part in (source[start:tag], source[stop:end], mark.SerializeToString())]
 
     def may_hold_one(start: int, end: int) -> bool:
         return end - start >= LARGE_BYTES
 
     try:
-        pieces = wire.rewrite(source.bytes, 0, source.size, cut, may_hold_one)
+        pieces = wire.rewrite(source, 0, source.size, cut, may_hold_one)
     except wire.UnusualError:
         ranges.clear()
         pieces = None
-    return b"".join(pieces) if pieces else bytes(view), ranges  # type: ignore[arg-type]
+    return b"".join(pieces) if pieces else source[:], ranges  # type: ignore[arg-type]
 
 
 def _open_inside(source: OpenFile, tensor: ir.ExternalTensor, ranges: list[tuple[int, int]]) -> FileTensor:
@@ -153,8 +148,8 @@ def _open_inside(source: OpenFile, tensor: ir.ExternalTensor, ranges: list[tuple
     needed = packed_size(tensor, where)
     if stop - start != needed:
         raise BadModelError(
-            f"a tensor must hold the bytes that its type and shape ask for, and {tensor.dtype.name}{tensor.shape} "
-            f"takes {needed:,} where {stop - start:,} are given: {where}; export the model again"
+            f"a tensor must hold the bytes that its type and shape ask for, and {stop - start:,} are given "
+            f"for {tensor.dtype.name}{tensor.shape}, which takes {needed:,}: {where}; export the model again"
         )
     return FileTensor(
         source,
@@ -169,8 +164,8 @@ def _open_inside(source: OpenFile, tensor: ir.ExternalTensor, ranges: list[tuple
 
 def _refuse_external(tensor: ir.ExternalTensor) -> FileTensor:
     raise BadModelError(
-        f"a ModelProto must hold its data, and tensor {tensor.name!r} lies in the file {str(tensor.location)!r}; "
-        "give the path of the model instead, or load it with onnx.load"
+        f"a ModelProto must hold its data, and tensor {tensor.name!r} lies in {str(tensor.location)!r}; "
+        "give the path of the model instead, or load it with its external data"
     )
 
 
@@ -182,10 +177,11 @@ def _from_proto(
     try:
         model = ir.from_proto(proto)
     except Exception as error:
-        # onnx_ir raises what its parsing happens to run into; the first cause says it best.
-        while error.__cause__ is not None:
-            error = error.__cause__  # noqa: PLW2901
-        reason = " ".join(str(error).split())
+        # onnx_ir raises what its parsing happens to run into; the first error of the chain says it best.
+        cause: BaseException = error
+        while before := cause.__cause__ or cause.__context__:
+            cause = before
+        reason = " ".join(str(cause).split())
         raise BadModelError(
             f"the model holds what onnx_ir can't represent: {name} ({reason}); check it with onnx.checker"
         ) from error
@@ -207,12 +203,12 @@ def _check_versions(proto: onnx.ModelProto, name: str) -> None:
     for entry in imports:
         if entry.domain in ("", "ai.onnx") and not 1 <= entry.version <= newest:
             raise BadModelError(
-                f"the model's opset must be known, and the installed onnx {onnx.__version__} knows 1 to {newest}, "
-                f"not {entry.version}: {name}; install a newer onnx or export to an opset in that range"
+                f"a model's opset must be known, and the onnx {onnx.__version__} in use knows 1 to {newest}, "
+                f"not {entry.version}: {name}; install a newer onnx, or export to an opset that it knows"
             )
     if proto.ir_version > onnx.IR_VERSION:
         raise BadModelError(
-            f"the model's IR version must be known, and the installed onnx {onnx.__version__} knows up to "
+            f"a model's IR version must be known, and the onnx {onnx.__version__} in use knows up to "
             f"{onnx.IR_VERSION}, not {proto.ir_version}: {name}; install a newer onnx"
         )
     if not proto.opset_import and proto.ir_version >= onnx.IR_VERSION_2017_11_3:

@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 import numpy as np
 import onnx
@@ -21,16 +21,18 @@ from normgraph.errors import BadModelError
 # What a kernel answers when it can't copy between these two files; reading and writing still can.
 CANNOT_COPY = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV, errno.ENOTSOCK}
 CHUNK_BYTES = 1 << 24
+WINDOW_BYTES = 1 << 14
 PACKED_BITS = {2, 4, 6}
 
 
 class OpenFile:
     """A regular file that stays open, and so readable even when its name is given to another file.
 
+    ``file[at]`` and ``file[start:stop]`` read it like ``bytes``.
+
     Attributes:
         path: The name that it was opened by.
         size: Its size in bytes when it was opened.
-        bytes: All of it, mapped: pages are read when they are touched.
 
     Raises:
         BadModelError: There is no such file, it isn't a regular file, it is empty or may not be read.
@@ -40,12 +42,12 @@ class OpenFile:
         self.path = path
         try:
             # A pipe would block at open, so look first.
-            status = path.stat()
-            if stat.S_ISDIR(status.st_mode):
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
                 raise BadModelError(
                     f"a model must be a file, and this is a folder: {path}; name the file inside it"
                 )
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(mode):
                 raise BadModelError(f"a model must be a regular file: {path}; copy it to one")
             file = path.open("rb", buffering=0)
         except FileNotFoundError:
@@ -59,7 +61,39 @@ class OpenFile:
         self.size = os.fstat(self.descriptor).st_size
         if self.size == 0:
             raise BadModelError(f"the file is empty: {path}; export or copy it again")
-        self.bytes = mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
+        self._window, self._window_start = b"", 0
+
+    @functools.cached_property
+    def mapped(self) -> mmap.mmap:
+        """All of it, mapped into memory; it counts as used once it is touched, by up to 2 MiB a touch."""
+        return mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ)
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> bytes: ...
+
+    def __getitem__(self, at: int | slice) -> int | bytes:
+        if isinstance(at, slice):
+            start, stop, _ = at.indices(self.size)
+            return self._read(start, stop)
+        if not 0 <= at - self._window_start < len(self._window):
+            self._window = self._read(at, min(at + WINDOW_BYTES, self.size))
+            self._window_start = at
+        return self._window[at - self._window_start]
+
+    def _read(self, start: int, stop: int) -> bytes:
+        if not hasattr(os, "pread"):
+            return self.mapped[start:stop]
+        chunks = []
+        while start < stop:
+            chunk = os.pread(self.descriptor, min(stop - start, CHUNK_BYTES), start)
+            if not chunk:
+                raise BadModelError(f"the file became shorter while it was read: {self.path}; try again")
+            chunks.append(chunk)
+            start += len(chunk)
+        return b"".join(chunks)
 
 
 def _copy_file_range(source: int, target: int, count: int, offset: int) -> int:
@@ -96,7 +130,7 @@ def copy_range(source: OpenFile, offset: int, length: int, target: BinaryIO) -> 
         # The kernel moved the descriptor; the file object has to be told.
         target.seek(begin + done)
     while done < length:
-        chunk = source.bytes[offset + done : offset + min(length, done + CHUNK_BYTES)]
+        chunk = source[offset + done : offset + min(length, done + CHUNK_BYTES)]
         target.write(chunk)
         done += len(chunk)
 
@@ -112,10 +146,10 @@ def _read(source: OpenFile, offset: int, dtype: ir.DataType, shape: ir.Shape) ->
     """The range as a read-only tensor: a view of the mapped file where its layout allows one, else a copy."""
     dims, size = shape.numpy(), math.prod(shape.numpy())
     if dtype.bitwidth in PACKED_BITS:
-        raw = source.bytes[offset : offset + _packed_size(dtype, size)]
+        raw = source[offset : offset + _packed_size(dtype, size)]
         return ir.serde.deserialize_tensor(onnx.TensorProto(dims=dims, data_type=dtype.value, raw_data=raw))
     element = dtype.numpy().newbyteorder("<")
-    flat = np.frombuffer(source.bytes, element, size, offset) if size else np.empty(0, element)
+    flat = np.frombuffer(source.mapped, element, size, offset) if size else np.empty(0, element)
     array = flat.reshape(dims)
     # Protobuf aligns nothing, but libraries that take arrays by their address may count on it.
     if not array.flags.aligned or sys.byteorder != "little":
@@ -144,7 +178,7 @@ def _packed_size(dtype: ir.DataType, size: int) -> int:
 
 
 class FileTensor(ir.LazyTensor):
-    """An immutable tensor that is a range of bytes in an open file, in the layout of ``TensorProto.raw_data``.
+    """An immutable tensor that is a range of an open file, in the layout of ``TensorProto.raw_data``.
 
     Serialized by onnx_ir it becomes ordinary ``raw_data``; normgraph's own writer copies the range instead.
 
@@ -181,7 +215,7 @@ class FileTensor(ir.LazyTensor):
 
     def tobytes(self) -> bytes:
         """The tensor's bytes, little endian and packed as ONNX stores them."""
-        return self.source.bytes[self.offset : self.offset + self.nbytes]
+        return self.source[self.offset : self.offset + self.nbytes]
 
     def tofile(self, file: BinaryIO) -> None:
         """Appends the tensor's bytes to a binary file at its current position."""

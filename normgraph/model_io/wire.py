@@ -7,8 +7,7 @@ out or put in by reading only the tags and lengths on the way to it
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from mmap import mmap
-from typing import Protocol
+from typing import Protocol, overload
 
 VARINT, FIXED64, LENGTH_DELIMITED, START_GROUP, END_GROUP, FIXED32 = range(6)
 FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
@@ -37,6 +36,16 @@ class UnusualError(Exception):
     """The bytes are legal, but use a feature of the wire format that is left to protobuf's own parser."""
 
 
+class Buffer(Protocol):
+    """Bytes that can be read at a position or over a range: ``bytes``, or a file."""
+
+    @overload
+    def __getitem__(self, at: int, /) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice, /) -> bytes: ...
+
+
 class Piece(Protocol):
     """A run of output bytes: a memoryview, or a tensor that can write its bytes."""
 
@@ -50,7 +59,7 @@ Pieces = list[Piece]
 Edit = Callable[[int, int], Pieces | None]
 
 
-def varint(buffer: bytes | mmap, position: int, end: int) -> tuple[int, int]:
+def varint(buffer: Buffer, position: int, end: int) -> tuple[int, int]:
     """Reads the base-128 number at a position; returns it and the position after it.
 
     Raises:
@@ -75,7 +84,7 @@ def encode_varint(value: int) -> bytes:
     return bytes(groups)
 
 
-def fields(buffer: bytes | mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+def fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
     """Yields (number, wire type, start of the tag, start of the payload, end) of each field in a message.
 
     Raises:
@@ -119,7 +128,7 @@ def size_of(pieces: Sequence[Piece]) -> int:
 
 
 def rewrite(
-    buffer: bytes | mmap,
+    buffer: Buffer,
     start: int,
     end: int,
     edit: Edit,
@@ -149,7 +158,6 @@ def rewrite(
     if depth > MAX_DEPTH:
         raise MalformedError(f"messages are nested more than {MAX_DEPTH} deep at byte {start}")
     children = CHILDREN[message]
-    view = memoryview(buffer)
     pieces: Pieces = []
     copied = start
     seen: set[int] = set()
@@ -167,8 +175,8 @@ def rewrite(
         else:
             inner = rewrite(buffer, payload, stop, edit, wanted, child, depth + 1)
         if inner is not None:
-            pieces += [view[copied:tag], length_delimited(number, size_of(inner)), *inner]
+            pieces += [memoryview(buffer[copied:tag]), length_delimited(number, size_of(inner)), *inner]
             copied = stop
     if not pieces:
         return None
-    return [*pieces, view[copied:end]]
+    return [*pieces, memoryview(buffer[copied:end])]

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from normgraph.errors import OutputError
 from normgraph.model_io import wire
-from normgraph.model_io.carried import restore
+from normgraph.model_io.carried import to_proto
 from normgraph.model_io.reading import LARGE_BYTES, RAW_DATA
 from normgraph.model_io.tensors import FileTensor
 from normgraph.model_io.walk import Replace, initializers, replace_tensors
@@ -43,8 +43,8 @@ def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalD
     """Writes a model; its file appears under its name only once it is complete and on disk.
 
     Tensors that lie in files are copied range by range, by the kernel where it can, and never held in memory.
-    The same model gives the same bytes. The model isn't changed, and may be written over the file it was read
-    from: its tensors go on reading the old content.
+    The same model gives the same bytes. The model is left as it was, and may be written over the file
+    it was read from: its tensors go on reading the old content.
 
     Args:
         model: The model.
@@ -135,8 +135,7 @@ def _lay_out(model: ir.Model, data_name: str | None) -> Layout:
         )
 
     with _substituted(model, stand_in):
-        proto = ir.to_proto(model)
-    restore(model, proto)
+        proto = to_proto(model)
     return Layout(_embed(proto.SerializeToString(deterministic=True), embedded), data)
 
 
@@ -230,8 +229,8 @@ def _append(file: BinaryIO, piece: wire.Piece) -> None:
         file.write(piece.tobytes())
     if file.tell() != begin + piece.nbytes:
         raise OutputError(
-            f"a tensor must give as many bytes as it declares, and {piece.name!r} gave {file.tell() - begin:,} "
-            f"of {piece.nbytes:,}; check the data it is read from"
+            f"a tensor must give as many bytes as it declares, and {piece.name!r} gave "
+            f"{file.tell() - begin:,} of {piece.nbytes:,}; check the data it is read from"
         )
 
 

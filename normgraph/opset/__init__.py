@@ -1,13 +1,14 @@
 """Raises a model's opset, only if every node provably keeps its meaning.
 
-For each node of the default domain, in the graph, its subgraphs and the model's functions, the versions at which its
-operator changed on the way are walked through one by one: one that `changes` calls wider leaves the node as it is, at
-one that it has an adapter for the node takes on a new form, and any other stands in the way.
+For each node of the default domain, in the graph, its subgraphs and the model's functions, the versions
+at which its operator changed on the way are walked through one by one: one that `changes` calls wider
+leaves the node as it is, at one that it has an adapter for the node takes on a new form, and any other
+stands in the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx.defs
@@ -15,7 +16,7 @@ import onnx.helper
 import onnx_ir as ir
 
 from normgraph.errors import OpsetError
-from normgraph.facts import subgraphs_of
+from normgraph.facts import Facts, subgraphs_of
 from normgraph.opset.changes import CHANGES, WIDENED
 from normgraph.opset.form import Form, UnknownAttributeError, versions_of
 from normgraph.opset.writer import Writer
@@ -43,36 +44,52 @@ class Obstacle:
     reason: str
 
 
-def obstacles(model: ir.Model, target: int) -> tuple[Obstacle, ...]:
+def obstacles(
+    model: ir.Model, target: int, *, ignoring: Collection[ir.Node] = (), facts: Facts | None = None
+) -> tuple[Obstacle, ...]:
     """The nodes that stand in the way of raising the model's opset to `target`; the model isn't changed.
 
+    Args:
+        model: the model.
+        target: the opset asked for.
+        ignoring: nodes that aren't looked at, because they will be gone or are written for `target` already.
+        facts: what is known of the graph's values beyond what the model declares.
+
     Raises:
-        OpsetError: The model's opset is above `target` or below 7, or the installed onnx doesn't know `target`.
+        OpsetError: The model's opset is above `target` or below 7, or the installed onnx has no `target`.
     """
-    outcomes = (outcome for scope in _scopes(model, target) for outcome in _outcomes(model, scope, target))
+    scopes = _scopes(model, target)
+    outcomes = (
+        outcome for scope in scopes for outcome in _outcomes(model, scope, target, ignoring, facts or Facts())
+    )
     return tuple(outcome for outcome in outcomes if isinstance(outcome, Obstacle))
 
 
-def raise_opset(model: ir.Model, target: int) -> None:
+def raise_opset(
+    model: ir.Model, target: int, *, ignoring: Collection[ir.Node] = (), facts: Facts | None = None
+) -> None:
     """Raises the version of the default domain that the model and its functions import to `target`, in place.
 
-    A function follows its model, because ONNX lets the two import different versions only of operators that are the
-    same in both (``onnx.checker`` insists, and ONNX Runtime reads a function's nodes at the model's version).  Nodes
-    whose form changed are adapted; constants they need are added as initializers, in functions as Constant nodes.
-    The IR version is raised to the least that goes with `target`, if it is below.
+    A function follows its model, because ONNX lets the two import different versions only where they
+    define the operators used alike (``onnx.checker`` insists, and ONNX Runtime reads a function's nodes at
+    the model's version).  Nodes whose form changed are adapted; constants they need are added as
+    initializers, in functions as Constant nodes.  The IR version is raised to the least that goes with
+    `target`, if it is below.
 
     Raises:
         OpsetError: As for `obstacles`, or there are obstacles; then the model isn't changed.
     """
     scopes = _scopes(model, target)
-    outcomes = [(scope, list(_outcomes(model, scope, target))) for scope in scopes]
+    outcomes = [
+        (scope, list(_outcomes(model, scope, target, ignoring, facts or Facts()))) for scope in scopes
+    ]
     found = [outcome for _, group in outcomes for outcome in group if isinstance(outcome, Obstacle)]
     if found:
         raise OpsetError(_message(model, target, found))
     names = {name for scope in scopes for name in _names(scope.root)}
     for scope, group in outcomes:
         writer = Writer(scope.root, names)
-        for form in group:
+        for form in reversed(group):  # readers before what they read, whose output may be replaced
             if isinstance(form, Form):
                 writer.write(form)
         scope.root.opset_imports[_domain(scope.root.opset_imports)] = target
@@ -95,21 +112,23 @@ def _domain(imports: Mapping[str, int]) -> str:
 
 
 def _scopes(model: ir.Model, target: int) -> list[_Scope]:
-    """The graph and functions that import the default domain below `target`."""
+    """The graph and functions whose import of the default domain is below `target`, the graph also without one."""
     newest = onnx.defs.onnx_opset_version()
     if target > newest:
         raise OpsetError(
-            f"the installed onnx {onnx.__version__} knows no opset above {newest}: ask for less than {target}"
+            f"the installed onnx {onnx.__version__} knows no opset above {newest}: ask for no more than that"
         )
     imports = model.graph.opset_imports
     opset = imports.get(_domain(imports), target)
     if opset > target:
         raise OpsetError(
-            f"an opset can only be raised: '{model.graph.name}' is at {opset}, ask for no less than {target}"
+            f"an opset can only be raised: '{model.graph.name}' is at {opset}, ask for no less than that"
         )
-    roots: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    versions = [(root, root.opset_imports.get(_domain(root.opset_imports), target)) for root in roots]
-    scopes = [_Scope(root, version) for root, version in versions if version < target]
+    scopes = [_Scope(model.graph, opset)] if opset < target or _domain(imports) not in imports else []
+    for function in model.functions.values():
+        version = function.opset_imports.get(_domain(function.opset_imports), target)
+        if version < target:
+            scopes.append(_Scope(function, version))
     for scope in scopes:
         if scope.opset < OLDEST:
             raise OpsetError(
@@ -127,11 +146,13 @@ def _nodes(root: ir.Graph | ir.Function) -> Iterator[ir.Node]:
             yield from _nodes(subgraph)
 
 
-def _outcomes(model: ir.Model, scope: _Scope, target: int) -> Iterator[Form | Obstacle]:
+def _outcomes(
+    model: ir.Model, scope: _Scope, target: int, ignoring: Collection[ir.Node], facts: Facts
+) -> Iterator[Form | Obstacle]:
     """What becomes of the nodes of the default domain."""
     for node in _nodes(scope.root):
-        if node.domain == "" and node.op_identifier() not in model.functions:
-            yield _raised(Form.of(node, scope.opset, target))
+        if node.domain == "" and node.op_identifier() not in model.functions and node not in ignoring:
+            yield _raised(Form.of(node, scope.opset, target, facts))
 
 
 def _raised(form: Form) -> Form | Obstacle:
@@ -161,7 +182,9 @@ def _crossed(form: Form, version: int) -> Form | str:
     try:
         return adapt(form)
     except UnknownAttributeError as unknown:
-        return f"its attribute '{unknown}' is told by the function's caller, and this version reads it in another way"
+        return (
+            f"its attribute '{unknown}', which this version changed, is known to the function's caller only"
+        )
 
 
 def _names(root: ir.Graph | ir.Function) -> Iterator[str]:
@@ -183,6 +206,6 @@ def _message(model: ir.Model, target: int, found: list[Obstacle]) -> str:
     )
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     return (
-        f"raising the opset to {target} would change what nodes of '{model.graph.name}' compute: {shown}{more}; "
+        f"opset {target} would change what nodes of '{model.graph.name}' compute: {shown}{more}; "
         f"keep the opset, or export the model anew at {target} or later"
     )

@@ -1,7 +1,7 @@
-"""What it takes to keep a node's meaning across a version that changed its operator, one small function for each change.
+"""What it takes to keep a node's meaning across a version that changed its operator.
 
-Each takes the node's form before the version and returns its form at that version, or the reason why there is none.
-Sources: the operators' versions in ONNX's operator changelog, to which the names of the functions' rows in `changes` point.
+Each function takes the node's form before the version and returns its form at it, or the reason why there
+is none.  Their source is the text of the operator's version before and after, in ONNX's operator changelog.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _name(dtype: ir.DataType | None) -> str:
 
 
 def to_input(name: str, index: int, dtype: npt.DTypeLike, *, role: str = "", rank: int = 0) -> Adapter:
-    """Attribute `name` became the input at `index`, called `role`: a tensor of `dtype` and at least `rank` dimensions."""
+    """Attribute `name` became the input at `index`, called `role`, of `dtype` and at least rank `rank`."""
 
     def adapt(form: Form) -> Form | str:
         if name not in form.attributes:
@@ -46,7 +46,7 @@ def dropped(reason: str) -> Adapter:
 
 
 def renamed(op_type: str) -> Adapter:
-    """The operator was deprecated in favour of another one that means the same for the same inputs and attributes."""
+    """The operator gave way to another one that means the same for the same inputs and attributes."""
     return lambda form: replace(form, op_type=op_type)
 
 
@@ -86,7 +86,7 @@ def coerced_to_matrix(form: Form) -> Form | str:
 
 
 def slice_10(form: Form) -> Form | str:
-    """Slice 10: starts, ends and axes became inputs; axes left out were the first ones, and are now all of them."""
+    """Slice 10: the attributes became inputs; axes left out were the first ones, and are now all of them."""
     starts, ends = form.attribute("starts", ()), form.attribute("ends", ())
     axes = form.attribute("axes") or range(len(starts))
     form = form.without("starts", "ends", "axes")
@@ -96,7 +96,7 @@ def slice_10(form: Form) -> Form | str:
 
 
 def clip_11(form: Form) -> Form | str:
-    """Clip 11: the bounds became inputs of x's type; left out, each was float's last number and is now that of x's type."""
+    """Clip 11: the bounds became inputs of x's type, whose ends they default to, before to those of float."""
     dtype = form.dtype(0)
     if dtype is None:
         return "its bounds become tensors of its input's type, which is unknown"
@@ -117,14 +117,14 @@ def dropout_10(form: Form) -> Form | str:
 
 
 def dropout_12(form: Form) -> Form | str:
-    """Dropout 12: the ratio became an input, of no effect in inference; the mask, unspecified before, became all ones."""
+    """Dropout 12: the ratio became an input; the mask was told what to hold in inference."""
     if form.is_read(1):
         return "its mask is read, and no version before this one says what it holds in inference"
     return to_input("ratio", 1, np.float32)(form)
 
 
 def pad_11(form: Form) -> Form | str:
-    """Pad 11: pads and value became inputs, the latter of x's type, read in mode constant only and 0 if left out."""
+    """Pad 11: pads and value became inputs, the latter of x's type, only for mode constant, 0 by default."""
     value = np.float32(form.attribute("value", 0.0))
     adapted = to_input("pads", 1, np.int64)(form.without("value"))
     if isinstance(adapted, str) or form.attribute("mode", "constant") != "constant":
@@ -152,14 +152,14 @@ def resize_11(form: Form) -> Form | str:
     if form.attribute("mode", "nearest") != "nearest":
         return "no version before this one says where linear interpolation samples, and runtimes differ"
     if scales is None or not np.all((scales >= 1) & (scales == np.floor(scales))):
-        return "no version before this one says which neighbour is nearest, unless constant whole numbers enlarge it"
+        return "no version before this one says which neighbour is nearest but for constant whole scales"
     region = None if form.target >= 13 else NewConstant("roi", np.zeros(0, np.float32))
     sampled = form.with_attributes(coordinate_transformation_mode="asymmetric", nearest_mode="floor")
     return sampled.with_input(2, form.operand(1)).with_input(1, region)
 
 
 def resize_13(form: Form) -> Form | str:
-    """Resize 13: lost tf_half_pixel_for_nn; scales, before empty where sizes are given, must then be left out."""
+    """Resize 13: lost tf_half_pixel_for_nn; beside sizes, scales, before empty, must be left out."""
     mode = form.attribute("coordinate_transformation_mode", "half_pixel")
     if mode == "tf_half_pixel_for_nn":
         return f"this version dropped its coordinate_transformation_mode {mode}"
@@ -193,9 +193,9 @@ def batch_normalization_15(form: Form) -> Form | str:
 
 
 def conv_transpose_11(form: Form) -> Form | str:
-    """ConvTranspose 11: padding that follows from the output's shape is split the other way round where it is odd."""
+    """ConvTranspose 11: odd padding that follows from the output's shape is split the other way round."""
     if "output_shape" in form.attributes or form.attribute("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        return "its padding follows from its output's shape, and this version splits odd padding the other way round"
+        return "its padding follows from its output's shape, and this version splits it the other way round"
     return form
 
 
@@ -232,7 +232,7 @@ def dft_20(form: Form) -> Form | str:
 
 
 def group_normalization_21(form: Form) -> Form | str:
-    """GroupNormalization 21: scale and bias for each channel instead of each group: γ_c = γ_g for c in group g.
+    """GroupNormalization 21: scale and bias for each channel, not each group: γ_c = γ_g for c in group g.
 
     Its statistics are computed in stash_type, float unless told otherwise, and not in x's type as before.
     """
@@ -303,4 +303,4 @@ def quantize_linear_24(form: Form) -> Form | str:
 def _saturated(form: Form, dtype: ir.DataType | None) -> Form | str:
     if not form.attribute("saturate", 1) or (dtype is not None and dtype not in _UNSIGNED_ZERO):
         return form
-    return f"this version changed how infinity saturates in float8 types, and its result's type is {_name(dtype)}"
+    return f"this version changed how infinity saturates in float8 types, and its result is {_name(dtype)}"

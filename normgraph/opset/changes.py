@@ -1,7 +1,7 @@
-"""What every version of every operator of ONNX's default domain since opset 7 changed for the nodes written before it.
+"""What each version of each operator of ONNX's default domain since opset 7 changed for nodes written before.
 
-Classified from the differences between the operators' signatures and documentation in ``onnx.defs``, version by version.
-A version in neither table is unknown, and a node that would have to cross it can't be raised.
+Classified from the differences between the operators' signatures and texts in ``onnx.defs``, version by
+version.  A version in neither table is unknown, and a node that would have to cross it can't be raised.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import numpy as np
 
 from normgraph.opset import adapters
 from normgraph.opset.adapters import Adapter, default_made_explicit, dropped, floating, renamed, to_input
-
 
 _AXES_TO_INPUT = to_input("axes", 1, np.int64)
 
@@ -69,8 +68,9 @@ CHANGES: Mapping[tuple[str, int], Adapter] = {
     ("Upsample", 10): renamed("Resize"),
 }
 
-#: Operator → the versions at which every node that the version before accepts means the same: they admit more types or
-#: values, clear up what was ambiguous, or add inputs, outputs and attributes whose default is what was done before.
+#: Operator → the versions at which every node that the version before accepts means the same: they admit
+#: more types or values, say more plainly what was meant, or add inputs, outputs and attributes that default
+#: to what was.
 WIDENED: Mapping[str, tuple[int, ...]] = {
     "Abs": (13,),
     "Acos": (22,),

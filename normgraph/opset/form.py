@@ -1,9 +1,9 @@
-"""A node as it would be written at another opset, kept apart from the graph so that asking changes nothing."""
+"""A node as it would be written at another opset, apart from the graph so that asking changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -11,10 +11,11 @@ import onnx.defs
 import onnx_ir as ir
 
 from normgraph.constants import Array, stored_tensor
+from normgraph.facts import Facts
 
 
 class UnknownAttributeError(Exception):
-    """An attribute was asked for that refers to an attribute of the function around it, so its value isn't known."""
+    """An attribute was asked for that refers to one of the function around the node: it isn't known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,9 @@ class Form:
         inputs: operands in this form, None where an optional one is left out.
         attributes: attributes in this form.
         outputs: how many of the node's outputs, from the first, this form keeps.
-        flattened_at: where not None, the operator works on its first input flattened to two dimensions at this
-            axis, and its output gets the input's shape back.
+        flattened_at: where not None, the operator works on its first input flattened to two dimensions at
+            this axis, and its output gets the input's shape back.
+        facts: what is known of the graph's values beyond what the model declares.
     """
 
     node: ir.Node
@@ -57,12 +59,13 @@ class Form:
     attributes: Mapping[str, ir.Attr]
     outputs: int
     flattened_at: int | None = None
+    facts: Facts = field(default_factory=Facts)
 
     @classmethod
-    def of(cls, node: ir.Node, opset: int, target: int) -> Form:
+    def of(cls, node: ir.Node, opset: int, target: int, facts: Facts) -> Form:
         """The form in which the node stands in the graph."""
         inputs, attributes = tuple(node.inputs), dict(node.attributes)
-        return cls(node, opset, target, node.op_type, inputs, attributes, len(node.outputs))
+        return cls(node, opset, target, node.op_type, inputs, attributes, len(node.outputs), facts=facts)
 
     def operand(self, index: int) -> Operand:
         """The operand at an input, None where there is none."""
@@ -81,13 +84,17 @@ class Form:
         operand = self.operand(index)
         if isinstance(operand, NewConstant):
             return ir.DataType.from_numpy(operand.data.dtype)
-        return dtype_of(operand, self.opset)
+        known = None if operand is None else self.facts.dtype(operand)
+        return known or dtype_of(operand, self.opset)
 
     def shape(self, index: int) -> tuple[int | None, ...] | None:
-        """The sizes that the model declares for an operand, None for each dynamic one and where the rank is unknown."""
+        """The sizes that the model declares for an operand, None for dynamic ones; None for no known rank."""
         operand = self.operand(index)
         if operand is None or isinstance(operand, NewConstant):
             return None if operand is None else operand.data.shape
+        known = self.facts.shape(operand)
+        if known is not None:
+            return tuple(size.static for size in known)
         shape = operand.shape
         return None if shape is None else tuple(size if isinstance(size, int) else None for size in shape)
 

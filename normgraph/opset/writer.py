@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from normgraph.opset.form import Form, NewConstant, Operand
@@ -10,8 +12,8 @@ from normgraph.opset.form import Form, NewConstant, Operand
 class Writer:
     """Writes forms into one graph and its subgraphs, or into one function.
 
-    Constants are added once for each content: to a graph as initializers, to a function, which can't have any, as
-    Constant nodes before all others.
+    Constants are added once for each content: to a graph as initializers, to a function, which can't have
+    any, as Constant nodes before all others.
 
     Args:
         root: the main graph or the function.
@@ -24,8 +26,15 @@ class Writer:
         self._names = names
         self._constants: dict[tuple[object, ...], ir.Value] = {}
 
-    def write(self, form: Form) -> None:
-        """Gives the form's node the form; what is the same in both stays untouched."""
+    def write(self, forms: Sequence[Form]) -> None:
+        """Gives each form's node the form; what is the same in both stays untouched."""
+        for form in forms:
+            self._rewrite(form)
+        for form in forms:  # Only now, because the forms of its readers still name the output as it was.
+            if form.flattened_at is not None:
+                self._flatten(form.node, form.flattened_at, form.target)
+
+    def _rewrite(self, form: Form) -> None:
         node = form.node
         node.op_type = form.op_type
         for name in [name for name in node.attributes if name not in form.attributes]:
@@ -39,8 +48,6 @@ class Writer:
             if node.inputs[index] is not operand:
                 node.replace_input_with(index, operand)
         node.resize_outputs(form.outputs)
-        if form.flattened_at is not None:
-            self._flatten(node, form.flattened_at, form.target)
 
     def _value(self, operand: Operand) -> ir.Value | None:
         if not isinstance(operand, NewConstant):
@@ -55,9 +62,8 @@ class Writer:
         name = self._fresh(constant.role)
         tensor = ir.tensor(constant.data, name=name)
         if isinstance(self._root, ir.Graph):
-            value = ir.Value(
-                name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor
-            )
+            dtype, shape = ir.TensorType(tensor.dtype), ir.Shape(constant.data.shape)
+            value = ir.Value(name=name, type=dtype, shape=shape, const_value=tensor)
             self._root.register_initializer(value)
             return value
         node = ir.Node(
@@ -69,7 +75,7 @@ class Writer:
         return node.outputs[0]
 
     def _flatten(self, node: ir.Node, axis: int, target: int) -> None:
-        """Puts Flatten before the node and Reshape after it; the latter's output takes the place of the node's."""
+        """Puts Flatten before the node and Reshape after it, whose output takes the place of the node's."""
         source, result = node.inputs[0], node.outputs[0]
         wish = result.name or node.op_type
         shape = ir.Node("", "Shape", [source], name=self._fresh(f"{wish}_shape_node"))

@@ -1,0 +1,89 @@
+"""Hugging Face transformers' own models at narrow widths, with random weights, returning one tensor each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import transformers
+from torch import Tensor, nn
+
+VOCABULARY = 97
+HEADS: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 4}
+WIDTH: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 96, **HEADS}
+# Attention written out: the fused one needs opset 14. The usual 0.02 would leave attention almost uniform.
+COMMON: dict[str, Any] = {"attn_implementation": "eager", "initializer_range": 0.15}
+
+
+class BertEncoder(transformers.BertModel):
+    """BERT without its pooler, returning the last hidden state alone."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """N×T, N×T → N×T×48."""
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)[0]
+
+
+class ViTEncoder(transformers.ViTModel):
+    """ViT without its pooler, returning the last hidden state alone."""
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """N×3×32×32 → N×17×48."""
+        return super().forward(pixel_values=pixel_values, return_dict=True)[0]
+
+
+class ConvNextFeatures(transformers.ConvNextModel):
+    """ConvNeXt, returning the pooled and normalized features."""
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """N×3×32×32 → N×48."""
+        return super().forward(pixel_values=pixel_values).pooler_output
+
+
+class LlamaDecoder(transformers.LlamaModel):
+    """LLaMA without a key-value cache, returning the last hidden state alone."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """N×T, N×T → N×T×48."""
+        return super().forward(
+            input_ids=input_ids, attention_mask=attention_mask, use_cache=False, return_dict=True
+        )[0]
+
+
+class T5Encoder(transformers.T5EncoderModel):
+    """The encoder of T5, returning the last hidden state alone."""
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """N×T → N×T×48."""
+        return super().forward(input_ids=input_ids, return_dict=True)[0]
+
+
+def bert() -> nn.Module:
+    config = transformers.BertConfig(vocab_size=VOCABULARY, max_position_embeddings=32, **WIDTH, **COMMON)
+    return BertEncoder(config, add_pooling_layer=False)
+
+
+def vit() -> nn.Module:
+    config = transformers.ViTConfig(image_size=32, patch_size=8, **WIDTH, **COMMON)
+    return ViTEncoder(config, add_pooling_layer=False)
+
+
+def convnext() -> nn.Module:
+    return ConvNextFeatures(
+        transformers.ConvNextConfig(
+            hidden_sizes=[16, 24, 32, 48], depths=[1, 1, 2, 1], num_stages=4, initializer_range=0.15
+        )
+    )
+
+
+def llama() -> nn.Module:
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY, max_position_embeddings=32, num_key_value_heads=2, **WIDTH, **COMMON
+    )
+    return LlamaDecoder(config)
+
+
+def t5() -> nn.Module:
+    sizes: dict[str, Any] = {"d_model": 48, "d_kv": 12, "d_ff": 96, "num_layers": 2, "num_heads": 4}
+    config = transformers.T5Config(
+        vocab_size=VOCABULARY, feed_forward_proj="gated-gelu", **sizes, attn_implementation="eager"
+    )
+    return T5Encoder(config)

@@ -1,0 +1,229 @@
+"""Evidence: is a rewrite right?  The original region and its replacement, each judged against float64.
+
+Comparing the two with each other would punish the more accurate one, so both are compared with the original region
+computed in float64 by onnx's reference evaluator.  A replacement is accepted if, on every family of inputs, its error
+isn't larger than `FACTOR` times the original's, or lies within `ULPS` times the error that rounding the input alone
+would cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from normgraph.axes import Size
+from normgraph.constants import Array
+from normgraph.execution import NotRunnable, Reference, Runner, runner_of
+from normgraph.extraction import Fragment, NotExtractable, original_fragment, replacement_fragment
+from normgraph.facts import Facts
+from normgraph.lowering import Replacement
+from normgraph.match import Match
+
+FACTOR = 4.0
+ULPS = 16.0
+#: Inputs of more elements than this are too slow to prove anything on; their leading dimensions are cut.
+MAXIMAL_ELEMENTS = 1 << 22
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One family of inputs at one assignment of the dynamic dimensions.
+
+    Attributes:
+        family: the name of the family.
+        shape: the shape of the base tensor.
+        before: the largest absolute error of the original region, against float64; infinite where it overflowed.
+        after: that of the replacement.
+        allowed: the largest error that the replacement may have.
+    """
+
+    family: str
+    shape: tuple[int, ...]
+    before: float
+    after: float
+    allowed: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the replacement is accurate enough here."""
+        return self.after <= self.allowed
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was tried to prove a rewrite, and how it went.
+
+    Attributes:
+        trials: all trials, in the order of their making.
+        failure: why no trial could be made at all; None if they were.
+    """
+
+    trials: tuple[Trial, ...] = ()
+    failure: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the rewrite is proven."""
+        return self.failure is None and bool(self.trials) and all(trial.passed for trial in self.trials)
+
+    @property
+    def before(self) -> float:
+        """The largest error of the original region over the families."""
+        return max((trial.before for trial in self.trials), default=float("nan"))
+
+    @property
+    def after(self) -> float:
+        """The largest error of the replacement over the families."""
+        return max((trial.after for trial in self.trials), default=float("nan"))
+
+    @property
+    def worst(self) -> Trial | None:
+        """The trial in which the replacement comes closest to its bound, or exceeds it most."""
+        return max(self.trials, key=lambda t: t.after / t.allowed if t.allowed else t.after, default=None)
+
+    def describe(self) -> str:
+        """The outcome in one sentence."""
+        if self.failure is not None:
+            return self.failure
+        worst = self.worst
+        if worst is None:
+            return "no trial was made"
+        verdict = "within" if self.accepted else "beyond"
+        return (
+            f"error {worst.after:.2g} against float64, {verdict} the {worst.allowed:.2g} allowed "
+            f"(original: {worst.before:.2g}), on {worst.family} inputs of shape {list(worst.shape)}"
+        )
+
+
+def prove(match: Match, replacement: Replacement, facts: Facts) -> Evidence:
+    """Run the original region and its replacement over all families of inputs.
+
+    Args:
+        match: what is replaced.
+        replacement: what it is replaced with.
+        facts: the facts about the graph.
+    """
+    opset = max(facts.opsets.get("", 0), replacement.opset)
+    try:
+        before = original_fragment(match, facts)
+        after = replacement_fragment(match, replacement, facts, opset)
+        truth = Reference(before.in_double().model)
+        runners = [runner_of(before.model), runner_of(after.model)]
+        return Evidence(tuple(_trials(match, before, truth, runners)))
+    except (NotExtractable, NotRunnable) as failure:
+        return Evidence(failure=str(failure))
+
+
+def _trials(match: Match, fragment: Fragment, truth: Reference, runners: Sequence[Runner]) -> Iterator[Trial]:
+    name, element_type, shape = fragment.inputs[0]
+    dtype = ir.DataType(element_type).numpy()
+    for assignment in assignments(fragment.inputs, match):
+        extents = tuple(_assigned(size, assignment) for size in shape)
+        over = tuple(i for i, dimension in enumerate(match.layout) if not match.norm.over.isdisjoint(dimension))
+        others = {n: _filler(t, s, assignment) for n, t, s in fragment.inputs[1:]}
+        for family, x in families(extents, over, dtype):
+            feed = {name: x, **others}
+            exact = _exact(truth, feed)
+            nudged = _exact(truth, {**feed, name: _nudged(x, dtype)})
+            results = [np.asarray(run(feed), np.float64) for run in runners]
+            yield _judged(family, extents, exact, nudged, results, dtype)
+
+
+def _judged(
+    family: str, shape: tuple[int, ...], exact: Float64, nudged: Float64, results: Sequence[Float64], dtype: np.dtype
+) -> Trial:
+    defined = np.isfinite(exact)
+    if any(result.shape != exact.shape for result in results):
+        return Trial(family, shape, 0.0, float("inf"), 0.0)
+    before, after = (_largest_error(result, exact, defined) for result in results)
+    finite = defined & np.isfinite(nudged)
+    sensitivity = float(np.max(np.abs(nudged - exact)[finite], initial=0.0))
+    ulp = float(ir_eps(dtype)) * float(np.max(np.abs(exact[defined]), initial=0.0))
+    allowed = max(FACTOR * before, ULPS * sensitivity, ULPS * ulp, float(_smallest(dtype)))
+    return Trial(family, shape, before, after, allowed)
+
+
+def _largest_error(result: Float64, exact: Float64, defined: npt.NDArray[np.bool_]) -> float:
+    with np.errstate(invalid="ignore"):
+        error = np.abs(result - exact)[defined]
+    return float(np.max(np.where(np.isnan(error), np.inf, error), initial=0.0))
+
+
+def ir_eps(dtype: np.dtype) -> float:
+    """The distance from 1 to the next number of a floating type, of ml_dtypes' types too."""
+    import ml_dtypes
+
+    return float(ml_dtypes.finfo(dtype).eps)
+
+
+def _smallest(dtype: np.dtype) -> float:
+    import ml_dtypes
+
+    return float(ml_dtypes.finfo(dtype).smallest_subnormal)
+
+
+def _exact(truth: Reference, feed: Mapping[str, Array]) -> Float64:
+    doubles = {n: a.astype(np.float64) if a.dtype.kind in "fV" else a for n, a in feed.items()}
+    return np.asarray(truth(doubles), np.float64)
+
+
+def _nudged(x: Array, dtype: np.dtype) -> Float64:
+    """x with each element moved by half a unit in the last place, up and down in turn."""
+    signs = np.resize([0.5, -0.5], x.size).reshape(x.shape)
+    exact = x.astype(np.float64)
+    return np.asarray(exact * (1 + signs * ir_eps(dtype)))
+
+
+def families(shape: tuple[int, ...], over: tuple[int, ...], dtype: np.dtype) -> Iterator[tuple[str, Array]]:
+    """Named inputs: ordinary ones, and those on which normalizations go wrong.
+
+    Args:
+        shape: the shape of the tensor.
+        over: the dimensions of the statistics.
+        dtype: its type, which bounds the magnitudes.
+    """
+    import ml_dtypes
+
+    generator = np.random.default_rng(20)
+    largest = float(ml_dtypes.finfo(dtype).max)
+    noise = generator.standard_normal(shape)
+    rows = tuple(1 if i in over else extent for i, extent in enumerate(shape))
+    constant = np.broadcast_to(generator.standard_normal(rows), shape)
+    yield "normal", noise.astype(dtype)
+    for offset in (10.0, 100.0, 1000.0):
+        yield f"offset {offset:g}", (noise + offset).astype(dtype)
+    yield "tiny variance", (noise * 1e-3).astype(dtype)
+    yield "constant rows", constant.astype(dtype)
+    yield "large magnitude", (noise * min(1e4, largest / 50)).astype(dtype)
+
+
+def assignments(inputs: Sequence[tuple[str, int, tuple[Size, ...]]], match: Match) -> list[dict[str, int]]:
+    """Sizes for the dynamic dimensions: two assignments where there are any, with sizes that can't be confused."""
+    symbols = list(dict.fromkeys(s for _, _, shape in inputs for size in shape for s in size.symbols))
+    assumed: dict[str, int] = {}
+    for position, size in match.assumed:
+        symbol = inputs[0][2][position]
+        if len(symbol.symbols) == 1 and symbol.factor == 1:
+            assumed[symbol.symbols[0]] = size
+    if not symbols:
+        return [{}]
+    first = {s: assumed.get(s, 2 + i) for i, s in enumerate(symbols)}
+    second = {s: assumed.get(s, 1 if i == 0 else 5 + 2 * i) for i, s in enumerate(symbols)}
+    return [first, second]
+
+
+def _assigned(size: Size, assignment: Mapping[str, int]) -> int:
+    extent = size.factor
+    for symbol in size.symbols:
+        extent *= assignment[symbol]
+    return extent
+
+
+def _filler(element_type: int, shape: tuple[Size, ...], assignment: Mapping[str, int]) -> Array:
+    return np.zeros([_assigned(size, assignment) for size in shape], ir.DataType(element_type).numpy())

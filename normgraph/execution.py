@@ -1,0 +1,97 @@
+"""Running small models: in ONNX Runtime, its own optimizations off, or in onnx's reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from normgraph.constants import Array
+from normgraph.errors import NormgraphError
+from normgraph.runtime import onnxruntime
+
+
+class NotRunnable(NormgraphError):
+    """A model that a runtime refuses."""
+
+
+class Runner(Protocol):
+    """Computes a model's first output."""
+
+    def __call__(self, feed: Mapping[str, Array]) -> Array:
+        """The output for these inputs; names that the model hasn't got are passed over.
+
+        Raises:
+            NotRunnable: the runtime refuses the inputs.
+        """
+        ...
+
+
+class Session:
+    """A model in ONNX Runtime's CPU provider, on one thread, its graph optimizations off.
+
+    Raises:
+        NotRunnable: ONNX Runtime refuses the model.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        runtime = onnxruntime()
+        options = runtime.SessionOptions()
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            serialized = model.SerializeToString()
+            self._session = runtime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
+        except Exception as failure:  # ONNX Runtime's exceptions have no common root of their own
+            raise NotRunnable(f"ONNX Runtime refuses it: {_first_line(failure)}") from failure
+        self._names = {item.name for item in self._session.get_inputs()}
+
+    def __call__(self, feed: Mapping[str, Array]) -> Array:
+        """See `Runner`."""
+        try:
+            return np.asarray(self._session.run(None, {n: a for n, a in feed.items() if n in self._names})[0])
+        except Exception as failure:
+            raise NotRunnable(f"ONNX Runtime fails on it: {_first_line(failure)}") from failure
+
+
+class Reference:
+    """A model in onnx's reference evaluator.
+
+    Raises:
+        NotRunnable: it has no implementation of an operator.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        try:
+            self._evaluator = ReferenceEvaluator(model)
+        except Exception as failure:
+            raise NotRunnable(f"onnx's reference evaluator refuses it: {_first_line(failure)}") from failure
+        self._names = set(self._evaluator.input_names)
+
+    def __call__(self, feed: Mapping[str, Array]) -> Array:
+        """See `Runner`."""
+        try:
+            with np.errstate(all="ignore"):
+                return np.asarray(self._evaluator.run(None, {n: a for n, a in feed.items() if n in self._names})[0])
+        except Exception as failure:
+            raise NotRunnable(f"onnx's reference evaluator fails on it: {_first_line(failure)}") from failure
+
+
+def runner_of(model: onnx.ModelProto) -> Runner:
+    """The model in ONNX Runtime; in the reference evaluator where types or operators are missing there."""
+    types = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    if onnx.TensorProto.BFLOAT16 not in types:  # NumPy has none, so ONNX Runtime can't be fed it
+        try:
+            return Session(model)
+        except NotRunnable:
+            pass
+    return Reference(model)
+
+
+def _first_line(failure: Exception) -> str:
+    lines = str(failure).strip().splitlines()
+    return lines[0] if lines else type(failure).__name__

@@ -1,0 +1,146 @@
+"""Small models cut out of a graph: a region, or what is to replace it, as models that can be run by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import helper, numpy_helper
+
+from normgraph.axes import Size
+from normgraph.errors import NormgraphError
+from normgraph.facts import FLOATING, Facts, subgraphs_of
+from normgraph.lowering import Replacement
+from normgraph.match import Match
+
+DOUBLE = int(ir.DataType.DOUBLE)
+_FLOAT_TYPES = frozenset(int(dtype) for dtype in FLOATING)
+
+
+class NotExtractable(NormgraphError):
+    """A region that can't be made a model of its own."""
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A model of one output, computed from the base tensor.
+
+    Attributes:
+        model: the model; its first input is the base tensor.
+        inputs: name, ONNX element type and shape of each input; those behind the first matter for their shapes only.
+        output: the name of the output.
+    """
+
+    model: onnx.ModelProto
+    inputs: tuple[tuple[str, int, tuple[Size, ...]], ...]
+    output: str
+
+    def in_double(self) -> Fragment:
+        """The same computation with every floating tensor a double."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        for tensor in model.graph.initializer:
+            if tensor.data_type in _FLOAT_TYPES:
+                tensor.CopyFrom(_as_double(tensor))
+        for value in (*model.graph.input, *model.graph.output):
+            if value.type.tensor_type.elem_type in _FLOAT_TYPES:
+                value.type.tensor_type.elem_type = DOUBLE
+        for node in model.graph.node:
+            for attr in node.attribute:
+                if node.op_type == "Cast" and attr.name == "to" and attr.i in _FLOAT_TYPES:
+                    attr.i = DOUBLE
+                elif attr.type == onnx.AttributeProto.TENSOR and attr.t.data_type in _FLOAT_TYPES:
+                    attr.t.CopyFrom(_as_double(attr.t))
+        inputs = tuple((n, DOUBLE if t in _FLOAT_TYPES else t, shape) for n, t, shape in self.inputs)
+        return Fragment(model, inputs, self.output)
+
+
+def _as_double(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.asarray(numpy_helper.to_array(tensor), np.float64), tensor.name)
+
+
+def original_fragment(match: Match, facts: Facts) -> Fragment:
+    """The nodes from the match's base to its output, with the constants and the shape arithmetic that they need.
+
+    Raises:
+        NotExtractable: a node holds a subgraph, or something is read whose shape or type isn't known.
+    """
+    nodes: set[ir.Node] = set()
+    constants: dict[str, onnx.TensorProto] = {}
+    others: dict[ir.Value, None] = {}
+    pending = [match.output]
+    while pending:
+        value = pending.pop()
+        if value is match.base or not value.name:
+            continue
+        node = value.producer()
+        if facts.is_constant(value):
+            array = facts.constant(value)
+            if array is None:
+                raise NotExtractable(f"the constant '{value.name}' can't be read")
+            constants[value.name] = numpy_helper.from_array(np.ascontiguousarray(array), value.name)
+        elif node is None or node not in facts.positions or node.graph is not _graph_of(match):
+            others[value] = None
+        elif node not in nodes and node not in match.nodes and value not in facts.elements and value not in facts.uniform:
+            others[value] = None
+        elif node not in nodes:
+            if subgraphs_of(node):
+                raise NotExtractable(f"{node.op_type} '{node.name}' in the region holds a subgraph")
+            nodes.add(node)
+            pending.extend(operand for operand in node.inputs if operand is not None)
+    ordered = sorted(nodes, key=facts.positions.__getitem__)
+    protos = [ir.serde.serialize_node(node) for node in ordered]
+    inputs = tuple(_described(value, facts) for value in (match.base, *others))
+    output = _described(match.output, facts)
+    return _fragment(protos, inputs, output, constants.values(), facts.opsets)
+
+
+def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, opset: int) -> Fragment:
+    """The steps of a replacement as a model, at this version of the default domain."""
+    names = {"x": match.base.name or "x", "y": match.output.name or "y"}
+    nodes = [
+        helper.make_node(
+            step.operator,
+            [names.get(name, f"replacement/{name}") for name in step.inputs],
+            [names.get(step.output, f"replacement/{step.output}")],
+            **dict(step.attributes),
+        )
+        for step in replacement.steps
+    ]
+    constants = [numpy_helper.from_array(a, f"replacement/{name}") for name, a in replacement.constants.items()]
+    inputs = (_described(match.base, facts),)
+    return _fragment(nodes, inputs, _described(match.output, facts), constants, {**facts.opsets, "": opset})
+
+
+def _graph_of(match: Match) -> ir.Graph | None:
+    return match.nodes[-1].graph
+
+
+def _described(value: ir.Value, facts: Facts) -> tuple[str, int, tuple[Size, ...]]:
+    dtype, shape = facts.dtype(value), facts.shape(value)
+    if dtype is None or shape is None or not value.name:
+        raise NotExtractable(f"the type or shape of '{value.name}' isn't known")
+    return value.name, int(dtype), shape
+
+
+def _fragment(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: tuple[tuple[str, int, tuple[Size, ...]], ...],
+    output: tuple[str, int, tuple[Size, ...]],
+    constants: Mapping[str, onnx.TensorProto] | object,
+    opsets: Mapping[str, int],
+) -> Fragment:
+    graph = helper.make_graph(
+        list(nodes),
+        "fragment",
+        [helper.make_tensor_value_info(n, t, [s.static for s in shape]) for n, t, shape in inputs],
+        [helper.make_tensor_value_info(output[0], output[1], [None] * len(output[2]))],
+        list(constants),  # type: ignore[call-overload]
+    )
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    model = helper.make_model(graph, opset_imports=imports)
+    model.ir_version = min(model.ir_version, helper.find_min_ir_version_for(imports, ignore_unknown=True))
+    return Fragment(model, inputs, output[0])

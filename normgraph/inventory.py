@@ -1,0 +1,195 @@
+"""The inventory: every normalization in a model, native or decomposed, as a record that outlives the graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import onnx_ir as ir
+
+from normgraph.axes import size_of
+from normgraph.constants import attribute
+from normgraph.evidence import Evidence
+from normgraph.facts import Facts
+from normgraph.match import Match, NearMiss
+from normgraph.naming import site_name
+from normgraph.norms import Shortfall
+
+Status = Literal["fused", "native", "kept", "near_miss"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A normalization in the model, or what nearly is one.
+
+    Attributes:
+        name: the exporter's scope, else the name of the output.
+        kind: the ONNX operator; None for a near miss.
+        status: "fused", "native" (it stood there as that operator), "kept" (recognised and not rewritten), "near_miss".
+        output: the name of the normalized tensor.
+        nodes: the names of the nodes that make it.
+        axes: the dimensions over which the statistics are taken, non-negative.
+        shape: the shape of the input, names or None for dynamic dimensions.
+        dtype: the element type.
+        epsilon: ε, None where there is none.
+        parameters: how many trained numbers it has, as PyTorch counts them.
+        over_batch: whether the statistics run over the first dimension of the input.
+        rule: the stable code of what stands in the way, None where nothing does.
+        reason: the same as a sentence.
+        evidence: how the rewrite was proven, None where none was tried.
+    """
+
+    name: str
+    kind: str | None
+    status: Status
+    output: str
+    nodes: tuple[str, ...]
+    axes: tuple[int, ...] = ()
+    shape: tuple[int | str | None, ...] | None = None
+    dtype: str | None = None
+    epsilon: float | None = None
+    parameters: int | None = None
+    over_batch: bool | None = None
+    rule: str | None = None
+    reason: str | None = None
+    evidence: Evidence | None = None
+
+    def kept(self, shortfall: Shortfall, evidence: Evidence | None = None) -> Site:
+        """The same site, not rewritten for this reason."""
+        return replace(self, status="kept", rule=shortfall.rule, reason=shortfall.reason, evidence=evidence)
+
+
+def _label(node: ir.Node) -> str:
+    return node.name or f"{node.op_type}:{node.outputs[0].name}"
+
+
+def _shape(value: ir.Value | None, facts: Facts) -> tuple[int | str | None, ...] | None:
+    shape = None if value is None else facts.shape(value)
+    if shape is None:
+        return None
+    return tuple(size.factor if not size.symbols else None if "?" in str(size) else str(size) for size in shape)
+
+
+def _dtype(value: ir.Value | None, facts: Facts) -> str | None:
+    dtype = None if value is None else facts.dtype(value)
+    return None if dtype is None else dtype.name.lower()
+
+
+def site_of_match(match: Match, facts: Facts) -> Site:
+    """The record of a match, as one that is to be fused."""
+    axes = match.axes
+    return Site(
+        name=site_name(match.nodes, match.output),
+        kind=match.norm.kind,
+        status="fused",
+        output=match.output.name or "",
+        nodes=tuple(_label(node) for node in match.nodes),
+        axes=axes,
+        shape=_shape(match.base, facts),
+        dtype=_dtype(match.base, facts),
+        epsilon=match.norm.epsilon,
+        parameters=_parameters_of(match, facts),
+        over_batch=0 in axes,
+    )
+
+
+def _parameters_of(match: Match, facts: Facts) -> int | None:
+    """γ and β as PyTorch counts them: the constants of the region that are as large as the normalized shape, at most two."""
+    sizes = [size_of(match.layout[axis]).static for axis in match.axes]
+    if any(size is None for size in sizes):
+        counts = {p.values.size for p in (match.norm.gain, match.norm.bias) if not isinstance(p, float)}
+        if len(counts) != 1:
+            return None
+        normalized = counts.pop()
+    else:
+        normalized = math.prod(size for size in sizes if size is not None)
+    constants = {
+        operand: None
+        for node in match.nodes
+        for operand in node.inputs
+        if operand is not None and facts.is_constant(operand) and _elements(operand, facts) == normalized != 1
+    }
+    return min(2, len(constants)) * normalized
+
+
+def _elements(value: ir.Value, facts: Facts) -> int | None:
+    shape = facts.shape(value)
+    return None if shape is None or any(s.symbols for s in shape) else math.prod(s.factor for s in shape)
+
+
+def site_of_near_miss(miss: NearMiss, facts: Facts) -> Site:
+    """The record of a near miss."""
+    return Site(
+        name=site_name((miss.reduction, miss.node), miss.node.outputs[0]),
+        kind=None,
+        status="near_miss",
+        output=miss.node.outputs[0].name or "",
+        nodes=(_label(miss.reduction), _label(miss.node)),
+        shape=_shape(miss.reduction.inputs[0], facts),
+        dtype=_dtype(miss.reduction.inputs[0], facts),
+        rule=miss.shortfall.rule,
+        reason=miss.shortfall.reason,
+    )
+
+
+def _trailing(default: int) -> Callable[[ir.Node, int], Sequence[int]]:
+    return lambda node, rank: range(attribute(node, "axis", default) % rank, rank)
+
+
+def _spatial(node: ir.Node, rank: int) -> Sequence[int]:
+    return range(2, rank)
+
+
+def _batch(node: ir.Node, rank: int) -> Sequence[int]:
+    return [axis for axis in range(rank) if axis != 1]
+
+
+def _listed(node: ir.Node, rank: int) -> Sequence[int]:
+    return sorted(axis % rank for axis in attribute(node, "axes", (0, 2, 3)))
+
+
+def _one(node: ir.Node, rank: int) -> Sequence[int]:
+    return [attribute(node, "axis", -1) % rank]
+
+
+#: Native operators: (axes of the statistics, default ε or None, positions of γ and β).
+NATIVE: Mapping[str, tuple[Callable[[ir.Node, int], Sequence[int]], float | None, tuple[int, ...]]] = {
+    "BatchNormalization": (_batch, 1e-5, (1, 2)),
+    "GroupNormalization": (_spatial, 1e-5, (1, 2)),
+    "InstanceNormalization": (_spatial, 1e-5, (1, 2)),
+    "LayerNormalization": (_trailing(-1), 1e-5, (1, 2)),
+    "LpNormalization": (_one, None, ()),
+    "MeanVarianceNormalization": (_listed, 1e-9, ()),
+    "RMSNormalization": (_trailing(-1), 1e-5, (1,)),
+}
+
+
+def native_sites(graph: ir.Graph, facts: Facts) -> list[tuple[int, Site]]:
+    """The normalizations that stand in a graph as operators, with their positions."""
+    found: list[tuple[int, Site]] = []
+    for node in graph:
+        if node.domain or node.op_type not in NATIVE:
+            continue
+        axes_of, epsilon, parameters = NATIVE[node.op_type]
+        base = node.inputs[0]
+        shape = None if base is None else facts.shape(base)
+        axes = () if shape is None else tuple(axes_of(node, len(shape)))
+        operands = [node.inputs[i] for i in parameters if i < len(node.inputs)]
+        counts = [_elements(value, facts) for value in operands if value is not None]
+        site = Site(
+            name=site_name((node,), node.outputs[0]),
+            kind=node.op_type,
+            status="native",
+            output=node.outputs[0].name or "",
+            nodes=(_label(node),),
+            axes=axes,
+            shape=_shape(base, facts),
+            dtype=_dtype(base, facts),
+            epsilon=None if epsilon is None else attribute(node, "epsilon", epsilon),
+            parameters=None if None in counts else sum(count for count in counts if count is not None),
+            over_batch=0 in axes if shape is not None else None,
+        )
+        found.append((facts.positions[node], site))
+    return found

@@ -1,0 +1,140 @@
+"""Rewriting: put a replacement into the graph and take out what nothing needs any more."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.constants import Array
+from normgraph.facts import Facts, graphs_of
+from normgraph.lowering import INPUT, OUTPUT, Replacement
+from normgraph.match import Match
+
+#: The metadata of a node that normgraph made: the names of the nodes in whose place it stands.
+PROVENANCE = "normgraph.replaces"
+
+
+class Names:
+    """Names for new nodes and values that nothing in the model has yet."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._taken = set(_names_in(model))
+
+    def unique(self, wanted: str) -> str:
+        """`wanted` itself, or with the first number behind it that makes it unique; taken from now on."""
+        name, count = wanted, 0
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        return name
+
+
+def _names_in(model: ir.Model) -> Iterator[str]:
+    for graph in graphs_of(model):
+        yield from graph.initializers
+        for node in graph:
+            if node.name:
+                yield node.name
+            yield from (value.name for value in node.outputs if value.name)
+        yield from (value.name for value in graph.inputs if value.name)
+
+
+def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names: Names) -> list[ir.Node]:
+    """Replace a match; its region stays behind without readers, for `remove_dead` to take.
+
+    Matches are to be replaced from the last to the first, so that the base of one may be the output of another.
+
+    Returns:
+        The new nodes.
+    """
+    output, last = match.output, match.output.producer()
+    assert last is not None and last.graph is not None
+    graph = last.graph
+    values: dict[str, ir.Value] = {INPUT: match.base}
+    for name, array in replacement.constants.items():
+        values[name] = _stored_constant(match, array, facts) or _new_initializer(graph, f"{site}.{name}", array, names)
+    replaced = ", ".join(node.name or node.op_type for node in match.nodes)
+    made: list[ir.Node] = []
+    for step in replacement.steps:
+        node = ir.node(
+            step.operator,
+            [values[name] for name in step.inputs],
+            dict(step.attributes),
+            name=names.unique(f"{site}/{step.operator}"),
+            metadata_props={PROVENANCE: replaced},
+        )
+        result = node.outputs[0]
+        result.dtype = facts.dtype(match.base)
+        result.name = names.unique(f"{output.name}/{step.output}") if step.output != OUTPUT else output.name
+        values[step.output] = result
+        made.append(node)
+    for reader in match.shape_readers:
+        for position, operand in enumerate(reader.inputs):
+            if operand is not None and operand.producer() in match.nodes:
+                reader.replace_input_with(position, match.base)
+    new = values[OUTPUT]
+    new.shape, new.type, new.doc_string = output.shape, output.type or new.type, output.doc_string
+    new.metadata_props.update(output.metadata_props)
+    graph.insert_before(last, made)
+    output.replace_all_uses_with(new, replace_graph_outputs=True)
+    output.name = names.unique(f"{output.name}/replaced")
+    return made
+
+
+def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | None:
+    """A constant that the region reads already and that is just this array."""
+    for node in match.nodes:
+        for value in node.inputs:
+            if value is None or not facts.is_constant(value) or facts.shape(value) is None:
+                continue
+            if [size.static for size in facts.shapes[value]] != list(array.shape):
+                continue
+            stored = facts.constant(value)
+            if stored is not None and stored.dtype == array.dtype and np.array_equal(stored, array):
+                return value
+    return None
+
+
+def _new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> ir.Value:
+    unique = names.unique(name)
+    tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
+    value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def remove_dead(nodes: Iterable[ir.Node], positions: Mapping[ir.Node, int]) -> list[ir.Node]:
+    """Remove those of the nodes that nothing reads, and what was only there for them; other dead nodes stay.
+
+    Args:
+        nodes: the regions that were replaced.
+        positions: the nodes' places in their graphs.
+
+    Returns:
+        The removed nodes.
+    """
+    queue = [(-positions[node], index, node) for index, node in enumerate(dict.fromkeys(nodes))]
+    heapq.heapify(queue)
+    queued = {node for _, _, node in queue}
+    removed: list[ir.Node] = []
+    while queue:  # the last node first, so that all readers of a node are judged before it
+        _, _, node = heapq.heappop(queue)
+        graph = node.graph
+        if graph is None or any(value.uses() or value.is_graph_output() for value in node.outputs):
+            continue
+        operands = [value for value in node.inputs if value is not None]
+        graph.remove(node, safe=True)
+        removed.append(node)
+        for value in operands:
+            producer = value.producer()
+            if producer is not None and producer not in queued and producer in positions:
+                queued.add(producer)
+                heapq.heappush(queue, (-positions[producer], len(queued), producer))
+            elif value.is_initializer() and not value.is_graph_input() and not value.is_graph_output():
+                if not value.uses() and value.graph is not None and value.name:
+                    value.graph.initializers.pop(value.name, None)
+    return removed

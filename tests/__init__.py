@@ -1,0 +1,1 @@
+"""Tests of normgraph, and the tables of graphs that they share."""
