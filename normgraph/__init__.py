@@ -1,1 +1,34 @@
-"""Finds the normalizations in an ONNX model, however they are written, and fuses, folds and proves them."""
+"""Finds the normalizations in an ONNX model, however they are written, fuses them and proves each rewrite.
+
+    >>> import normgraph
+    >>> result = normgraph.optimize("model.onnx")          # doctest: +SKIP
+    >>> result.save("model.opt.onnx")                      # doctest: +SKIP
+    >>> normgraph.explain("model.onnx").sites              # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from normgraph.errors import NormgraphError
+
+if TYPE_CHECKING:
+    from normgraph.api import Optimized, explain, optimize
+    from normgraph.report import Report
+
+__all__ = ["NormgraphError", "Optimized", "Report", "explain", "optimize"]
+
+_HOMES = {"Optimized": "api", "explain": "api", "optimize": "api", "Report": "report"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is public when it is first used: importing onnx takes longer than most of what one asks for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'normgraph' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"normgraph.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -23,3 +23,7 @@ class MissingRuntimeError(NormgraphError, ImportError):
 
 class OpsetError(NormgraphError):
     """The model's opset can't be raised as asked without changing what some node computes."""
+
+
+class UsageError(NormgraphError):
+    """What was asked for doesn't exist or doesn't go together."""

@@ -145,6 +145,8 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
             facts.dtypes[output] = dtype
     if is_foldable(node) and all(i is None or i in facts.constants.known for i in node.inputs):
         facts.constants.known.add(node.outputs[0])
+    if node.op_type == "CastLike" and not node.domain:
+        _note_cast_like(node, facts)
     if not node.domain:
         element_rule = ELEMENT_RULES.get(node.op_type)
         found = element_rule(node, facts) if element_rule else None
@@ -184,6 +186,16 @@ def _stored_type(node: ir.Node, facts: Facts) -> np.dtype:
         return np.dtype(np.int64)
     arrays = (facts.constant(value) for value in reversed(node.inputs))
     return next((array.dtype for array in arrays if array is not None), np.dtype(np.int64))
+
+
+def _note_cast_like(node: ir.Node, facts: Facts) -> None:
+    """CastLike asks its second operand for nothing but its type, so the result of a constant is constant."""
+    dtype, array = facts.dtype(node.outputs[0]), None
+    if node.inputs[0] is not None and facts.shape(node.inputs[0]) is not None:
+        sizes = product(facts.shapes[node.inputs[0]])
+        array = facts.constant(node.inputs[0]) if not sizes.symbols and sizes.factor <= MAXIMAL_TRACKED else None
+    if dtype is not None and array is not None:
+        facts.constants.provide(node.outputs[0], array.astype(dtype.numpy()))
 
 
 def _note_uniform(node: ir.Node, facts: Facts) -> None:

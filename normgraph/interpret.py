@@ -55,8 +55,14 @@ class Interpretation:
     assumed: dict[Axis, int]
 
 
-def interpret(base: ir.Value, facts: Facts) -> Interpretation | None:
-    """Interpret what is computed from `base` alone and constants; None if the rank of the base isn't known."""
+def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation | None:
+    """Interpret what a graph computes from `base` alone and constants; None if the rank of the base isn't known.
+
+    Args:
+        base: the base tensor, made in the graph or captured from a graph around it.
+        graph: the graph whose nodes are followed.
+        facts: the facts about the model.
+    """
     shape = facts.shape(base)
     if shape is None:
         return None
@@ -64,7 +70,7 @@ def interpret(base: ir.Value, facts: Facts) -> Interpretation | None:
     next_axis = len(shape)
     for _ in range(MAXIMAL_SPLITS):
         try:
-            return _run(base, layout, next_axis, facts)
+            return _run(base, graph, layout, next_axis, facts)
         except SplitNeeded as needed:
             if needed.axis.fresh:
                 return None
@@ -74,11 +80,10 @@ def interpret(base: ir.Value, facts: Facts) -> Interpretation | None:
     return None
 
 
-def _run(base: ir.Value, layout: Layout, next_axis: int, facts: Facts) -> Interpretation:
+def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts: Facts) -> Interpretation:
     scope = Scope(facts, next_axis)
     forms = {base: Form(algebra.base(axes.axes_of(layout)), layout, facts.dtype(base))}
     unknowns: list[Unknown] = []
-    graph = _home(base)
     queue: list[tuple[int, ir.Node]] = []
     queued: set[ir.Node] = set()
 
@@ -100,11 +105,6 @@ def _run(base: ir.Value, layout: Layout, next_axis: int, facts: Facts) -> Interp
             forms[node.outputs[0]] = result
             enqueue_readers(node.outputs[0])
     return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed)
-
-
-def _home(value: ir.Value) -> ir.Graph | None:
-    producer = value.producer()
-    return producer.graph if producer is not None else value.graph
 
 
 def _form_of(node: ir.Node, forms: dict[ir.Value, Form], scope: Scope) -> Form | Unknown | None:

@@ -90,7 +90,7 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
     for node in graph:
         if node in covered or node.op_type not in REDUCTIONS or node.domain:
             continue
-        found, missed = _examine(node, dominators, facts, seen)
+        found, missed = _examine(node, graph, dominators, facts, seen)
         matches.extend(found)
         for match in found:
             covered.update(match.nodes)
@@ -102,6 +102,7 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
 
 def _examine(
     reduction: ir.Node,
+    graph: ir.Graph,
     dominators: dict[ir.Value, ir.Value | None],
     facts: Facts,
     seen: dict[ir.Value, Interpretation | None],
@@ -111,7 +112,7 @@ def _examine(
     missed: NearMiss | None = None
     for base in _candidates(reduction, dominators, facts):
         if base not in seen:
-            seen[base] = interpret(base, facts)
+            seen[base] = interpret(base, graph, facts)
         interpretation = seen[base]
         if interpretation is None:
             continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
+from normgraph.errors import OpsetError
 from normgraph.evidence import Evidence, prove
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_miss
@@ -64,7 +65,9 @@ def _misses(findings: Findings, facts: Facts) -> list[tuple[int, Site]]:
     return [(facts.positions[miss.node], site_of_near_miss(miss, facts)) for miss in findings.near_misses]
 
 
-def fuse_normalizations(model: ir.Model, target: Target, progress: Progress = silent) -> list[Site]:
+def fuse_normalizations(
+    model: ir.Model, target: Target, *, highest_opset: int | None = None, progress: Progress = silent
+) -> list[Site]:
     """Fuse every decomposed normalization that the target has an operator for and whose rewrite is proven, in place.
 
     The opset is raised only if a rewrite needs it, and only if every other node survives it.
@@ -72,6 +75,7 @@ def fuse_normalizations(model: ir.Model, target: Target, progress: Progress = si
     Args:
         model: the model, its functions inlined; changed in place.
         target: the runtime.
+        highest_opset: the opset isn't raised beyond this; None for no such bound.
         progress: told about the proofs.
 
     Returns:
@@ -89,7 +93,7 @@ def fuse_normalizations(model: ir.Model, target: Target, progress: Progress = si
         progress("proving rewrites", done, len(candidates))
         _decide(candidate, target, facts)
     progress("proving rewrites", len(candidates), len(candidates))
-    _settle_opset(model, candidates, facts)
+    _settle_opset(model, candidates, highest_opset, facts)
     placed = [
         (numbers[graph], facts.positions[c.match.nodes[-1]], c.site)
         for c in candidates
@@ -117,27 +121,43 @@ def _decide(candidate: _Candidate, target: Target, facts: Facts) -> None:
         candidate.site = candidate.site.kept(Shortfall("proof-failed", evidence.describe()), evidence)
 
 
-def _settle_opset(model: ir.Model, candidates: list[_Candidate], facts: Facts) -> None:
-    """Drop the rewrites whose operators need an opset that the rest of the model doesn't survive."""
+def _settle_opset(
+    model: ir.Model, candidates: list[_Candidate], highest: int | None, facts: Facts
+) -> None:
+    """Drop the rewrites whose operators need an opset that isn't wanted or that the rest of the model doesn't survive."""
     current = model.opset_imports.get("", 0)
-    needed = sorted({c.replacement.opset for c in candidates if c.replacement is not None})
-    for version in needed:
+    for version in sorted({c.replacement.opset for c in candidates if c.replacement is not None}):
         if version <= current:
             continue
-        doomed: set[ir.Node] = set()
-        for c in candidates:
-            if c.replacement is not None:
-                doomed.update(c.match.nodes, feeders_of(c.match.nodes, c.match.base, facts))
-        standing = obstacles(model, version, ignoring=doomed, facts=facts)
-        if not standing:
+        obstacle = _obstacle_to(version, model, candidates, highest, facts)
+        if obstacle is None:
             continue
-        first = standing[0]
-        where = f"{first.op_type} '{first.node.name or first.node.outputs[0].name}'"
-        reason = f"it needs opset {version}, and the model's {current} can't be raised: {where}: {first.reason}"
         for c in candidates:
             if c.replacement is not None and c.replacement.opset >= version:
-                c.site = c.site.kept(Shortfall("opset", reason), c.site.evidence)
+                c.site = c.site.kept(Shortfall("opset", f"it needs opset {version}, {obstacle}"), c.site.evidence)
                 c.replacement = None
+
+
+def _obstacle_to(
+    version: int, model: ir.Model, candidates: list[_Candidate], highest: int | None, facts: Facts
+) -> str | None:
+    """Why the model can't be raised to a version, what the rewrites take out aside; None if it can."""
+    current = model.opset_imports.get("", 0)
+    if highest is not None and version > highest:
+        return f"and no more than {highest} is wanted"
+    doomed: set[ir.Node] = set()
+    for c in candidates:
+        if c.replacement is not None:
+            doomed.update(c.match.nodes, feeders_of(c.match.nodes, c.match.base, facts))
+    try:
+        standing = obstacles(model, version, ignoring=doomed, facts=facts)
+    except OpsetError as error:
+        return f"which can't be had: {error}"
+    if not standing:
+        return None
+    first = standing[0]
+    where = f"{first.op_type} '{first.node.name or first.node.outputs[0].name}'"
+    return f"and the model's {current} can't be raised: {where}: {first.reason}"
 
 
 def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:

@@ -330,3 +330,19 @@ def test_default_domain_may_be_imported(imports: dict[str, int], after: dict[str
     model.opset_imports.update(imports)
     raise_opset(model, 17)
     assert model.opset_imports == after
+
+
+@pytest.mark.parametrize("body", ["Clip<min=-1.0, max=0.1>(x)", "Pad<pads=[1,1], value=0.1>(x)"])
+def test_constants_take_on_the_type_of_what_they_meet(body: str) -> None:
+    after = raised(parsed(9, "float16[2] x", f"y = {body}", "float16[] y"), 13)
+    onnx.checker.check_model(onnx.shape_inference.infer_shapes(after, strict_mode=True))
+    found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in after.graph.initializer}
+    assert found[list(after.graph.node[0].input)[2]] == np.float16(0.1)
+
+
+def test_type_is_followed_to_where_it_is_told() -> None:
+    body = "a = Cast<to=1>(x) b = Transpose(a) c, m = MaxPool<kernel_shape=[1]>(b) y = Erf(c)"
+    model = ir.from_proto(parsed(11, "double[1,1,4] x", body))
+    assert not obstacles(model, 13)
+    integers = ir.from_proto(parsed(11, "double[1,1,4] x", body.replace("Erf(c)", "Erf(m)")))
+    assert [obstacle.op_type for obstacle in obstacles(integers, 13)] == ["Erf"]

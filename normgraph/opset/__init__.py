@@ -88,10 +88,7 @@ def raise_opset(
         raise OpsetError(_message(model, target, found))
     names = {name for scope in scopes for name in _names(scope.root)}
     for scope, group in outcomes:
-        writer = Writer(scope.root, names)
-        for form in reversed(group):  # readers before what they read, whose output may be replaced
-            if isinstance(form, Form):
-                writer.write(form)
+        Writer(scope.root, names).write([form for form in group if isinstance(form, Form)])
         scope.root.opset_imports[_domain(scope.root.opset_imports)] = target
     if scopes:
         least: int = onnx.helper.OP_SET_ID_VERSION_MAP["ai.onnx", target]
@@ -112,7 +109,7 @@ def _domain(imports: Mapping[str, int]) -> str:
 
 
 def _scopes(model: ir.Model, target: int) -> list[_Scope]:
-    """The graph and functions whose import of the default domain is below `target`, the graph also without one."""
+    """The graph and functions to be raised: below `target`, or a graph that doesn't import the domain."""
     newest = onnx.defs.onnx_opset_version()
     if target > newest:
         raise OpsetError(

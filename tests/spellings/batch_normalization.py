@@ -28,6 +28,8 @@ ALL: dict[str, Constant] = {
 }
 # By the axes that follow the channels': none, one, two (as above), three.
 FLAT = {name: np.asarray(value).reshape(4) for name, value in ALL.items()}
+# Stored without the spatial axes, where the operator or the graph adds them: only the claim has them.
+STORED = FLAT | {"S": S, "T": T, "stored S": S.ravel(), "stored T": T.ravel()}
 LINE = {name: np.asarray(value).reshape(4, 1) for name, value in ALL.items()}
 VOLUME = {name: np.asarray(value).reshape(4, 1, 1, 1) for name, value in ALL.items()}
 BATCHED = {name: np.asarray(value).reshape(1, 4, 1, 1) for name, value in ALL.items()}
@@ -74,14 +76,15 @@ TABLE = [
     batch_norm("three spatial axes", "a = Mul(x, S)  y = Add(a, T)", "B 4 3 H W", constants=VOLUME),
     batch_norm("mean minus x", "d = Sub(mean, x)  n = Div(d, deviation)  g = Mul(n, gamma)  y = Sub(beta, g)"),
     batch_norm("parameters unsqueezed in the graph", """
-        w = Unsqueeze<axes=[1, 2]>(S)  b = Unsqueeze<axes=[1, 2]>(T)  a = Mul(x, w)  y = Add(a, b)""", constants=FLAT),
+        w = Unsqueeze<axes=[1, 2]>("stored S")  b = Unsqueeze<axes=[1, 2]>("stored T")
+        a = Mul(x, w)  y = Add(a, b)""", constants=STORED),
     batch_norm("parameters reshaped in the graph", """
-        w = Reshape(S, [1, 4, 1, 1])  b = Reshape(T, [1, -1, 1, 1])  a = Mul(x, w)  y = Add(a, b)""", constants=FLAT),
-    batch_norm("native", "y = BatchNormalization<epsilon=0.00001>(x, gamma, beta, mean, variance)", constants=FLAT
-               | {name: ALL[name] for name in ("S", "T")}),
+        w = Reshape("stored S", [1, 4, 1, 1])  b = Reshape("stored T", [1, -1, 1, 1])
+        a = Mul(x, w)  y = Add(a, b)""", constants=STORED),
+    batch_norm("native", "y = BatchNormalization<epsilon=0.00001>(x, gamma, beta, mean, variance)", constants=STORED),
     batch_norm("native, scaled and shifted behind", """
         n = BatchNormalization<epsilon=0.00001>(x, ones, zeros, mean, variance)  g = Mul(n, w)  y = Add(g, b)""",
-        constants=FLAT | {"ones": np.ones(4), "zeros": np.zeros(4), "w": _gamma, "b": _beta, "S": S, "T": T}),
+        constants=STORED | {"ones": np.ones(4), "zeros": np.zeros(4), "w": _gamma, "b": _beta}),
     batch_norm("double", WRITTEN_OUT, dtypes=("double",)),
     batch_norm("float16", "a = Mul(x, S)  y = Add(a, T)", dtypes=("float16",)),
 ]  # fmt: skip

@@ -46,8 +46,8 @@ TABLE = [
     mean_variance_norm("moments", """
         m = ReduceMean<axes=[0, 2, 3]>(x)  d = Sub(x, m)  a = Mul(x, x)  b = ReduceMean<axes=[0, 2, 3]>(a)
         c = Mul(m, m)  v = Sub(b, c)  s = Sqrt(v)  e = Add(s, 1e-9)  y = Div(d, e)"""),
-    mean_variance_norm("the standard's body", "y = MeanVarianceNormalization(x)", expanded=(MVN,), opsets=(13, 23)),
+    mean_variance_norm("the standard's body", "y = MeanVarianceNormalization<axes=[0, 2, 3]>(x)", expanded=(MVN,), opsets=(13, 23)),
     mean_variance_norm("the standard's body, space", "y = MeanVarianceNormalization<axes=[2, 3]>(x)", (2, 3),
                        expanded=(MVN,), opsets=(13, 17)),
-    mean_variance_norm("native", "y = MeanVarianceNormalization(x)", opsets=(13, 23)),
+    mean_variance_norm("native", "y = MeanVarianceNormalization<axes=[0, 2, 3]>(x)", opsets=(13, 23)),
 ]  # fmt: skip

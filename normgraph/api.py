@@ -1,0 +1,147 @@
+"""The library's front door: `optimize` and `explain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike, fspath
+
+import onnx
+import onnx_ir as ir
+
+from normgraph.errors import UsageError
+from normgraph.lowering import DEFAULT_TARGET, TARGETS, Target
+from normgraph.model_io import Source, as_model, save
+from normgraph.opset import raise_opset
+from normgraph.passes import Progress, fuse_normalizations, inline, silent, take_inventory
+from normgraph.report import Change, Report
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What `optimize` returns.
+
+    Attributes:
+        model: the optimized model.
+        report: what was found and done.
+    """
+
+    model: ir.Model
+    report: Report
+
+    def to_proto(self) -> onnx.ModelProto:
+        """The model as a ModelProto, its weights in memory."""
+        return ir.to_proto(self.model)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model; see `normgraph.model_io.save`."""
+        save(self.model, path)
+
+
+def optimize(
+    model: Source,
+    *,
+    target: str = DEFAULT_TARGET,
+    opset: int | None = None,
+    in_place: bool = False,
+    progress: Progress = silent,
+) -> Optimized:
+    """Fuse the decomposed normalizations of a model into native operators, each rewrite proven by numbers.
+
+    Args:
+        model: a path, a ``onnx.ModelProto``, an ``onnx_ir.Model`` or PyTorch's ``ONNXProgram``.
+        target: the runtime that the operators are chosen for, a key of ``normgraph.lowering.TARGETS``.
+        opset: the opset of the result. By default it is raised only if a rewrite needs it.
+        in_place: change an ``onnx_ir.Model`` itself (or that of an ``ONNXProgram``), not a copy of it.
+        progress: called with what is being done, how many are done, and how many there are.
+
+    Returns:
+        The optimized model and the report.
+
+    Raises:
+        BadModelError: the model can't be read.
+        OpsetError: the model can't be written at the opset asked for.
+        UsageError: there is no such target, or only an IR model can be changed in place.
+
+    >>> import onnx, normgraph
+    >>> model = onnx.parser.parse_model('''
+    ...     <ir_version: 8, opset_import: ["" : 17]>
+    ...     example (float[N, 4] x) => (float[N, 4] y)
+    ...     <float two = {2.0}, float epsilon = {1e-5}> {
+    ...         mean = ReduceMean<axes = [-1]>(x)
+    ...         centred = Sub(x, mean)
+    ...         squared = Pow(centred, two)
+    ...         variance = ReduceMean<axes = [-1]>(squared)
+    ...         shifted = Add(variance, epsilon)
+    ...         deviation = Sqrt(shifted)
+    ...         y = Div(centred, deviation)
+    ...     }''')
+    >>> result = normgraph.optimize(model)
+    >>> [node.op_type for node in result.model.graph]
+    ['LayerNormalization']
+    >>> result.report.count("fused")
+    1
+    """
+    runtime = _target(target)
+    original = _in_place(model) if in_place else as_model(model)
+    name = _name_of(model, original)
+    before = _size(original)
+    work = original
+    if original.functions:
+        work = original.clone()
+        inline(work)
+    sites = fuse_normalizations(work, runtime, highest_opset=opset, progress=progress)
+    if work is not original:
+        if any(site.status == "fused" for site in sites):
+            original.graph = work.graph
+            original.functions.clear()
+        work = original  # where nothing was gained by inlining, the functions stay
+    if opset is not None and opset != work.opset_imports.get("", opset):
+        raise_opset(work, opset)
+    after = _size(work)
+    report = Report(name, target, Change(before[0], after[0]), Change(before[1], after[1]), tuple(sites))
+    return Optimized(work, report)
+
+
+def explain(model: Source) -> Report:
+    """List every normalization of a model, native or decomposed, and what stands in the way of those that aren't fused.
+
+    Args:
+        model: as for `optimize`; it isn't changed.
+
+    Returns:
+        The report: what `optimize` could fuse has the status "kept" and the rule "not-fused".
+
+    Raises:
+        BadModelError: the model can't be read.
+    """
+    original = as_model(model)
+    opset, nodes = _size(original)
+    name = _name_of(model, original)
+    inline(original)
+    sites = take_inventory(original)
+    return Report(name, None, Change(opset, opset), Change(nodes, nodes), tuple(sites))
+
+
+def _target(name: str) -> Target:
+    if name not in TARGETS:
+        raise UsageError(f"there is no target '{name}': choose one of {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def _in_place(model: Source) -> ir.Model:
+    found = getattr(model, "model", model)
+    if not isinstance(found, ir.Model):
+        raise UsageError(f"only an onnx_ir.Model can be changed in place, not a {type(model).__name__}: leave in_place out")
+    return found
+
+
+def _name_of(source: Source, model: ir.Model) -> str:
+    if isinstance(source, str | PathLike):
+        return fspath(source)
+    return model.graph.name or "model"
+
+
+def _size(model: ir.Model) -> tuple[int, int]:
+    """Opset and number of nodes."""
+    functions = sum(sum(1 for _ in function.all_nodes()) for function in model.functions.values())
+    return model.opset_imports.get("", 0), sum(1 for _ in model.graph.all_nodes()) + functions

@@ -1,0 +1,119 @@
+"""The report: what was found in a model and what was done about it, as data and as JSON.
+
+The JSON's form is fixed by ``report.schema.json`` beside this module; ``SCHEMA`` is its version.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from normgraph.evidence import Evidence, Trial
+from normgraph.inventory import Site
+
+#: The version of the JSON's form.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number before and after."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in a model and what was done about it.
+
+    Attributes:
+        model: the model's file, or the name of its graph.
+        target: the runtime that it was optimized for; None where it was only explained.
+        opset: the version of the default domain.
+        nodes: the number of nodes, those of subgraphs included.
+        sites: every normalization, in the order of the graph.
+        output: the file that was written, None if none was.
+    """
+
+    model: str
+    target: str | None
+    opset: Change
+    nodes: Change
+    sites: tuple[Site, ...]
+    output: str | None = None
+
+    def count(self, status: str, kind: str | None = None) -> int:
+        """How many sites have this status, and this kind if one is named."""
+        return sum(site.status == status and kind in (None, site.kind) for site in self.sites)
+
+    def kinds(self, status: str) -> Mapping[str, int]:
+        """The kinds of the sites with this status, with their numbers."""
+        return Counter(site.kind for site in self.sites if site.status == status and site.kind is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, valid against ``report.schema.json``."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "output": self.output,
+            "target": self.target,
+            "opset": {"before": self.opset.before, "after": self.opset.after},
+            "nodes": {"before": self.nodes.before, "after": self.nodes.after},
+            "sites": [_site(site) for site in self.sites],
+            "folds": [],
+        }
+
+    def to_json(self) -> str:
+        """The report as JSON text, ending in a newline."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _site(site: Site) -> dict[str, Any]:
+    return {
+        "name": site.name,
+        "kind": site.kind,
+        "status": site.status,
+        "rule": site.rule,
+        "reason": site.reason,
+        "output": site.output,
+        "nodes": list(site.nodes),
+        "axes": list(site.axes),
+        "shape": None if site.shape is None else list(site.shape),
+        "dtype": site.dtype,
+        "epsilon": site.epsilon,
+        "parameters": site.parameters,
+        "over_batch": site.over_batch,
+        "evidence": None if site.evidence is None else _evidence(site.evidence),
+    }
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "accepted": evidence.accepted,
+        "failure": evidence.failure,
+        "error_before": _number(evidence.before),
+        "error_after": _number(evidence.after),
+        "trials": [_trial(trial) for trial in evidence.trials],
+    }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    return {
+        "family": trial.family,
+        "shape": list(trial.shape),
+        "error_before": _number(trial.before),
+        "error_after": _number(trial.after),
+        "allowed": _number(trial.allowed),
+    }
+
+
+def _number(value: float) -> float | str | None:
+    """JSON has neither infinity nor NaN: an overflow is written as a word, a missing figure as null."""
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else "overflow"
