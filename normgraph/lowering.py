@@ -1,38 +1,37 @@
-"""Lowering: which operators a recognised normalization becomes, for a target and within an opset.
+"""Lowering: which operators a recognised normalization becomes, for a target.
 
-`TARGETS` says what each runtime has.  `lower` turns a match into a `Replacement`, a few steps over named values that
-say nothing of where they will stand: the same replacement is put into the model and, beside the original region, into
-the models that prove it right.  What can't or shouldn't be lowered comes back as a `Shortfall` with its reason.
+`lower` turns a match into `Replacement`s, a few steps each over named values that say nothing of where they will stand:
+the same replacement is put into the model and, beside the original region, into the models that prove it right.  What
+can't or shouldn't be lowered comes back as a `Shortfall` with its reason.  Which operators a target has is written in
+`normgraph.targets`, how each is made in `normgraph.operators`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
-from normgraph.axes import Axis, Dimension, Layout, axes_of
-from normgraph.coefficients import Coefficient, spread
 from normgraph.constants import Array
+from normgraph.diagnosis import Shortfall
 from normgraph.match import Match
-from normgraph.norms import Shortfall
-
-F16, BF16, F32, F64 = ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE
 
 #: The names under which a replacement refers to the tensor that it normalizes and to its result.
 INPUT, OUTPUT = "x", "y"
 
+Attribute = int | float | str | tuple[int, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node to be: operator, names of its inputs, name of its output, attributes."""
+    """A node to be: operator, names of its inputs, name of its output, attributes, domain."""
 
     operator: str
     inputs: tuple[str, ...]
     output: str
-    attributes: tuple[tuple[str, int | float | tuple[int, ...]], ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+    domain: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,22 @@ class Replacement:
     """What a match is replaced with.
 
     Attributes:
+        kind: the kind of normalization that the match is replaced as.
         steps: the nodes in order; they read INPUT and make OUTPUT.
         constants: the constants that they read, by name, in the type in which they are stored.
         opset: the least version of the default domain that has all these operators.
+        worth_raising: whether the model's opset may be raised for it without being asked.
     """
 
+    kind: str
     steps: tuple[Step, ...]
     constants: Mapping[str, Array]
     opset: int
+    worth_raising: bool = True
+
+
+#: Makes the steps and constants of an operator, or says why it can't express the match.
+Emitter = Callable[[Match, ir.DataType], tuple[tuple[Step, ...], dict[str, Array]] | Shortfall]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,22 @@ class Operator:
     """How a target computes a kind of normalization.
 
     Attributes:
-        opset: the version of the default domain since which the target has the operator.
-        dtypes: the element types that it takes.
-        lower: makes the replacement.
+        name: what is emitted, for people.
+        opset: the least version of the default domain that is needed.
+        dtypes: the element types that the target takes.
+        emit: makes the nodes.
+        since: the target's version since which it has the operator.
+        contrib: whether it isn't in the ONNX standard.
+        worth_raising: whether it is fast enough there that the model's opset may be raised for it without being asked.
     """
 
+    name: str
     opset: int
     dtypes: frozenset[ir.DataType]
-    lower: Callable[[Match, ir.DataType], Replacement | Shortfall]
+    emit: Emitter
+    since: tuple[int, ...] = ()
+    contrib: bool = False
+    worth_raising: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,152 +86,74 @@ class Target:
 
     Attributes:
         name: as `--target` takes it.
-        description: what its entries were read from.
-        operators: kind of normalization → operator.
+        source: what its entries were measured on or read from.
+        operators: kind of normalization → the operators for it, the best first.
+        refusals: kind of normalization → why it isn't lowered although it might be.
     """
 
     name: str
-    description: str
-    operators: Mapping[str, Operator]
+    source: str
+    operators: Mapping[str, tuple[Operator, ...]]
+    refusals: Mapping[str, str]
 
 
-def lower(match: Match, dtype: ir.DataType | None, target: Target) -> Replacement | Shortfall:
-    """The replacement of a match on a target, or the reason why there is none.
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the lowering is asked for.
+
+    Attributes:
+        target: the runtime.
+        version: its version; empty for the newest known.
+        contrib: whether operators outside the ONNX standard are permitted.
+    """
+
+    target: Target
+    version: tuple[int, ...] = ()
+    contrib: bool = False
+
+
+def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Replacement, ...] | Shortfall:
+    """The replacements for a match on a target, the best first, or the reason why there is none.
 
     Args:
         match: what was recognised.
         dtype: the element type of the base tensor.
-        target: the runtime.
+        demand: for which runtime, and what is permitted.
     """
-    operator = target.operators.get(match.norm.kind)
-    if operator is None:
-        return Shortfall("no-operator", f"{target.name} has no operator for {match.norm.kind}")
+    found: list[Replacement] = []
+    shortfall: Shortfall | None = None
+    for kind in match.norm.kinds:
+        refusal = demand.target.refusals.get(kind)
+        operators = demand.target.operators.get(kind, ())
+        if refusal is not None:
+            shortfall = shortfall or Shortfall("not-worth-it", f"{demand.target.name}: {refusal}")
+        elif not operators:
+            shortfall = shortfall or Shortfall("no-operator", f"{demand.target.name} has no operator for {kind}")
+        for operator in operators:
+            result = _lowered(match, kind, dtype, operator, demand)
+            if isinstance(result, Replacement):
+                found.append(result)
+            else:
+                shortfall = shortfall or result
+    if found:
+        return tuple(found)
+    assert shortfall is not None
+    return shortfall
+
+
+def _lowered(
+    match: Match, kind: str, dtype: ir.DataType | None, operator: Operator, demand: Demand
+) -> Replacement | Shortfall:
+    if operator.contrib and not demand.contrib:
+        return Shortfall("contrib", f"{operator.name} isn't in the ONNX standard: permit it with --allow-contrib")
+    if demand.version and demand.version < operator.since:
+        since = ".".join(map(str, operator.since))
+        return Shortfall("no-operator", f"{demand.target.name} has {operator.name} since {since}")
     if dtype not in operator.dtypes:
         named = "an unknown type" if dtype is None else dtype.name.lower()
-        return Shortfall("no-kernel", f"{target.name} has no {match.norm.kind} kernel for {named}")
-    return operator.lower(match, dtype)
-
-
-def _layer_normalization(match: Match, dtype: ir.DataType) -> Replacement | Shortfall:
-    epsilon = np.float32(match.norm.epsilon)
-    if not np.isfinite(epsilon) or (epsilon == 0) != (match.norm.epsilon == 0):
-        return Shortfall("epsilon-range", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute")
-    inner = _layout_with_trailing(match)
-    before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
-    axis = min(i for i, dimension in enumerate(inner) if not match.norm.over.isdisjoint(dimension))
-    shape = _static_shape(inner[axis:], match)
-    if shape is None:
-        return Shortfall("dynamic-axis", "the size of a normalized dimension isn't known, so Scale can't be made")
-    constants = {"scale": _parameter(match.norm.gain, inner[axis:], shape, dtype)}
-    if match.norm.bias != 0.0:
-        constants["bias"] = _parameter(match.norm.bias, inner[axis:], shape, dtype)
-    for name, array in constants.items():
-        if not np.all(np.isfinite(array.astype(np.float64))):
-            return Shortfall("parameter-range", f"the {name} doesn't fit into {dtype.name.lower()}")
-    attributes: tuple[tuple[str, int | float], ...] = (("axis", axis - len(inner)), ("epsilon", float(epsilon)))
-    if dtype == F64:  # the standard's default computes the statistics of a double tensor in float32
-        attributes += (("stash_type", int(F64)),)
-    steps = _between_transposes("LayerNormalization", tuple(constants), attributes, before, after)
-    return Replacement(steps, constants, 17)
-
-
-def _layout_with_trailing(match: Match) -> Layout:
-    """The layout in which to normalize: the input's, else the output's, else the statistics' dimensions moved last."""
-    over = match.norm.over
-    for layout in (match.layout, match.output_layout):
-        last_other = max((i for i, d in enumerate(layout) if d and over.isdisjoint(d)), default=-1)
-        first = min(i for i, d in enumerate(layout) if not over.isdisjoint(d))
-        if last_other < first:
-            return layout
-    others = tuple(d for d in match.layout if over.isdisjoint(d))
-    return others + tuple(d for d in match.layout if not over.isdisjoint(d))
-
-
-def permutation(source: Layout, target: Layout) -> tuple[int, ...] | None:
-    """The `perm` of the Transpose from one layout to the other, None where it changes nothing."""
-    remaining = list(range(len(source)))
-    order: list[int] = []
-    for dimension in target:
-        position = next(i for i in remaining if source[i] == dimension)
-        remaining.remove(position)
-        order.append(position)
-    return None if order == sorted(order) else tuple(order)
-
-
-def _static_shape(dimensions: Sequence[Dimension], match: Match) -> tuple[int, ...] | None:
-    """The extents of dimensions, as declared, as constants demand them, or as the parameters show them."""
-    assumed = {match.layout[position][0]: size for position, size in match.assumed}
-    extents: list[int] = []
-    for dimension in dimensions:
-        extent = 1
-        for axis in dimension:
-            size = axis.size.static or assumed.get(axis) or _extent_in((match.norm.gain, match.norm.bias), axis)
-            if size is None:
-                return None
-            extent *= size
-        extents.append(extent)
-    return tuple(extents)
-
-
-def _extent_in(parameters: Sequence[Coefficient], axis: Axis) -> int | None:
-    for parameter in parameters:
-        if not isinstance(parameter, float) and axis in parameter.axes:
-            return parameter.values.shape[parameter.axes.index(axis)]
-    return None
-
-
-def _parameter(
-    value: Coefficient, dimensions: Sequence[Dimension], shape: tuple[int, ...], dtype: ir.DataType
-) -> Array:
-    """γ or β as a full array over the dimensions, rounded once to the tensor's type."""
-    axes = axes_of(tuple(dimensions))
-    ascending = tuple(sorted(axes, key=lambda axis: axis.index))
-    array = spread(value, ascending).transpose([ascending.index(axis) for axis in axes])
-    extents = [_extent_of(axis, array.shape[i], shape, dimensions) for i, axis in enumerate(axes)]
-    with np.errstate(over="ignore"):
-        return np.broadcast_to(array, extents).reshape(shape).astype(dtype.numpy())
-
-
-def _extent_of(axis: Axis, present: int, shape: tuple[int, ...], dimensions: Sequence[Dimension]) -> int:
-    if present != 1:
-        return present
-    whole = {d[0]: extent for d, extent in zip(dimensions, shape, strict=True) if len(d) == 1}
-    return whole.get(axis, axis.size.factor)
-
-
-def _between_transposes(
-    operator: str,
-    parameters: tuple[str, ...],
-    attributes: tuple[tuple[str, int | float], ...],
-    before: tuple[int, ...] | None,
-    after: tuple[int, ...] | None,
-) -> tuple[Step, ...]:
-    """Transpose – operator – Transpose, without the transposes that change nothing."""
-    steps: list[Step] = []
-    source = INPUT
-    if before is not None:
-        steps.append(Step("Transpose", (source,), "moved", (("perm", before),)))
-        source = "moved"
-    result = OUTPUT if after is None else "normalized"
-    steps.append(Step(operator, (source, *parameters), result, attributes))
-    if after is not None:
-        steps.append(Step("Transpose", (result,), OUTPUT, (("perm", after),)))
-    return tuple(steps)
-
-
-_EVERY_FLOAT = frozenset({F16, BF16, F32, F64})
-_LAYER_NORMALIZATION = Operator(17, _EVERY_FLOAT, _layer_normalization)
-
-#: What each runtime has: a new target is a row here.
-TARGETS: Mapping[str, Target] = {
-    target.name: target
-    for target in (
-        Target("onnx", "the ONNX standard", {"LayerNormalization": _LAYER_NORMALIZATION}),
-        Target(
-            "onnxruntime",
-            "ONNX Runtime's CPU provider, measured on 1.32",
-            {"LayerNormalization": _LAYER_NORMALIZATION},
-        ),
-    )
-}
-DEFAULT_TARGET = "onnxruntime"
+        return Shortfall("no-kernel", f"{demand.target.name} has no {operator.name} kernel for {named}")
+    emitted = operator.emit(match, dtype)
+    if isinstance(emitted, Shortfall):
+        return emitted
+    steps, constants = emitted
+    return Replacement(kind, steps, constants, operator.opset, operator.worth_raising)

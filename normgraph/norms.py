@@ -4,19 +4,27 @@ A row of the table is a reference kernel.  To recognise a value, its parameters 
 polynomial, the kernel is run on the base tensor's polynomial with just these parameters, and the two polynomials are
 compared.  So the kernel is the specification, and reading the parameters wrong can only miss.
 
-This module knows nothing of ONNX.
+This module knows nothing of ONNX but the names of its operators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from normgraph.algebra import HALF, UNIT, Axes, Base, Mean, Monomial, Polynomial, Sum, base, constant
-from normgraph.axes import Layout
-from normgraph.coefficients import Coefficient, axes_of_coefficient
-from normgraph.kernels import layer_normalization
+from normgraph.axes import Axis, Dimension, Layout, product
+from normgraph.coefficients import TOLERANCE, Coefficient, axes_of_coefficient
+from normgraph.kernels import (
+    group_normalization,
+    instance_normalization,
+    layer_normalization,
+    lp_normalization,
+    mean_variance_normalization,
+    rms_normalization,
+)
 from normgraph.kernels.arithmetic import Definition
 
 
@@ -25,18 +33,28 @@ class Norm:
     """A value recognised as a normalization of the base tensor.
 
     Attributes:
-        kind: the ONNX operator of which it is an instance.
+        kinds: the ONNX operators of which it is an instance, the most fitting first; at least one.
         over: the axes of the statistics.
-        epsilon: ε, in units of x², exactly as the graph's constants give it.
+        epsilon: ε, exactly as the graph's constants give it, in the units of the kernel.
         gain: γ, over whatever axes it varies along.
         bias: β, likewise.
     """
 
-    kind: str
+    kinds: tuple[str, ...]
     over: Axes
     epsilon: float
     gain: Coefficient
     bias: Coefficient
+
+    @property
+    def affine_axes(self) -> frozenset[Axis]:
+        """The axes along which gain or bias vary."""
+        return frozenset({*axes_of_coefficient(self.gain), *axes_of_coefficient(self.bias)})
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether there is a gain or a bias."""
+        return self.gain != 1.0 or self.bias != 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +74,82 @@ class Row:
     admits: Callable[[Norm, Layout], bool]
 
 
+def _whole(norm: Norm, layout: Layout) -> bool:
+    """The statistics are taken over whole dimensions."""
+    return all(norm.over.isdisjoint(dimension) or norm.over.issuperset(dimension) for dimension in layout)
+
+
 def _within_statistics(norm: Norm, layout: Layout) -> bool:
-    """Gain and bias vary along the axes of the statistics only, and these are whole dimensions of the tensor."""
-    affine = {*axes_of_coefficient(norm.gain), *axes_of_coefficient(norm.bias)}
-    whole = all(norm.over.isdisjoint(dimension) or norm.over.issuperset(dimension) for dimension in layout)
-    return whole and affine <= norm.over
+    """Whole dimensions, and gain and bias vary along these only."""
+    return _whole(norm, layout) and norm.affine_axes <= norm.over
 
 
-#: THE table: a new normalization is a kernel and a row here; the first row that admits a norm names it.
+def _root_mean_square(norm: Norm, layout: Layout) -> bool:
+    """As for LayerNormalization, but the operator has no bias."""
+    return _within_statistics(norm, layout) and norm.bias == 0.0
+
+
+def _per_channel(norm: Norm, layout: Layout) -> bool:
+    """Whole dimensions, all but two of them; gain and bias vary along one of these two."""
+    others = [dimension for dimension in layout if dimension and norm.over.isdisjoint(dimension)]
+    return (
+        _whole(norm, layout)
+        and len(others) == 2
+        and any(norm.affine_axes <= frozenset(dimension) for dimension in others)
+    )
+
+
+def _per_group(norm: Norm, layout: Layout) -> bool:
+    """All of the second dimension's trailing part and all dimensions behind it; gain and bias vary along the second."""
+    split = channel_groups(norm, layout)
+    if split is None or len(layout) < 3:
+        return False
+    behind = all(norm.over.issuperset(dimension) for dimension in layout[2:])
+    return behind and norm.over.isdisjoint(layout[0]) and norm.affine_axes <= frozenset(layout[1])
+
+
+def channel_groups(norm: Norm, layout: Layout) -> tuple[Dimension, Dimension] | None:
+    """The second dimension's axes outside and inside of the statistics, where those outside come first; else None."""
+    if len(layout) < 2:
+        return None
+    channels = layout[1]
+    outside = tuple(axis for axis in channels if axis not in norm.over)
+    inside = tuple(axis for axis in channels if axis in norm.over)
+    return (outside, inside) if inside and channels == outside + inside else None
+
+
+def _unit_length(norm: Norm, layout: Layout) -> bool:
+    """One whole dimension, ε = 0, no bias, and the gain makes √(E[x²]) the Euclidean length: γ = n^(−½)."""
+    count = product(axis.size for axis in norm.over).static
+    dimensions = [dimension for dimension in layout if not norm.over.isdisjoint(dimension)]
+    if count is None or len(dimensions) != 1 or not isinstance(norm.gain, float):
+        return False
+    unit = math.isclose(norm.gain * math.sqrt(count), 1.0, rel_tol=TOLERANCE)
+    return _whole(norm, layout) and unit and norm.epsilon == 0.0 and norm.bias == 0.0
+
+
+def _without_parameters(norm: Norm, layout: Layout) -> bool:
+    """Whole dimensions, neither gain nor bias, and the operator's own ε, which stands outside of the root."""
+    own = math.isclose(norm.epsilon, mean_variance_normalization.EPSILON, rel_tol=1e-3)
+    return _whole(norm, layout) and not norm.is_affine and own
+
+
+_STANDARDIZED = "gain·(x − E[x])·(E[x²] − E[x]² + ε)^(−½) + bias"
+_SCALED = "gain·x·(E[x²] + ε)^(−½) + bias"
+
+#: THE table: a new normalization is a kernel and a row here.  A norm is of every kind whose row admits it; among the
+#: rows of one kernel the first fits best.
 NORMS: tuple[Row, ...] = (
+    Row("LayerNormalization", layer_normalization.definition, _STANDARDIZED, _within_statistics),
+    Row("InstanceNormalization", instance_normalization.definition, _STANDARDIZED, _per_channel),
+    Row("GroupNormalization", group_normalization.definition, _STANDARDIZED, _per_group),
+    Row("LpNormalization", lp_normalization.definition, "x·(Σx²)^(−½)", _unit_length),
+    Row("RMSNormalization", rms_normalization.definition, _SCALED, _root_mean_square),
     Row(
-        "LayerNormalization",
-        layer_normalization.definition,
-        "gain·(x − E[x])·(E[x²] − E[x]² + ε)^(−½) + bias",
-        _within_statistics,
+        "MeanVarianceNormalization",
+        mean_variance_normalization.definition,
+        "(x − E[x])·((E[x²] − E[x]²)^(½) + ε)^(−1)",
+        _without_parameters,
     ),
 )
 
@@ -80,198 +160,67 @@ def recognise(value: Polynomial, layout: Layout) -> Norm | None:
     if parameters is None:
         return None
     x, over, epsilon, gain, bias = parameters
+    equal: dict[Definition, bool] = {}
+    kinds: list[str] = []
     for row in NORMS:
-        norm = Norm(row.kind, over, epsilon, gain, bias)
-        reference = row.definition(
-            base(x.axes), axes=over, epsilon=epsilon, gain=constant(gain), bias=constant(bias)
-        )
-        if row.admits(norm, layout) and reference.close_to(value):
-            return norm
-    return None
+        norm = Norm((row.kind,), over, epsilon, gain, bias)
+        if not row.admits(norm, layout):
+            continue
+        if row.definition not in equal:
+            reference = row.definition(
+                base(x.axes), axes=over, epsilon=epsilon, gain=constant(gain), bias=constant(bias)
+            )
+            equal[row.definition] = reference.close_to(value)
+        if equal[row.definition]:
+            kinds.append(row.kind)
+    return Norm(tuple(kinds), over, epsilon, gain, bias) if kinds else None
 
 
 def _parameters(value: Polynomial) -> tuple[Base, Axes, float, Coefficient, Coefficient] | None:
     """x, axes, ε, gain and bias, read off the one term in which x itself is divided by a deviation."""
-    found = [(m, c, *divided) for m, c in value.terms.items() if (divided := _divided_base(m)) is not None]
+    found = [(c, *divided) for m, c in value.terms.items() if (divided := _divided_base(m)) is not None]
     if len(found) != 1:
         return None
-    _, gain, x, divisor = found[0]
-    if isinstance(divisor, Mean):
-        return x, divisor.over, 0.0, gain, value.terms.get(UNIT, 0.0)
-    squares = [atom for atom in _atoms(divisor.of) if isinstance(atom, Mean) and atom.of == _square(x)]
+    gain, x, divisor, exponent = found[0]
+    bias = value.terms.get(UNIT, 0.0)
+    if isinstance(divisor, Mean):  # (E[x²])^(−½): there is no ε
+        return (x, divisor.over, 0.0, gain, bias) if exponent == -HALF else None
     epsilon = divisor.of.terms.get(UNIT, 0.0)
-    if len(squares) != 1 or not isinstance(epsilon, float) or epsilon < 0:
+    over = _axes_of_spread(divisor.of, x) if exponent == -HALF else _axes_of_root(divisor.of, x)
+    if over is None or not isinstance(epsilon, float) or epsilon < 0:
         return None
-    return x, squares[0].over, epsilon, gain, value.terms.get(UNIT, 0.0)
+    return x, over, epsilon, gain, bias
 
 
-def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum] | None:
-    """x and d where the product is x·d^(−½)."""
+def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum, Fraction] | None:
+    """x, d and e where the product is x·d^e with e negative."""
     if len(monomial) != 2:
         return None
     first, second = monomial
     if not isinstance(first[0], Base):
         first, second = second, first
     (x, degree), (divisor, exponent) = first, second
-    if isinstance(x, Base) and degree == 1 and isinstance(divisor, Mean | Sum) and exponent == -HALF:
-        return x, divisor
+    if isinstance(x, Base) and degree == 1 and isinstance(divisor, Mean | Sum) and exponent in (-HALF, -1):
+        return x, divisor, exponent
     return None
 
 
-def _square(x: Base) -> Monomial:
-    return frozenset([(x, Fraction(2))])
+def _axes_of_spread(value: Polynomial, x: Base) -> Axes | None:
+    """The axes of the one mean of x² in a sum."""
+    square = frozenset([(x, Fraction(2))])
+    over = [atom.over for atom in atoms_of(value) if isinstance(atom, Mean) and atom.of == square]
+    return over[0] if len(over) == 1 else None
 
 
-def _atoms(value: Polynomial) -> list[object]:
-    return [atom for monomial in value.terms for atom, _ in monomial]
-
-
-# --- near misses -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """Why something that looks like a normalization isn't one.
-
-    Attributes:
-        rule: the stable code.
-        reason: the same as a sentence, with the figures.
-    """
-
-    rule: str
-    reason: str
-
-
-def looks_normalized(value: Polynomial) -> bool:
-    """Whether the base tensor is in the value, beside a root or a reciprocal of a statistic of its spread."""
-    factors = [factor for monomial in value.terms for factor in monomial]
-    divided = any(is_divisor(atom, exponent) for atom, exponent in factors)
-    return divided and any(isinstance(a, Base) or (isinstance(a, Sum) and _contains_base(a.of)) for a, _ in factors)
-
-
-def is_divisor(atom: object, exponent: Fraction) -> bool:
-    """Whether the factor is a root or a reciprocal of a mean of some power of x above the first."""
-    if exponent.denominator == 1 and exponent > 0:
-        return False
-    statistics = [atom] if isinstance(atom, Mean) else _statistics(atom.of) if isinstance(atom, Sum) else []
-    return any(e > 1 for mean in statistics for a, e in mean.of if isinstance(a, Base))
-
-
-def _contains_base(value: Polynomial) -> bool:
-    return any(isinstance(atom, Base) for atom in _atoms(value))
-
-
-def _statistics(value: Polynomial) -> list[Mean]:
-    """The means of x or its powers in the value, also those within its compound atoms."""
-    found: list[Mean] = []
-    for atom in _atoms(value):
-        if isinstance(atom, Mean):
-            found.append(atom)
-        elif not isinstance(atom, Base) and hasattr(atom, "of"):
-            found.extend(_statistics(atom.of))
-    return found
-
-
-def _divisors(value: Polynomial) -> list[tuple[Mean | Sum, Fraction]]:
-    factors = {factor for monomial in value.terms for factor in monomial}
-    return [(a, e) for a, e in factors if isinstance(a, Mean | Sum) and is_divisor(a, e)]
-
-
-def _inverted(value: Polynomial) -> str | None:
+def _axes_of_root(value: Polynomial, x: Base) -> Axes | None:
+    """The axes of the one mean of x² under a root in a sum."""
     for monomial in value.terms:
         for atom, exponent in monomial:
-            negative_base = isinstance(atom, Base) and exponent < 0
-            if negative_base or (isinstance(atom, Sum) and exponent == -1 and _contains_base(atom.of)):
-                return "the deviation is divided by the centred value, not the centred value by the deviation"
+            if isinstance(atom, Sum) and exponent == HALF:
+                return _axes_of_spread(atom.of, x)
     return None
 
 
-def _wrong_power(value: Polynomial) -> str | None:
-    powers = {e for mean in _statistics(value) for a, e in mean.of if isinstance(a, Base)} - {1, 2}
-    return f"the spread is the mean of x to the power {min(powers)}, not of its square" if powers else None
-
-
-def _different_axes(value: Polynomial) -> str | None:
-    sets = {mean.over for mean in _statistics(value)}
-    if len(sets) < 2:
-        return None
-    described = sorted("[" + ", ".join(str(axis.index) for axis in sorted(s, key=lambda a: a.index)) + "]" for s in sets)
-    return f"the statistics are taken over different axes of the input: {' and '.join(described)}"
-
-
-def _epsilon_outside(value: Polynomial) -> str | None:
-    for atom, exponent in _divisors(value):
-        if isinstance(atom, Sum) and exponent == -1:
-            roots = [e for m in atom.of.terms for a, e in m if is_divisor(a, e) and e.denominator == 2]
-            epsilon = atom.of.terms.get(UNIT)
-            if roots and epsilon is not None:
-                shown = f"{epsilon:.6g} " if isinstance(epsilon, float) else ""
-                return f"epsilon {shown}is added to the standard deviation, not to the variance"
-    return None
-
-
-def _wrong_root(value: Polynomial) -> str | None:
-    for _, exponent in _divisors(value):
-        if exponent != -HALF:
-            return f"the value is multiplied by the variance to the power {exponent}, not −1/2"
-    return None
-
-
-def _varying_epsilon(value: Polynomial) -> str | None:
-    for atom, _ in _divisors(value):
-        epsilon = atom.of.terms.get(UNIT) if isinstance(atom, Sum) else None
-        if epsilon is not None and not isinstance(epsilon, float):
-            return "epsilon isn't one number: it differs along an axis"
-        if isinstance(epsilon, float) and epsilon < 0:
-            return f"epsilon is negative ({epsilon:.6g})"
-    return None
-
-
-def _half_centred(value: Polynomial) -> str | None:
-    for atom, _ in _divisors(value):
-        if not isinstance(atom, Sum):
-            continue
-        centred_spread = any(
-            isinstance(a, Mean) and e == 2 and all(isinstance(b, Base) for b, _ in a.of)
-            for m in atom.of.terms
-            for a, e in m
-        )
-        centred_value = sum(_degree(m) == 1 for m in value.terms if m) > 1
-        if centred_spread and not centred_value:
-            return "the mean is subtracted before the variance is taken, but not from the value that is divided"
-        if centred_value and not centred_spread:
-            return "the mean is subtracted from the value, but what it is divided by isn't the centred variance"
-    return None
-
-
-def _degree(monomial: Monomial) -> Fraction:
-    """The degree in x outside the divisor."""
-    return sum(
-        (e for a, e in monomial if isinstance(a, Base) or (isinstance(a, Mean) and not is_divisor(a, e))), Fraction(0)
-    )
-
-
-def _remainder(value: Polynomial) -> str | None:
-    return f"the value isn't any of: {'; '.join(row.text for row in NORMS)}"
-
-
-#: What may be wrong, the most telling first.
-DIAGNOSES: tuple[tuple[str, Callable[[Polynomial], str | None]], ...] = (
-    ("inverted", _inverted),
-    ("epsilon-outside", _epsilon_outside),
-    ("power", _wrong_power),
-    ("axes-differ", _different_axes),
-    ("epsilon-varies", _varying_epsilon),
-    ("root", _wrong_root),
-    ("half-centred", _half_centred),
-    ("not-a-normalization", _remainder),
-)
-
-
-def diagnose(value: Polynomial) -> Shortfall:
-    """The decisive reason why a value that looks like a normalization isn't one of the table."""
-    for rule, check in DIAGNOSES:
-        reason = check(value)
-        if reason is not None:
-            return Shortfall(rule, reason)
-    raise AssertionError("the last diagnosis always applies")
+def atoms_of(value: Polynomial) -> Iterator[object]:
+    """The atoms in the terms of a polynomial, those inside of other atoms aside."""
+    return (atom for monomial in value.terms for atom, _ in monomial)

@@ -67,6 +67,7 @@ class Case:
         expanded: operators that the ONNX standard defines by a function, to be replaced by its body.
         opsets: the first and the last opset at which the text means something.
         dtypes: the element types it is meant for.
+        evaluated_in_double: whether ONNX Runtime or onnx's reference evaluator can do that, correctly.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Case:
     expanded: tuple[str, ...] = ()
     opsets: tuple[int, int] = (11, 23)
     dtypes: tuple[str, ...] = ("float",)
+    evaluated_in_double: bool = True
 
 
 @dataclass(frozen=True)

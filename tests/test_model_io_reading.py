@@ -56,15 +56,12 @@ def test_reads_what_onnx_reads(build: Callable[[], onnx.ModelProto], external: b
 
 def serialized(model: ir.Model) -> onnx.ModelProto:
     proto: onnx.ModelProto = ir.to_proto(model)
-    graphs = [proto.graph]
-    for graph in graphs:
-        for tensor in graph.initializer:
-            # onnx_ir writes metadata twice, and the default location, if it holds the TensorProto it read.
-            del tensor.metadata_props[1:]
-            tensor.ClearField("data_location")
-        nodes = [*graph.node, *(node for function in proto.functions for node in function.node)]
-        graphs += [attribute.g for node in nodes for attribute in node.attribute if attribute.HasField("g")]
-        del nodes
+    inner = [node for function in proto.functions for node in function.node]
+    graphs = [proto.graph, *(a.g for node in [*proto.graph.node, *inner] for a in node.attribute)]
+    for tensor in (tensor for graph in graphs for tensor in graph.initializer):
+        # onnx_ir writes metadata twice, and the default location, if it holds the TensorProto it read.
+        del tensor.metadata_props[1:]
+        tensor.ClearField("data_location")
     return proto
 
 
@@ -123,7 +120,10 @@ def default_location() -> bytes:
 def merged_attribute() -> bytes:
     proto = plain()
     node = helper.make_node("Constant", [], ["w"], value=weight("value"))
-    two = node.attribute[0].SerializeToString() + AttributeProto(t=TensorProto(doc_string="b")).SerializeToString()
+    two = (
+        node.attribute[0].SerializeToString()
+        + AttributeProto(t=TensorProto(doc_string="b")).SerializeToString()
+    )
     node.ClearField("attribute")
     body = node.SerializeToString() + bytes([5 << 3 | 2, *varint(len(two))]) + two
     del proto.graph.initializer[:]

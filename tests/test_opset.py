@@ -84,7 +84,7 @@ ADAPTED = [
     ),
     case("Softmax-default-axis", 8, 13, "float[2,3,4] x", "y = Softmax(x)", "float[2,3,4] y"),
     case("Softmax-negative-axis", 11, 23, "float[2,3,4] x", "y = Softmax<axis=-2>(x)"),
-    case("Softmax-empty", 11, 14, "float[2,0,3] x", "y = Softmax<axis=2>(x)"),
+    case("Softmax-empty", 11, 14, "float[2,3,0,4] x", "y = Softmax<axis=1>(x)"),
     case("Softmax-axes-of-one", 11, 13, "float[2,3,1,1] x", "y = Softmax(x)"),
     case("Softmax-of-matrix", 11, 13, "float[2,3] x", "y = Softmax(x)"),
     case("Softmax-last-axis", 11, 13, "float[2,3,4] x", "a = Abs(x) y = Softmax<axis=-1>(a)"),
@@ -162,6 +162,13 @@ REWORDED = [
         22,
         "float[1,1,7,7] x",
         "y = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], ceil_mode=1>(x)",
+    ),
+    case(
+        "MaxPool-ceil-padded-before",
+        10,
+        22,
+        "float[1,1,7,7] x",
+        "y = MaxPool<kernel_shape=[2,2], strides=[2,2], pads=[1,1,0,0], ceil_mode=1>(x)",
     ),
     case(
         "AveragePool-ceil",
@@ -346,3 +353,11 @@ def test_type_is_followed_to_where_it_is_told() -> None:
     assert not obstacles(model, 13)
     integers = ir.from_proto(parsed(11, "double[1,1,4] x", body.replace("Erf(c)", "Erf(m)")))
     assert [obstacle.op_type for obstacle in obstacles(integers, 13)] == ["Erf"]
+
+
+def test_inputs_without_a_meaning_are_left_out() -> None:
+    reflected = raised(parsed(9, "float[3] x", 'y = Pad<mode="reflect", pads=[1,1], value=2.0>(x)'), 13)
+    assert list(reflected.graph.node[0].input) == ["x", "pads"]
+    constants = "float[0] r = {}, int64[1] z = {6}"
+    resized = raised(parsed(11, "float[3] x", "y = Resize(x, r, r, z)", constants=constants), 13)
+    assert list(resized.graph.node[0].input) == ["x", "r", "", "z"]

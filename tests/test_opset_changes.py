@@ -14,7 +14,7 @@ Schema = onnx.defs.OpSchema
 
 
 def changed_since_seven() -> Iterator[tuple[Schema, Schema]]:
-    """Each definition of an operator beside the one before it, for those a node of opset 7 or later can cross."""
+    """Each definition of an operator beside the one before it, where a node of opset 7 can cross it."""
     histories: dict[str, list[Schema]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         if schema.domain == "":

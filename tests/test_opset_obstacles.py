@@ -19,6 +19,10 @@ BRANCHES = (
 SQUEEZES = (
     '<domain: "local", opset_import: ["": 11]> f <axes> (x) => (y) { y = Squeeze<axes: ints = @axes>(x) }'
 )
+LOOP = (
+    "v, s = Loop<body = b (int64 i, bool k, float[2] a) => (bool l, float[2] w, int64[2] t)"
+    " { l = Identity(k) w = Neg(a) t = Cast<to=7>(a) }>(m, , x) y = Erf(s)"
+)
 TRAINED = "y, m, v, p, q = BatchNormalization(x, s, s, s, s)"
 
 
@@ -139,6 +143,7 @@ STUCK = [
         "y, m = Dropout(x)",
         "bool[] m",
     ),
+    stuck("Erf-of-what-a-loop-collects", 11, 13, "Erf 13", "unknown", "int64 m, float[2] x", LOOP),
     stuck("Erf-integer", 9, 13, "Erf 13", "int32", "int32[2] x", "y = Erf(x)", "int32[] y"),
     stuck(
         "ReduceLogSum-integer",
@@ -242,6 +247,15 @@ STUCK = [
         IMAGE,
         'y = Resize<mode="linear">(x, s)',
         constants="float[4] s = {1,1,2,2}",
+    ),
+    stuck(
+        "Resize-by-default-of-input",
+        10,
+        11,
+        "Resize 11",
+        "nearest",
+        f"{IMAGE}, float[4] s = {{1,1,2,2}}",
+        "y = Resize(x, s)",
     ),
     stuck("Resize-by-input", 10, 11, "Resize 11", "nearest", f"{IMAGE}, float[4] s", "y = Resize(x, s)"),
     stuck(

@@ -188,8 +188,6 @@ def _told_by_signature(value: ir.Value, opset: int) -> ir.DataType | ir.Value | 
         return None
     schema = onnx.defs.get_schema(node.op_type, since, "")
     formal = schema.outputs[min(index, len(schema.outputs) - 1)]
-    if not formal.is_homogeneous:
-        return None
     if len(formal.types) == 1:
         (name,) = formal.types
         return ir.DataType[name[len("tensor(") : -1].upper()] if name.startswith("tensor(") else None

@@ -1,0 +1,171 @@
+"""Diagnosis: why a value that looks like a normalization isn't one of the table.
+
+One reason for each value, the decisive one: `DIAGNOSES` lists what may be wrong, the most telling first.
+
+This module knows nothing of ONNX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from normgraph.algebra import HALF, UNIT, Base, Clamp, Mean, Monomial, Polynomial, Sum
+from normgraph.norms import NORMS, atoms_of
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Why something that looks like a normalization isn't one.
+
+    Attributes:
+        rule: the stable code.
+        reason: the same as a sentence, with the figures.
+    """
+
+    rule: str
+    reason: str
+
+
+def looks_normalized(value: Polynomial) -> bool:
+    """Whether the base tensor is in the value, beside a root or a reciprocal of a statistic of its spread."""
+    factors = [factor for monomial in value.terms for factor in monomial]
+    divided = any(is_divisor(atom, exponent) for atom, exponent in factors)
+    return divided and any(isinstance(a, Base) or (isinstance(a, Sum) and _contains_base(a.of)) for a, _ in factors)
+
+
+def is_divisor(atom: object, exponent: Fraction) -> bool:
+    """Whether the factor is a root or a reciprocal of a mean of some power of x above the first."""
+    if exponent.denominator == 1 and exponent > 0:
+        return False
+    statistics = [atom] if isinstance(atom, Mean) else _statistics(atom.of) if isinstance(atom, Sum | Clamp) else []
+    return any(e > 1 for mean in statistics for a, e in mean.of if isinstance(a, Base))
+
+
+def _contains_base(value: Polynomial) -> bool:
+    return any(isinstance(atom, Base) for atom in atoms_of(value))
+
+
+def _statistics(value: Polynomial) -> list[Mean]:
+    """The means of x or its powers in the value, also those within its compound atoms."""
+    found: list[Mean] = []
+    for atom in atoms_of(value):
+        if isinstance(atom, Mean):
+            found.append(atom)
+        elif not isinstance(atom, Base) and hasattr(atom, "of"):
+            found.extend(_statistics(atom.of))
+    return found
+
+
+def _divisors(value: Polynomial) -> list[tuple[Mean | Sum | Clamp, Fraction]]:
+    factors = {factor for monomial in value.terms for factor in monomial}
+    return [(a, e) for a, e in factors if isinstance(a, Mean | Sum | Clamp) and is_divisor(a, e)]
+
+
+def _inverted(value: Polynomial) -> str | None:
+    for monomial in value.terms:
+        for atom, exponent in monomial:
+            negative_base = isinstance(atom, Base) and exponent < 0
+            if negative_base or (isinstance(atom, Sum) and exponent == -1 and _contains_base(atom.of)):
+                return "the deviation is divided by the centred value, not the centred value by the deviation"
+    return None
+
+
+def _wrong_power(value: Polynomial) -> str | None:
+    powers = {e for mean in _statistics(value) for a, e in mean.of if isinstance(a, Base)} - {1, 2}
+    return f"the spread is the mean of x to the power {min(powers)}, not of its square" if powers else None
+
+
+def _different_axes(value: Polynomial) -> str | None:
+    sets = {mean.over for mean in _statistics(value)}
+    if len(sets) < 2:
+        return None
+    described = sorted("[" + ", ".join(str(axis.index) for axis in sorted(s, key=lambda a: a.index)) + "]" for s in sets)
+    return f"the statistics are taken over different axes of the input: {' and '.join(described)}"
+
+
+def _epsilon_outside(value: Polynomial) -> str | None:
+    for atom, exponent in _divisors(value):
+        if isinstance(atom, Sum) and exponent == -1:
+            roots = [e for m in atom.of.terms for a, e in m if is_divisor(a, e) and e.denominator == 2]
+            epsilon = atom.of.terms.get(UNIT)
+            if roots and epsilon is not None:
+                shown = f"{epsilon:.6g} " if isinstance(epsilon, float) else ""
+                return f"epsilon {shown}is added to the standard deviation, not to the variance"
+    return None
+
+
+def _wrong_root(value: Polynomial) -> str | None:
+    for _, exponent in _divisors(value):
+        if exponent != -HALF:
+            return f"the value is multiplied by the variance to the power {exponent}, not −1/2"
+    return None
+
+
+def _varying_epsilon(value: Polynomial) -> str | None:
+    for atom, _ in _divisors(value):
+        epsilon = atom.of.terms.get(UNIT) if isinstance(atom, Sum) else None
+        if epsilon is not None and not isinstance(epsilon, float):
+            return "epsilon isn't one number: it differs along an axis"
+        if isinstance(epsilon, float) and epsilon < 0:
+            return f"epsilon is negative ({epsilon:.6g})"
+    return None
+
+
+def _half_centred(value: Polynomial) -> str | None:
+    for atom, _ in _divisors(value):
+        if not isinstance(atom, Sum):
+            continue
+        centred_spread = any(
+            isinstance(a, Mean) and e == 2 and all(isinstance(b, Base) for b, _ in a.of)
+            for m in atom.of.terms
+            for a, e in m
+        )
+        centred_value = sum(_degree(m) == 1 for m in value.terms if m) > 1
+        if centred_spread and not centred_value:
+            return "the mean is subtracted before the variance is taken, but not from the value that is divided"
+        if centred_value and not centred_spread:
+            return "the mean is subtracted from the value, but what it is divided by isn't the centred variance"
+    return None
+
+
+def _degree(monomial: Monomial) -> Fraction:
+    """The degree in x outside the divisor."""
+    return sum(
+        (e for a, e in monomial if isinstance(a, Base) or (isinstance(a, Mean) and not is_divisor(a, e))), Fraction(0)
+    )
+
+
+def _clamped(value: Polynomial) -> str | None:
+    for atom, _ in _divisors(value):
+        if isinstance(atom, Clamp):
+            return f"the divisor is kept from falling below {atom.minimum:.6g}, which no operator's epsilon does"
+    return None
+
+
+def _remainder(value: Polynomial) -> str | None:
+    formulas = dict.fromkeys(row.text for row in NORMS)
+    return f"what is computed isn't any of: {'; '.join(formulas)}"
+
+
+#: What may be wrong, the most telling first.
+DIAGNOSES: tuple[tuple[str, Callable[[Polynomial], str | None]], ...] = (
+    ("inverted", _inverted),
+    ("clamp", _clamped),
+    ("epsilon-outside", _epsilon_outside),
+    ("power", _wrong_power),
+    ("axes-differ", _different_axes),
+    ("epsilon-varies", _varying_epsilon),
+    ("root", _wrong_root),
+    ("half-centred", _half_centred),
+    ("not-a-normalization", _remainder),
+)
+
+
+def diagnose(value: Polynomial) -> Shortfall:
+    """The decisive reason why a value that looks like a normalization isn't one of the table."""
+    for rule, check in DIAGNOSES:
+        reason = check(value)
+        if reason is not None:
+            return Shortfall(rule, reason)
+    raise AssertionError("the last diagnosis always applies")

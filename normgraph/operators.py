@@ -1,0 +1,263 @@
+"""The operators that normalizations are lowered to: how each is made from what was recognised.
+
+One emitter for each operator: from a match to steps and constants, or the reason why the operator can't express it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.axes import Axis, Dimension, Layout, axes_of
+from normgraph.coefficients import Coefficient, spread
+from normgraph.constants import Array
+from normgraph.diagnosis import Shortfall
+from normgraph.lowering import INPUT, OUTPUT, Attribute, Step
+from normgraph.match import Match
+from normgraph.norms import channel_groups
+
+Emitted = tuple[tuple[Step, ...], dict[str, Array]] | Shortfall
+Attributes = tuple[tuple[str, Attribute], ...]
+
+
+def layer_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """LayerNormalization-17: over trailing dimensions, Scale and B over the same ones."""
+    return _over_trailing("LayerNormalization", match, dtype, ("scale", "bias"))
+
+
+def rms_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """RMSNormalization-23: over trailing dimensions, scale over the same ones."""
+    return _over_trailing("RMSNormalization", match, dtype, ("scale",))
+
+
+def simplified_layer_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """ONNX Runtime's SimplifiedLayerNormalization, which computes what RMSNormalization-23 does."""
+    return _over_trailing("SimplifiedLayerNormalization", match, dtype, ("scale",))
+
+
+def instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """InstanceNormalization: over all dimensions but the first two, scale and B over the second."""
+    others = [dimension for dimension in match.layout if dimension and match.norm.over.isdisjoint(dimension)]
+    if len(others) != 2:
+        return Shortfall("layout", "InstanceNormalization takes one batch and one channel dimension")
+    affine = match.norm.affine_axes
+    channels = next((d for d in others if affine and affine <= frozenset(d)), others[1])
+    batch = next(d for d in others if d is not channels)
+    rest = tuple(d for d in match.layout if d is not batch and d is not channels)
+    parameters = _parameters(match, (channels,), dtype, ("scale", "bias"), always=True)
+    if isinstance(parameters, Shortfall):
+        return parameters
+    epsilon = _epsilon(match)
+    if isinstance(epsilon, Shortfall):
+        return epsilon
+    inner = (batch, channels, *rest)
+    steps = _between_transposes(
+        "InstanceNormalization",
+        tuple(parameters),
+        (("epsilon", epsilon),),
+        permutation(match.layout, inner),
+        permutation(inner, match.output_layout),
+    )
+    return steps, parameters
+
+
+def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """GroupNormalization-21: over groups of channels and all dimensions behind, scale and bias per channel."""
+    groups = _groups(match)
+    parameters = _parameters(match, (match.layout[1],), dtype, ("scale", "bias"), always=True)
+    epsilon = _epsilon(match)
+    for failed in (groups, parameters, epsilon):
+        if isinstance(failed, Shortfall):
+            return failed
+    assert isinstance(groups, int) and isinstance(epsilon, float) and isinstance(parameters, dict)
+    attributes: Attributes = (("epsilon", epsilon), ("num_groups", groups))
+    if dtype == ir.DataType.DOUBLE:
+        attributes += (("stash_type", int(dtype)),)
+    after = permutation(match.layout, match.output_layout)
+    return _between_transposes("GroupNormalization", tuple(parameters), attributes, None, after), parameters
+
+
+def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """Reshape – InstanceNormalization – Reshape, then scale and bias per channel: group normalization in other words."""
+    groups, epsilon = _groups(match), _epsilon(match)
+    if isinstance(groups, Shortfall):
+        return groups
+    if isinstance(epsilon, Shortfall):
+        return epsilon
+    if any(node.op_type == "InstanceNormalization" for node in match.nodes):
+        return Shortfall("already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there")
+    constants: dict[str, Array] = {
+        "grouped_shape": np.array([0, groups, -1], np.int64),
+        "ones": np.ones(groups, dtype.numpy()),
+        "zeros": np.zeros(groups, dtype.numpy()),
+    }
+    steps = [
+        Step("Shape", (INPUT,), "shape"),
+        Step("Reshape", (INPUT, "grouped_shape"), "grouped"),
+        Step("InstanceNormalization", ("grouped", "ones", "zeros"), "normalized_groups", (("epsilon", epsilon),)),
+        Step("Reshape", ("normalized_groups", "shape"), "normalized"),
+    ]
+    trailing = (1,) * (len(match.layout) - 2)
+    result = "normalized"
+    for name, operator, value, neutral in (
+        ("scale", "Mul", match.norm.gain, 1.0),
+        ("bias", "Add", match.norm.bias, 0.0),
+    ):
+        if value == neutral:
+            continue
+        parameter = _full(value, (match.layout[1],), match, dtype)
+        if isinstance(parameter, Shortfall):
+            return parameter
+        constants[name] = parameter.reshape(*parameter.shape, *trailing)
+        steps.append(Step(operator, (result, name), f"with_{name}"))
+        result = f"with_{name}"
+    after = permutation(match.layout, match.output_layout)
+    if after is not None:
+        steps.append(Step("Transpose", (result,), OUTPUT, (("perm", after),)))
+    else:
+        last = steps[-1]
+        steps[-1] = Step(last.operator, last.inputs, OUTPUT, last.attributes)
+    return tuple(steps), constants
+
+
+def lp_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """LpNormalization with p = 2, over one dimension."""
+    position = next(i for i, d in enumerate(match.layout) if not match.norm.over.isdisjoint(d))
+    attributes: Attributes = (("axis", position), ("p", 2))
+    after = permutation(match.layout, match.output_layout)
+    return _between_transposes("LpNormalization", (), attributes, None, after), {}
+
+
+def mean_variance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """MeanVarianceNormalization, whose ε of 1e-9 stands beside the standard deviation."""
+    after = permutation(match.layout, match.output_layout)
+    return _between_transposes("MeanVarianceNormalization", (), (("axes", match.axes),), None, after), {}
+
+
+def permutation(source: Layout, target: Layout) -> tuple[int, ...] | None:
+    """The `perm` of the Transpose from one layout to the other, None where it changes nothing."""
+    remaining = list(range(len(source)))
+    order: list[int] = []
+    for dimension in target:
+        position = next(i for i in remaining if source[i] == dimension)
+        remaining.remove(position)
+        order.append(position)
+    return None if order == sorted(order) else tuple(order)
+
+
+def _over_trailing(operator: str, match: Match, dtype: ir.DataType, names: tuple[str, ...]) -> Emitted:
+    """An operator over trailing dimensions, between the transposes that bring these there and the result back."""
+    epsilon = _epsilon(match)
+    if isinstance(epsilon, Shortfall):
+        return epsilon
+    inner = _layout_with_trailing(match)
+    axis = min(i for i, dimension in enumerate(inner) if not match.norm.over.isdisjoint(dimension))
+    parameters = _parameters(match, inner[axis:], dtype, names)
+    if isinstance(parameters, Shortfall):
+        return parameters
+    attributes: Attributes = (("axis", axis - len(inner)), ("epsilon", epsilon))
+    if dtype == ir.DataType.DOUBLE:  # by default the standard computes the statistics of a double tensor in float32
+        attributes += (("stash_type", int(dtype)),)
+    before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
+    return _between_transposes(operator, tuple(parameters), attributes, before, after), parameters
+
+
+def _layout_with_trailing(match: Match) -> Layout:
+    """The layout in which to normalize: the input's, else the output's, else the statistics' dimensions moved last."""
+    over = match.norm.over
+    for layout in (match.layout, match.output_layout):
+        last_other = max((i for i, d in enumerate(layout) if d and over.isdisjoint(d)), default=-1)
+        first = min(i for i, d in enumerate(layout) if not over.isdisjoint(d))
+        if last_other < first:
+            return layout
+    others = tuple(d for d in match.layout if over.isdisjoint(d))
+    return others + tuple(d for d in match.layout if not over.isdisjoint(d))
+
+
+def _epsilon(match: Match) -> float | Shortfall:
+    """ε as the float32 attribute holds it."""
+    with np.errstate(over="ignore", under="ignore"):
+        epsilon = np.float32(match.norm.epsilon)
+    if not np.isfinite(epsilon) or (epsilon == 0) != (match.norm.epsilon == 0):
+        return Shortfall("epsilon-range", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute")
+    return float(epsilon)
+
+
+def _groups(match: Match) -> int | Shortfall:
+    split = channel_groups(match.norm, match.layout)
+    groups = 1
+    for axis in split[0] if split is not None else ():
+        if axis.size.static is None:
+            return Shortfall("dynamic-axis", "the number of groups isn't known")
+        groups *= axis.size.static
+    return groups
+
+
+def _parameters(
+    match: Match, dimensions: Sequence[Dimension], dtype: ir.DataType, names: tuple[str, ...], always: bool = False
+) -> dict[str, Array] | Shortfall:
+    """Scale and bias over these dimensions; a bias of zero is left out unless the operator always takes one."""
+    values = {"scale": match.norm.gain, "bias": match.norm.bias}
+    found: dict[str, Array] = {}
+    for name in names:
+        if name == "bias" and values[name] == 0.0 and not always:
+            continue
+        array = _full(values[name], dimensions, match, dtype)
+        if isinstance(array, Shortfall):
+            return array
+        found[name] = array
+    return found
+
+
+def _full(
+    value: Coefficient, dimensions: Sequence[Dimension], match: Match, dtype: ir.DataType
+) -> Array | Shortfall:
+    """γ or β as a full array over the dimensions, rounded once to the tensor's type."""
+    axes = axes_of(tuple(dimensions))
+    extents = [_extent(axis, match) for axis in axes]
+    if any(extent is None for extent in extents):
+        return Shortfall("dynamic-axis", "the size of a dimension that scale and bias run over isn't known")
+    ascending = tuple(sorted(axes, key=lambda axis: axis.index))
+    array = spread(value, ascending).transpose([ascending.index(axis) for axis in axes])
+    sizes = dict(zip(axes, (extent for extent in extents if extent is not None), strict=True))
+    shape = [int(np.prod([sizes[axis] for axis in dimension], dtype=np.int64)) for dimension in dimensions]
+    with np.errstate(over="ignore", under="ignore"):
+        full = np.broadcast_to(array, [sizes[axis] for axis in axes]).reshape(shape).astype(dtype.numpy())
+    if not np.all(np.isfinite(full.astype(np.float64))):
+        return Shortfall("parameter-range", f"scale or bias doesn't fit into {dtype.name.lower()}")
+    return full
+
+
+def _extent(axis: Axis, match: Match) -> int | None:
+    """The extent of an axis, as declared, as a constant demands it, or as gain or bias show it."""
+    if axis.size.static is not None:
+        return axis.size.static
+    for position, size in match.assumed:
+        if match.layout[position] == (axis,):
+            return size
+    for parameter in (match.norm.gain, match.norm.bias):
+        if not isinstance(parameter, float) and axis in parameter.axes:
+            return parameter.values.shape[parameter.axes.index(axis)]
+    return None
+
+
+def _between_transposes(
+    operator: str,
+    parameters: tuple[str, ...],
+    attributes: Attributes,
+    before: tuple[int, ...] | None,
+    after: tuple[int, ...] | None,
+) -> tuple[Step, ...]:
+    """Transpose – operator – Transpose, without the transposes that change nothing."""
+    steps: list[Step] = []
+    source = INPUT
+    if before is not None:
+        steps.append(Step("Transpose", (source,), "moved", (("perm", before),)))
+        source = "moved"
+    result = OUTPUT if after is None else "normalized"
+    steps.append(Step(operator, (source, *parameters), result, attributes))
+    if after is not None:
+        steps.append(Step("Transpose", (result,), OUTPUT, (("perm", after),)))
+    return tuple(steps)

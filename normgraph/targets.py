@@ -1,0 +1,162 @@
+"""What each runtime has: the table of targets.
+
+A new target is a row of `TARGETS`, a new operator of one an entry in that row.  The entries of ONNX Runtime's CPU provider
+were measured, the others read in sources and documentation; `source` says which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from normgraph import operators
+from normgraph.errors import UsageError
+from normgraph.lowering import Demand, Operator, Target
+
+_F16, _BF16, _F32, _F64 = (
+    frozenset({dtype})
+    for dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE)
+)
+_ALL = _F16 | _BF16 | _F32 | _F64
+_LAYER = ("LayerNormalization", 17)
+_RMS = ("RMSNormalization", 23)
+_GROUP = ("GroupNormalization", 21)
+_INSTANCE = ("InstanceNormalization", 6)
+_LP = ("LpNormalization", 1)
+_MVN = ("MeanVarianceNormalization", 9)
+
+_STANDARD: Mapping[str, tuple[Operator, ...]] = {
+    "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
+    "RMSNormalization": (Operator(*_RMS, _ALL, operators.rms_normalization, worth_raising=False),),
+    "GroupNormalization": (Operator(*_GROUP, _ALL, operators.group_normalization, worth_raising=False),),
+    "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),),
+    "LpNormalization": (Operator(*_LP, _F16 | _F32 | _F64, operators.lp_normalization),),
+    "MeanVarianceNormalization": (Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),),
+}
+
+_SIMPLIFIED = Operator(
+    "SimplifiedLayerNormalization", 1, _ALL, operators.simplified_layer_normalization, contrib=True
+)
+_REGROUPED = Operator(
+    "Reshape–InstanceNormalization–Reshape", 6, _F32, operators.grouped_instance_normalization
+)
+
+#: The table of targets.
+TARGETS: Mapping[str, Target] = {
+    target.name: target
+    for target in (
+        Target("onnx", "the ONNX standard", _STANDARD, {}),
+        Target(
+            "onnxruntime",
+            "ONNX Runtime's CPU provider, measured on 1.32",
+            {
+                "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
+                "RMSNormalization": (
+                    _SIMPLIFIED,
+                    Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, worth_raising=False),
+                ),
+                "GroupNormalization": (_REGROUPED,),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F32, operators.instance_normalization),),
+                "LpNormalization": (Operator(*_LP, _F32 | _F64, operators.lp_normalization),),
+            },
+            {"MeanVarianceNormalization": "its MeanVarianceNormalization kernel leaves the epsilon out"},
+        ),
+        Target(
+            "onnxruntime-cuda",
+            "ONNX Runtime's CUDA provider, read in its sources",
+            {
+                "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
+                "RMSNormalization": (
+                    _SIMPLIFIED,
+                    Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, worth_raising=False),
+                ),
+                "GroupNormalization": (_REGROUPED,),
+                "InstanceNormalization": (
+                    Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),
+                ),
+            },
+            {},
+        ),
+        Target(
+            "tensorrt",
+            "TensorRT's ONNX parser, read in its operator list",
+            {
+                "LayerNormalization": (
+                    Operator(*_LAYER, _F16 | _BF16 | _F32, operators.layer_normalization, since=(8, 6)),
+                ),
+                "RMSNormalization": (
+                    Operator(*_RMS, _F16 | _BF16 | _F32, operators.rms_normalization, since=(10, 15), worth_raising=False),
+                ),
+                "GroupNormalization": (
+                    Operator(*_GROUP, _F16 | _F32, operators.group_normalization, since=(10, 9), worth_raising=False),
+                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+                "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
+            },
+            {},
+        ),
+        Target(
+            "openvino",
+            "OpenVINO's ONNX frontend, measured on 2026.4",
+            {
+                "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
+                "RMSNormalization": (Operator(*_RMS, _F16 | _F32, operators.rms_normalization, worth_raising=False),),
+                "GroupNormalization": (
+                    Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
+                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+                "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
+            },
+            {},
+        ),
+        Target(
+            "directml",
+            "ONNX Runtime's DirectML provider, read in its operator list",
+            {
+                "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
+                "GroupNormalization": (
+                    Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
+                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+                "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
+                "MeanVarianceNormalization": (
+                    Operator("MeanVarianceNormalization", 13, _F16 | _F32, operators.mean_variance_normalization),
+                ),
+            },
+            {},
+        ),
+        Target(
+            "coreml",
+            "ONNX Runtime's CoreML provider (MLProgram), read in its operator list",
+            {
+                "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
+                "GroupNormalization": (
+                    Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
+                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+            },
+            {},
+        ),
+    )
+}
+DEFAULT_TARGET = "onnxruntime"
+
+
+def demand(text: str, *, contrib: bool = False) -> Demand:
+    """What `--target` asks for: a name of the table, with a version behind an @ where it matters.
+
+    Raises:
+        UsageError: there is no such target, or the version isn't one.
+
+    >>> demand("tensorrt@10.9").version
+    (10, 9)
+    """
+    name, _, version = text.partition("@")
+    if name not in TARGETS:
+        raise UsageError(f"there is no target '{name}': choose one of {', '.join(TARGETS)}")
+    if "@" in text and not re.fullmatch(r"\d+(\.\d+)*", version):
+        raise UsageError(f"'{version}' is no version of {name}: write it as in {name}@10.9")
+    parts = tuple(int(part) for part in version.split(".")) if version else ()
+    return Demand(TARGETS[name], parts, contrib)
