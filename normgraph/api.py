@@ -9,11 +9,11 @@ import onnx
 import onnx_ir as ir
 
 from normgraph.errors import UsageError
-from normgraph.lowering import DEFAULT_TARGET, TARGETS, Target
 from normgraph.model_io import Source, as_model, save
 from normgraph.opset import raise_opset
 from normgraph.passes import Progress, fuse_normalizations, inline, silent, take_inventory
 from normgraph.report import Change, Report
+from normgraph.targets import DEFAULT_TARGET, demand
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ def optimize(
     *,
     target: str = DEFAULT_TARGET,
     opset: int | None = None,
+    allow_contrib: bool = False,
     in_place: bool = False,
     progress: Progress = silent,
 ) -> Optimized:
@@ -49,8 +50,9 @@ def optimize(
 
     Args:
         model: a path, a ``onnx.ModelProto``, an ``onnx_ir.Model`` or PyTorch's ``ONNXProgram``.
-        target: the runtime that the operators are chosen for, a key of ``normgraph.lowering.TARGETS``.
-        opset: the opset of the result. By default it is raised only if a rewrite needs it.
+        target: the runtime that the operators are chosen for, a key of ``normgraph.targets.TARGETS``, with @version where it matters.
+        opset: the opset of the result. By default it is raised only if a rewrite is worth it.
+        allow_contrib: permit operators that aren't in the ONNX standard where the target has them.
         in_place: change an ``onnx_ir.Model`` itself (or that of an ``ONNXProgram``), not a copy of it.
         progress: called with what is being done, how many are done, and how many there are.
 
@@ -81,7 +83,7 @@ def optimize(
     >>> result.report.count("fused")
     1
     """
-    runtime = _target(target)
+    demanded = demand(target, contrib=allow_contrib)
     original = _in_place(model) if in_place else as_model(model)
     name = _name_of(model, original)
     before = _size(original)
@@ -89,7 +91,7 @@ def optimize(
     if original.functions:
         work = original.clone()
         inline(work)
-    sites = fuse_normalizations(work, runtime, highest_opset=opset, progress=progress)
+    sites = fuse_normalizations(work, demanded, opset=opset, progress=progress)
     if work is not original:
         if any(site.status == "fused" for site in sites):
             original.graph = work.graph
@@ -120,12 +122,6 @@ def explain(model: Source) -> Report:
     inline(original)
     sites = take_inventory(original)
     return Report(name, None, Change(opset, opset), Change(nodes, nodes), tuple(sites))
-
-
-def _target(name: str) -> Target:
-    if name not in TARGETS:
-        raise UsageError(f"there is no target '{name}': choose one of {', '.join(TARGETS)}")
-    return TARGETS[name]
 
 
 def _in_place(model: Source) -> ir.Model:

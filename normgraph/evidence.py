@@ -20,7 +20,7 @@ from normgraph.constants import Array
 from normgraph.execution import NotRunnable, Reference, Runner, runner_of
 from normgraph.extraction import Fragment, NotExtractable, original_fragment, replacement_fragment
 from normgraph.facts import Facts
-from normgraph.lowering import Replacement
+from normgraph.lowering import Replacement, Target
 from normgraph.match import Match
 
 FACTOR = 4.0
@@ -101,20 +101,23 @@ class Evidence:
         )
 
 
-def prove(match: Match, replacement: Replacement, facts: Facts) -> Evidence:
+def prove(match: Match, replacement: Replacement, target: Target, facts: Facts) -> Evidence:
     """Run the original region and its replacement over all families of inputs.
 
     Args:
         match: what is replaced.
         replacement: what it is replaced with.
+        target: the runtime that it is made for.
         facts: the facts about the graph.
     """
-    opset = max(facts.opsets.get("", 0), replacement.opset)
+    opset = max(facts.opset, replacement.opset)
     try:
         before = original_fragment(match, facts)
         after = replacement_fragment(match, replacement, facts, opset)
         truth = Reference(before.in_double().model)
-        runners = [runner_of(before.model), runner_of(after.model)]
+        # Of a runtime that isn't here what it computes can be checked, how it rounds can't.
+        replaced = runner_of(after.model) if target.provable else _Defined(after)
+        runners = [runner_of(before.model), replaced]
         return Evidence(tuple(_trials(match, before, truth, runners)))
     except (NotExtractable, NotRunnable) as failure:
         return Evidence(failure=str(failure))
@@ -171,6 +174,17 @@ def _smallest(dtype: np.dtype) -> float:
 def _exact(truth: Reference, feed: Mapping[str, Array]) -> Float64:
     doubles = {n: a.astype(np.float64) if a.dtype.kind in "fV" else a for n, a in feed.items()}
     return np.asarray(truth(doubles), np.float64)
+
+
+class _Defined:
+    """A fragment computed in float64, as its operators are defined."""
+
+    def __init__(self, fragment: Fragment) -> None:
+        self._evaluator = Reference(fragment.in_double().model)
+
+    def __call__(self, feed: Mapping[str, Array]) -> Array:
+        """See `normgraph.execution.Runner`."""
+        return _exact(self._evaluator, feed)
 
 
 def _nudged(x: Array, dtype: np.dtype) -> Float64:

@@ -106,6 +106,7 @@ def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, o
             step.operator,
             [names.get(name, f"replacement/{name}") for name in step.inputs],
             [names.get(step.output, f"replacement/{step.output}")],
+            domain=step.domain,
             **dict(step.attributes),
         )
         for step in replacement.steps

@@ -53,6 +53,11 @@ class Facts:
         """The elements of a constant, else None."""
         return self.constants.array(value)
 
+    @property
+    def opset(self) -> int:
+        """The version of the default domain, under either of its names; 0 if the model doesn't import it."""
+        return self.opsets.get("", self.opsets.get("ai.onnx", 0))
+
     def dtype(self, value: ir.Value) -> ir.DataType | None:
         """The element type of a value, None where neither the model nor the schemas tell."""
         return value.dtype or self.dtypes.get(value)

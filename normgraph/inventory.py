@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,9 +15,10 @@ from normgraph.evidence import Evidence
 from normgraph.facts import Facts
 from normgraph.match import Match, NearMiss
 from normgraph.naming import site_name
-from normgraph.norms import Shortfall
+from normgraph.diagnosis import Shortfall
 
 Status = Literal["fused", "native", "kept", "near_miss"]
+Statistics = Literal["sample", "batch", "running"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Site:
         dtype: the element type.
         epsilon: ε, None where there is none.
         parameters: how many trained numbers it has, as PyTorch counts them.
-        over_batch: whether the statistics run over the first dimension of the input.
+        statistics: where mean and variance are taken: "sample" (within each sample of the batch), "batch" (over it), or
+            "running" (over the batches of the training; they are stored); None where that isn't known.
         rule: the stable code of what stands in the way, None where nothing does.
         reason: the same as a sentence.
         evidence: how the rewrite was proven, None where none was tried.
@@ -51,7 +53,7 @@ class Site:
     dtype: str | None = None
     epsilon: float | None = None
     parameters: int | None = None
-    over_batch: bool | None = None
+    statistics: Statistics | None = None
     rule: str | None = None
     reason: str | None = None
     evidence: Evidence | None = None
@@ -82,7 +84,7 @@ def site_of_match(match: Match, facts: Facts) -> Site:
     axes = match.axes
     return Site(
         name=site_name(match.nodes, match.output),
-        kind=match.norm.kind,
+        kind=match.norm.kinds[0],
         status="fused",
         output=match.output.name or "",
         nodes=tuple(_label(node) for node in match.nodes),
@@ -91,8 +93,13 @@ def site_of_match(match: Match, facts: Facts) -> Site:
         dtype=_dtype(match.base, facts),
         epsilon=match.norm.epsilon,
         parameters=_parameters_of(match, facts),
-        over_batch=0 in axes,
+        statistics=_taken_over(axes, match.layout),
     )
+
+
+def _taken_over(axes: Sequence[int], dimensions: Sequence[object]) -> Statistics:
+    """A vector is one sample; of all else, the first dimension is the batch."""
+    return "batch" if 0 in axes and len(dimensions) > 1 else "sample"
 
 
 def _parameters_of(match: Match, facts: Facts) -> int | None:
@@ -166,11 +173,27 @@ NATIVE: Mapping[str, tuple[Callable[[ir.Node, int], Sequence[int]], float | None
 }
 
 
-def native_sites(graph: ir.Graph, facts: Facts) -> list[tuple[int, Site]]:
-    """The normalizations that stand in a graph as operators, with their positions."""
+def _statistics(
+    node: ir.Node, axes: Sequence[int], shape: Sequence[object] | None, facts: Facts
+) -> Statistics | None:
+    """Where a native operator takes its statistics."""
+    if node.op_type != "BatchNormalization":
+        return None if shape is None else _taken_over(axes, shape)
+    # Before the attribute came with opset 14, the outputs for the batch's statistics said the same.
+    batch_outputs = "training_mode" not in node.attributes and any(output.name for output in node.outputs[1:])
+    if attribute(node, "training_mode", 0) or batch_outputs:
+        return "batch"
+    stored = all(
+        value is not None and (facts.is_constant(value) or value.is_initializer()) for value in node.inputs[3:5]
+    )
+    return "running" if stored else None
+
+
+def native_sites(graph: ir.Graph, facts: Facts, covered: Container[ir.Node]) -> list[tuple[int, Site]]:
+    """The normalizations that stand in a graph as operators, with their positions; `covered` nodes are part of others."""
     found: list[tuple[int, Site]] = []
     for node in graph:
-        if node.domain or node.op_type not in NATIVE:
+        if node.domain or node.op_type not in NATIVE or node in covered:
             continue
         axes_of, epsilon, parameters = NATIVE[node.op_type]
         base = node.inputs[0]
@@ -189,7 +212,7 @@ def native_sites(graph: ir.Graph, facts: Facts) -> list[tuple[int, Site]]:
             dtype=_dtype(base, facts),
             epsilon=None if epsilon is None else attribute(node, "epsilon", epsilon),
             parameters=None if None in counts else sum(count for count in counts if count is not None),
-            over_batch=0 in axes if shape is not None else None,
+            statistics=_statistics(node, axes, shape, facts),
         )
         found.append((facts.positions[node], site))
     return found

@@ -34,7 +34,7 @@ class Step:
     domain: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Replacement:
     """What a match is replaced with.
 
@@ -89,12 +89,15 @@ class Target:
         source: what its entries were measured on or read from.
         operators: kind of normalization → the operators for it, the best first.
         refusals: kind of normalization → why it isn't lowered although it might be.
+        provable: whether this machine's ONNX Runtime computes as the target does, so that replacements are proven in
+            it; for other targets onnx's reference evaluator stands in, which computes operators as they are defined.
     """
 
     name: str
     source: str
     operators: Mapping[str, tuple[Operator, ...]]
     refusals: Mapping[str, str]
+    provable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,17 @@ import onnx_ir as ir
 from normgraph.axes import Layout
 from normgraph.facts import FLOATING, Facts
 from normgraph.interpret import Interpretation, Unknown, interpret
-from normgraph.norms import Norm, Shortfall, diagnose, is_divisor, looks_normalized, recognise
+from normgraph.diagnosis import Shortfall, diagnose, is_divisor, looks_normalized
+from normgraph.norms import Norm, recognise
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
-from normgraph.transfer import REDUCTIONS, transfer_of
+from normgraph.transfer import LAYOUT_OPERATORS, REDUCTIONS, transfer_of
 
 #: At most this many dominators of a statistic are tried as its base.
 MAXIMAL_CANDIDATES = 8
 #: A root is looked for at most this many nodes behind a statistic that couldn't be followed further.
 MAXIMAL_LOOKAHEAD = 16
+#: The nodes at which a search begins: reductions, and the native norm that other norms are written with.
+STATISTICS = REDUCTIONS | {"InstanceNormalization"}
 _ROOTS = frozenset({"Sqrt", "Pow", "ReduceL2"})
 
 
@@ -50,6 +53,11 @@ class Match:
     shape_readers: tuple[ir.Node, ...] = ()
     assumed: tuple[tuple[int, int], ...] = ()
     obstacle: Shortfall | None = None
+
+    @property
+    def graph(self) -> ir.Graph | None:
+        """The graph that the match is in."""
+        return self.nodes[-1].graph
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -88,7 +96,7 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
     near_misses: list[NearMiss] = []
     seen: dict[ir.Value, Interpretation | None] = {}
     for node in graph:
-        if node in covered or node.op_type not in REDUCTIONS or node.domain:
+        if node in covered or node.op_type not in STATISTICS or node.domain:
             continue
         found, missed = _examine(node, graph, dominators, facts, seen)
         matches.extend(found)
@@ -121,7 +129,8 @@ def _examine(
             if all(match.obstacle is None for match in found):
                 return found, None
             kept = kept or found
-        missed = missed or _near_miss(reduction, interpretation)
+        if reduction.op_type in REDUCTIONS:  # a native operator that is nothing else is no near miss
+            missed = missed or _near_miss(reduction, interpretation)
     return kept, None if kept else missed
 
 
@@ -165,7 +174,13 @@ def _independent(value: ir.Value, facts: Facts) -> bool:
 def _candidates(
     reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None], facts: Facts
 ) -> Iterator[ir.Value]:
-    """Dominators of the statistic that are read more than once, the nearest first, but what is cast before the cast."""
+    """Dominators of the statistic that are read more than once, the nearest first, but what is cast before the cast.
+
+    What a native norm reads needn't be read by anything else, but only its layout may have been changed before.
+    """
+    if reduction.op_type not in REDUCTIONS:
+        yield from _before_layout(reduction.inputs[0])
+        return
     chain: list[ir.Value] = []
     value: ir.Value | None = reduction.inputs[0]
     while value is not None:
@@ -182,6 +197,17 @@ def _candidates(
     yield from (v for v in candidates[:MAXIMAL_CANDIDATES] if facts.dtype(v) in FLOATING)
 
 
+def _before_layout(value: ir.Value | None) -> Iterator[ir.Value]:
+    for _ in range(MAXIMAL_CANDIDATES):
+        if value is None:
+            return
+        yield value
+        node = value.producer()
+        if node is None or node.domain or node.op_type not in LAYOUT_OPERATORS:
+            return
+        value = node.inputs[0]
+
+
 def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     """The outputs to replace: as much of the region as can go, with as few norms as do it."""
     recognised = _recognised(interpretation)
@@ -189,6 +215,10 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
         return ()
     base, forms = interpretation.base, interpretation.forms
     regions = {output: region_of(base, output, forms, facts) for output in recognised}
+    recognised = {output: norm for output, norm in recognised.items() if not _stands_alone(regions[output])}
+    regions = {output: regions[output] for output in recognised}
+    if not recognised:
+        return ()
     plans: list[tuple[int, tuple[ir.Value, ...]]] = []
     first_escapes: dict[ir.Value, Escape] = {}
     for output in reversed(recognised):  # the furthest first
@@ -210,6 +240,11 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
         return [_match(interpretation, output, recognised[output], regions[output], Shortfall(rule, str(escape)))]
     _, outputs = max(plans, key=lambda plan: plan[0])
     return [_match(interpretation, output, recognised[output], regions[output], None) for output in outputs]
+
+
+def _stands_alone(region: Sequence[ir.Node]) -> bool:
+    """Whether the region is a native operator and nothing else: it is what a match would become."""
+    return len(region) == 1
 
 
 def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from typing import Any
 
 import onnx_ir as ir
 
 #: Where PyTorch's exporter writes the modules around a node, outermost first, the operation itself last.
 _TORCH_SCOPES = "pkg.torch.onnx.name_scopes"
+#: What frameworks call the parameters of a normalization, behind the name of its module.
+_PARAMETERS = frozenset({"weight", "bias", "gamma", "beta", "scale"})
 
 
 def site_name(nodes: Sequence[ir.Node], output: ir.Value) -> str:
-    """The scope that the nodes of a region share, in the spelling of its framework; else the output's name.
+    """The name of the module that made a region, in the spelling of its framework; else the output's name.
 
-    PyTorch's module paths come out dotted (``encoder.layer.0.norm``) from both of its exporters, others as they stand in
-    the nodes' names (``model/layer_normalization``).
+    It is read off the scopes that all nodes share, else off the names of the trained parameters, else off the output's
+    own scope.  PyTorch's module paths come out dotted (``encoder.layer.0.norm``) from both of its exporters, others as
+    they stand in the names (``model/layer_normalization``).
     """
     shared = _common_prefix([scope for node in nodes if (scope := _torch_scope(node)) is not None])
     if shared:
         return shared[-1]
     named = [node.name.split("/") for node in nodes if node.name and "/" in node.name]
-    scope = _common_prefix([parts[:-1] for parts in named])
-    if any(scope):
-        torch = scope[0] == ""
-        return ".".join(scope[1:]) if torch else "/".join(scope)
-    return output.name or "?"
+    return (
+        _written(_common_prefix([parts[:-1] for parts in named]))
+        or _module_of_parameters(nodes)
+        or _written((output.name or "").split("/")[:-1])
+        or output.name
+        or "?"
+    )
 
 
 def _torch_scope(node: ir.Node) -> list[str] | None:
@@ -33,10 +39,33 @@ def _torch_scope(node: ir.Node) -> list[str] | None:
     if text is None:
         return None
     try:
-        scopes = ast.literal_eval(text)
+        scopes: Any = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return None
     return [str(scope) for scope in scopes[1:-1]] if isinstance(scopes, list) else None
+
+
+def _written(scope: Sequence[str]) -> str:
+    """A scope as its framework writes it: PyTorch's begins with an empty part, and its lists name their items in full."""
+    if not scope or scope[0]:
+        return "/".join(scope)
+    parts: list[str] = []
+    for part in scope[1:]:
+        if parts and part.startswith(parts[-1] + "."):
+            parts.pop()  # "layers" and "layers.0" are the list and its item
+        parts.append(part)
+    return ".".join(parts)
+
+
+def _module_of_parameters(nodes: Sequence[ir.Node]) -> str:
+    """The module whose parameters the nodes read, if it is but one."""
+    names = [value.name for node in nodes for value in node.inputs if value is not None and value.is_initializer()]
+    owners = [name.rpartition(".") for name in names if name]
+    return _only({module for module, _, parameter in owners if parameter in _PARAMETERS})
+
+
+def _only(names: set[str]) -> str:
+    return next(iter(names)) if len(names) == 1 else ""
 
 
 def _common_prefix(paths: Sequence[Sequence[str]]) -> list[str]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 from onnx_ir.passes.common import InlinePass
 
+from normgraph.diagnosis import Shortfall
 from normgraph.errors import OpsetError
 from normgraph.evidence import Evidence, prove
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_miss
-from normgraph.lowering import Replacement, Target, lower
+from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Findings, Match, find
-from normgraph.norms import Shortfall
 from normgraph.opset import obstacles, raise_opset
 from normgraph.region import feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
@@ -29,10 +29,18 @@ def silent(task: str, done: int, total: int) -> None:
 
 @dataclass
 class _Candidate:
-    """A match on its way: what it is to become, and what was found out about it."""
+    """A match on its way: what it may become, and what was found out about it.
+
+    Attributes:
+        match: the match.
+        site: its record so far.
+        alternatives: the replacements that are left, the best first.
+        replacement: the one that was proven.
+    """
 
     match: Match
     site: Site
+    alternatives: tuple[Replacement, ...] = ()
     replacement: Replacement | None = None
 
 
@@ -50,7 +58,8 @@ def take_inventory(model: ir.Model) -> list[Site]:
         findings = find(graph, facts)
         placed = [(facts.positions[m.nodes[-1]], _decomposed(m, facts)) for m in findings.matches]
         placed += _misses(findings, facts)
-        placed += native_sites(graph, facts)
+        covered = {node for match in findings.matches for node in match.nodes}
+        placed += native_sites(graph, facts, covered)
         sites.extend(site for _, site in sorted(placed, key=lambda entry: entry[0]))
     return sites
 
@@ -66,7 +75,7 @@ def _misses(findings: Findings, facts: Facts) -> list[tuple[int, Site]]:
 
 
 def fuse_normalizations(
-    model: ir.Model, target: Target, *, highest_opset: int | None = None, progress: Progress = silent
+    model: ir.Model, demand: Demand, *, opset: int | None = None, progress: Progress = silent
 ) -> list[Site]:
     """Fuse every decomposed normalization that the target has an operator for and whose rewrite is proven, in place.
 
@@ -74,8 +83,9 @@ def fuse_normalizations(
 
     Args:
         model: the model, its functions inlined; changed in place.
-        target: the runtime.
-        highest_opset: the opset isn't raised beyond this; None for no such bound.
+        demand: the runtime, and what is permitted.
+        opset: the opset that is wanted: rewrites may use all that it has and nothing beyond.  None to raise the
+            model's only where a rewrite is worth it.
         progress: told about the proofs.
 
     Returns:
@@ -83,81 +93,113 @@ def fuse_normalizations(
     """
     facts = survey(model)
     candidates: list[_Candidate] = []
-    others: list[tuple[int, int, Site]] = []
-    for number, graph in enumerate(graphs_of(model)):
+    placed: list[tuple[int, int, Site]] = []
+    numbers: dict[ir.Graph | None, int] = {}
+    for graph in graphs_of(model):
+        numbers[graph] = len(numbers)
         findings = find(graph, facts)
-        candidates += [_Candidate(match, site_of_match(match, facts)) for match in findings.matches]
-        others += [(number, p, site) for p, site in (*_misses(findings, facts), *native_sites(graph, facts))]
-    numbers = {graph: number for number, graph in enumerate(graphs_of(model))}
+        candidates += [_candidate(match, demand, facts) for match in findings.matches]
+        placed += [(numbers[graph], position, site) for position, site in _misses(findings, facts)]
+        covered = {node for match in findings.matches for node in match.nodes}
+        placed += [(numbers[graph], p, site) for p, site in native_sites(graph, facts, covered)]
+    _keep_within(_Reach(model, candidates, opset, facts), candidates)
     for done, candidate in enumerate(candidates):
         progress("proving rewrites", done, len(candidates))
-        _decide(candidate, target, facts)
+        _prove(candidate, demand.target, facts)
     progress("proving rewrites", len(candidates), len(candidates))
-    _settle_opset(model, candidates, highest_opset, facts)
-    placed = [
-        (numbers[graph], facts.positions[c.match.nodes[-1]], c.site)
-        for c in candidates
-        if (graph := c.match.nodes[-1].graph) is not None
-    ]
+    _keep_within(_Reach(model, candidates, opset, facts), candidates)
+    placed += [(numbers[c.match.graph], facts.positions[c.match.nodes[-1]], c.site) for c in candidates]
     _rewrite(model, [c for c in candidates if c.replacement is not None], facts)
-    return [site for _, _, site in sorted((*placed, *others), key=lambda entry: entry[:2])]
+    return [site for _, _, site in sorted(placed, key=lambda entry: entry[:2])]
 
 
-def _decide(candidate: _Candidate, target: Target, facts: Facts) -> None:
-    """Lower and prove one match, or say why not."""
-    match = candidate.match
-    if match.obstacle is not None:
-        candidate.site = candidate.site.kept(match.obstacle)
-        return
-    replacement = lower(match, facts.dtype(match.base), target)
-    if isinstance(replacement, Shortfall):
-        candidate.site = candidate.site.kept(replacement)
-        return
-    evidence: Evidence = prove(match, replacement, facts)
-    if evidence.accepted:
-        candidate.replacement = replacement
-        candidate.site = replace(candidate.site, evidence=evidence)
+def _candidate(match: Match, demand: Demand, facts: Facts) -> _Candidate:
+    """Lower one match, or say why not."""
+    candidate = _Candidate(match, site_of_match(match, facts))
+    lowered = match.obstacle or lower(match, facts.dtype(match.base), demand)
+    if not isinstance(lowered, Shortfall):
+        lowered = _shorter(lowered, match)
+    if isinstance(lowered, Shortfall):
+        candidate.site = candidate.site.kept(lowered)
     else:
-        candidate.site = candidate.site.kept(Shortfall("proof-failed", evidence.describe()), evidence)
+        candidate.alternatives = lowered
+    return candidate
 
 
-def _settle_opset(
-    model: ir.Model, candidates: list[_Candidate], highest: int | None, facts: Facts
-) -> None:
-    """Drop the rewrites whose operators need an opset that isn't wanted or that the rest of the model doesn't survive."""
-    current = model.opset_imports.get("", 0)
-    for version in sorted({c.replacement.opset for c in candidates if c.replacement is not None}):
-        if version <= current:
-            continue
-        obstacle = _obstacle_to(version, model, candidates, highest, facts)
-        if obstacle is None:
-            continue
+def _shorter(replacements: tuple[Replacement, ...], match: Match) -> tuple[Replacement, ...] | Shortfall:
+    """The replacements that take fewer nodes than the region has."""
+    found = tuple(r for r in replacements if len(r.steps) < len(match.nodes))
+    taken = min(len(r.steps) for r in replacements)
+    return found or Shortfall("no-gain", f"it stands in {len(match.nodes)} nodes and would take {taken}")
+
+
+def _prove(candidate: _Candidate, target: Target, facts: Facts) -> None:
+    """Choose the best replacement that is proven, or say why the best one isn't."""
+    failed: Evidence | None = None
+    for replacement in candidate.alternatives:
+        evidence = prove(candidate.match, replacement, target, facts)
+        if evidence.accepted:
+            candidate.replacement = replacement
+            candidate.site = replace(candidate.site, kind=replacement.kind, evidence=evidence)
+            candidate.alternatives = (replacement,)
+            return
+        failed = failed or evidence
+    candidate.alternatives = ()
+    if failed is not None:
+        candidate.site = candidate.site.kept(Shortfall("proof-failed", failed.describe()), failed)
+
+
+class _Reach:
+    """How far the model's opset can be raised once the rewrites have taken their regions out."""
+
+    def __init__(self, model: ir.Model, candidates: list[_Candidate], wanted: int | None, facts: Facts) -> None:
+        self._model, self._wanted, self._facts = model, wanted, facts
+        self._current = facts.opset
+        self._doomed: set[ir.Node] = set()
         for c in candidates:
-            if c.replacement is not None and c.replacement.opset >= version:
-                c.site = c.site.kept(Shortfall("opset", f"it needs opset {version}, {obstacle}"), c.site.evidence)
-                c.replacement = None
+            if c.alternatives:
+                self._doomed.update(c.match.nodes, feeders_of(c.match.nodes, c.match.base, facts))
+        self._known: dict[int, str | None] = {}
+
+    def shortfall(self, replacement: Replacement) -> Shortfall | None:
+        """Why the opset that a replacement needs can't or shouldn't be had; None if it can."""
+        version = replacement.opset
+        if version <= self._current:
+            return None
+        if self._wanted is not None and version > self._wanted:
+            return Shortfall("opset", f"{replacement.kind} needs opset {version}, and {self._wanted} is asked for")
+        if self._wanted is None and not replacement.worth_raising:
+            hint = f"the model has {self._current}: ask for it with --opset {version}"
+            return Shortfall("opset", f"{replacement.kind} needs opset {version}, {hint}")
+        if version not in self._known:
+            self._known[version] = self._obstacle(version)
+        obstacle = self._known[version]
+        return None if obstacle is None else Shortfall("opset", f"{replacement.kind} needs opset {version}, {obstacle}")
+
+    def _obstacle(self, version: int) -> str | None:
+        try:
+            standing = obstacles(self._model, version, ignoring=self._doomed, facts=self._facts)
+        except OpsetError as error:
+            return f"which can't be had: {error}"
+        if not standing:
+            return None
+        first = standing[0]
+        where = f"{first.op_type} '{first.node.name or first.node.outputs[0].name}'"
+        return f"and the model's {self._current} can't be raised: {where}: {first.reason}"
 
 
-def _obstacle_to(
-    version: int, model: ir.Model, candidates: list[_Candidate], highest: int | None, facts: Facts
-) -> str | None:
-    """Why the model can't be raised to a version, what the rewrites take out aside; None if it can."""
-    current = model.opset_imports.get("", 0)
-    if highest is not None and version > highest:
-        return f"and no more than {highest} is wanted"
-    doomed: set[ir.Node] = set()
-    for c in candidates:
-        if c.replacement is not None:
-            doomed.update(c.match.nodes, feeders_of(c.match.nodes, c.match.base, facts))
-    try:
-        standing = obstacles(model, version, ignoring=doomed, facts=facts)
-    except OpsetError as error:
-        return f"which can't be had: {error}"
-    if not standing:
-        return None
-    first = standing[0]
-    where = f"{first.op_type} '{first.node.name or first.node.outputs[0].name}'"
-    return f"and the model's {current} can't be raised: {where}: {first.reason}"
+def _keep_within(reach: _Reach, candidates: list[_Candidate]) -> None:
+    """Drop the replacements whose operators need an opset out of reach."""
+    for candidate in candidates:
+        if not candidate.alternatives:
+            continue
+        shortfalls = {replacement: reach.shortfall(replacement) for replacement in candidate.alternatives}
+        left = tuple(replacement for replacement, shortfall in shortfalls.items() if shortfall is None)
+        if not left:
+            first = next(shortfall for shortfall in shortfalls.values() if shortfall is not None)
+            candidate.site = candidate.site.kept(first, candidate.site.evidence)
+            candidate.replacement = None
+        candidate.alternatives = left
 
 
 def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
@@ -168,5 +210,5 @@ def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
         made.update(apply(candidate.match, candidate.replacement, candidate.site.name, facts, names))
     remove_dead((node for c in chosen for node in c.match.nodes), facts.positions)
     version = max((c.replacement.opset for c in chosen if c.replacement is not None), default=0)
-    if version > model.opset_imports.get("", 0):
+    if version > facts.opset:
         raise_opset(model, version, ignoring=made, facts=facts)

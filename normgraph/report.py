@@ -87,7 +87,7 @@ def _site(site: Site) -> dict[str, Any]:
         "dtype": site.dtype,
         "epsilon": site.epsilon,
         "parameters": site.parameters,
-        "over_batch": site.over_batch,
+        "statistics": site.statistics,
         "evidence": None if site.evidence is None else _evidence(site.evidence),
     }
 

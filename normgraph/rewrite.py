@@ -64,6 +64,7 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
             step.operator,
             [values[name] for name in step.inputs],
             dict(step.attributes),
+            domain=step.domain,
             name=names.unique(f"{site}/{step.operator}"),
             metadata_props={PROVENANCE: replaced},
         )

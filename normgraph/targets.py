@@ -62,6 +62,7 @@ TARGETS: Mapping[str, Target] = {
                 "LpNormalization": (Operator(*_LP, _F32 | _F64, operators.lp_normalization),),
             },
             {"MeanVarianceNormalization": "its MeanVarianceNormalization kernel leaves the epsilon out"},
+            provable=True,
         ),
         Target(
             "onnxruntime-cuda",

@@ -349,6 +349,10 @@ TRANSFER: dict[str, Transfer] = {
 REDUCTIONS = frozenset({"GlobalAveragePool", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare"})
 
 
+#: The operators that move elements and change none.
+LAYOUT_OPERATORS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+
+
 def transfer_of(node: ir.Node) -> Transfer | None:
     """The node's row of the table, None for an operator that the algebra knows nothing of."""
     return None if node.domain else TRANSFER.get(node.op_type)

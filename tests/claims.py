@@ -63,7 +63,7 @@ class Trap(Case):
 
     Attributes:
         why: what is wrong, in a line.
-        rule: the code of the reason to be given; None where the graph is too far from a norm to say anything.
+        rule: the code of the reason to be given; None where none is due.
         invites: the norm that a careless matcher would put in its place; None where the values would be right and
             something else is wrong.
     """

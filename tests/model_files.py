@@ -136,6 +136,14 @@ def raw(name: str, data_type: int, dims: list[int], size: int) -> TensorProto:
     return TensorProto(name=name, data_type=data_type, dims=dims, raw_data=data)
 
 
+def declare(tensor: TensorProto, location: str, **entries: str) -> None:
+    """Says that a tensor's bytes lie in a file of external data."""
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=value)
+
+
 def every_type() -> onnx.ModelProto:
     bits = {"FLOAT16": 16, "BFLOAT16": 16, "DOUBLE": 64, "INT8": 8, "UINT16": 16, "INT64": 64, "INT4": 4}
     bits |= {"UINT4": 4, "FLOAT8E4M3FN": 8, "COMPLEX64": 64, "FLOAT4E2M1": 4}

@@ -60,7 +60,9 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
 @contextmanager
 def _undeclared(model: ir.Model) -> Iterator[None]:
     """Hides the types and shapes that onnx_ir took from the tensors themselves, until the block ends."""
-    hidden = [(value, value.type, value.shape) for value in initializers(model) if UNDECLARED in value.meta]
+    hidden = [
+        (value, value.type, value.shape) for value, _ in initializers(model) if UNDECLARED in value.meta
+    ]
     try:
         for value, _, _ in hidden:
             value.type, value.shape = None, None

@@ -1,18 +1,19 @@
 """Every tensor that a model holds: its initializers and its attributes, in sub-graphs and functions too."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import onnx_ir as ir
 
-# Given a tensor and whether it is an initializer, the tensor to have in its place, which may be the same.
+# Given a tensor and whether it may lie in external data, the tensor to have in its place, or itself.
+# Readers look for external data in the initializers of the main graph and its sub-graphs, not in functions.
 Replace = Callable[[ir.TensorProtocol, bool], ir.TensorProtocol]
 
 
 def replace_tensors(model: ir.Model, replace: Replace) -> None:
     """Puts other tensors in the place of a model's; attributes whose tensors stay the same are left alone."""
-    for tensor_value in initializers(model):
-        assert tensor_value.const_value is not None
-        tensor_value.const_value = replace(tensor_value.const_value, True)
+    for graphs, may_be_external in ((model.graphs(), True), (_graphs_of_functions(model), False)):
+        for value, tensor in _initialized(graphs):
+            value.const_value = replace(tensor, may_be_external)
     owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for owner in owners:
         for node in owner.all_nodes():
@@ -21,14 +22,22 @@ def replace_tensors(model: ir.Model, replace: Replace) -> None:
                     node.attributes[name] = _replaced(attribute, replace)
 
 
-def initializers(model: ir.Model) -> Iterator[ir.Value]:
-    """The initialized values of the main graph and of every sub-graph, those inside functions included."""
-    graphs = [
-        *model.graphs(),
-        *(graph for function in model.functions.values() for graph in function.subgraphs()),
-    ]
+def initializers(model: ir.Model) -> Iterator[tuple[ir.Value, ir.TensorProtocol]]:
+    """The initialized values of every graph with their tensors, those of graphs inside functions included."""
+    yield from _initialized(model.graphs())
+    yield from _initialized(_graphs_of_functions(model))
+
+
+def _graphs_of_functions(model: ir.Model) -> Iterator[ir.Graph]:
+    for function in model.functions.values():
+        yield from function.subgraphs()
+
+
+def _initialized(graphs: Iterable[ir.Graph]) -> Iterator[tuple[ir.Value, ir.TensorProtocol]]:
     for graph in graphs:
-        yield from (value for value in graph.initializers.values() if value.const_value is not None)
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                yield value, value.const_value
 
 
 def _replaced(attribute: ir.Attr, replace: Replace) -> ir.Attr:

@@ -61,7 +61,7 @@ def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalD
     path = Path(path)
     if not path.parent.is_dir():
         raise OutputError(f"the output's folder must exist: {path.parent}; create it")
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         raise OutputError(f"the output must be a file, and this is a folder: {path}; name a file in it")
     data_path = path.with_name(path.name + ".data")
     layout = _layout(model, path, data_path.name, external_data)
@@ -100,10 +100,9 @@ def _layout(model: ir.Model, path: Path, data_name: str, external_data: External
 
 
 def _had_external_data(model: ir.Model) -> bool:
-    tensors = (value.const_value for value in initializers(model))
     return any(
         isinstance(tensor, ir.ExternalTensor) or (isinstance(tensor, FileTensor) and tensor.external)
-        for tensor in tensors
+        for _, tensor in initializers(model)
     )
 
 
@@ -113,9 +112,9 @@ def _lay_out(model: ir.Model, data_name: str | None) -> Layout:
     data: wire.Pieces = []
     end = 0
 
-    def stand_in(tensor: ir.TensorProtocol, is_initializer: bool) -> ir.TensorProtocol:
+    def stand_in(tensor: ir.TensorProtocol, may_be_external: bool) -> ir.TensorProtocol:
         nonlocal end
-        if data_name is not None and is_initializer and tensor.nbytes >= LARGE_BYTES:
+        if data_name is not None and may_be_external and tensor.nbytes >= LARGE_BYTES:
             gap = -end % PAGE_BYTES
             location, offset = data_name, end + gap
             data.extend([memoryview(bytes(gap)), tensor] if gap else [tensor])
@@ -156,10 +155,10 @@ def _substituted(model: ir.Model, stand_in: Replace) -> Iterator[None]:
     """Has stand-ins in the place of the tensors that are left out, until the block ends."""
     originals: dict[int, ir.TensorProtocol] = {}
 
-    def substitute(tensor: ir.TensorProtocol, is_initializer: bool) -> ir.TensorProtocol:
+    def substitute(tensor: ir.TensorProtocol, may_be_external: bool) -> ir.TensorProtocol:
         if not _is_left_out(tensor):
             return tensor
-        substitute = stand_in(tensor, is_initializer)
+        substitute = stand_in(tensor, may_be_external)
         originals[id(substitute)] = tensor
         return substitute
 

@@ -76,6 +76,7 @@ TABLE = [
     in_part("overridable bias", f"{NORMALIZED}  y = Add(n, beta)", None, overridable=("beta",)),
     in_part("squared", f"{NORMALIZED}  y = Mul(n, n)", f"{LN} Mul"),
     in_part("to the fourth power", f"{NORMALIZED}  y = Pow(n, 4.)", f"{LN} Pow"),
+    in_part("reciprocal", f"{NORMALIZED}  y = Reciprocal(n)", f"{LN} Reciprocal"),
     in_part("absolute value", f"{NORMALIZED}  y = Abs(n)", f"{LN} Abs"),
     in_part("rectified", f"{NORMALIZED}  y = Relu(n)", f"{LN} Relu"),
     in_part("clipped", f"{NORMALIZED}  y = Clip(n, -1., 1.)", f"{LN} Clip"),

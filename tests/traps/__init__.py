@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from tests.claims import Trap
-from tests.traps import arithmetic, axes, epsilon, folds, opsets, other_kinds, surroundings
+from tests.traps import arithmetic, axes, epsilon, folds, opsets, other_kinds, surroundings, unrelated
 
 TABLES: Mapping[str, Sequence[Trap]] = {
     "arithmetic": arithmetic.TABLE,
     "epsilon": epsilon.TABLE,
     "axes": axes.TABLE,
     "surroundings": surroundings.TABLE,
+    "unrelated": unrelated.TABLE,
     "opsets": opsets.TABLE,
     "other kinds": other_kinds.TABLE,
     "folds": folds.TABLE,

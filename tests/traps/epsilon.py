@@ -1,7 +1,7 @@
 """Almost a LayerNormalization: epsilon isn't one constant number added to the variance, or the variance is bounded."""
 
 from tests.claims import Norm
-from tests.traps.arithmetic import AFFINE, CENTRE, DEVIATION, NORMALIZE, VARIANCE, trap
+from tests.traps.arithmetic import AFFINE, CENTRE, DEVIATION, VARIANCE, trap
 
 WITHOUT = Norm("LayerNormalization", epsilon=0.0, scale="gamma", bias="beta")
 DIVIDE = "n = Div(d, s)"
@@ -47,21 +47,19 @@ VARYING = [
 
 BOUNDS = [
     trap("variance at least epsilon", CENTRE, VARIANCE, "e = Max(v, 1e-5)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="the larger of variance and epsilon isn't their sum", rule="not-a-normalization"),
+         why="the larger of variance and epsilon isn't their sum", rule="clamp"),
     trap("variance clipped from below", CENTRE, VARIANCE, "e = Clip(v, 1e-5)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="the larger of variance and epsilon isn't their sum", rule="not-a-normalization"),
+         why="the larger of variance and epsilon isn't their sum", rule="clamp"),
     trap("deviation at least epsilon", CENTRE, VARIANCE, "a = Sqrt(v)  s = Max(a, 1e-2)", DIVIDE, AFFINE,
-         why="the larger of deviation and epsilon isn't the root of a sum", rule="not-a-normalization", invites=WITHOUT),
+         why="the larger of deviation and epsilon isn't the root of a sum", rule="clamp", invites=WITHOUT),
     trap("deviation where it isn't small", CENTRE, VARIANCE, "a = Sqrt(v)  c = Less(a, 1e-2)  s = Where(c, 1., a)",
          DIVIDE, AFFINE, why="small deviations are replaced by one", rule=None, invites=WITHOUT, opsets=(13, 23)),
     trap("variance at most one", CENTRE, VARIANCE, "a = Min(v, 0.5)  e = Add(a, 1e-5)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="the variance is bounded from above", rule="not-a-normalization"),
+         why="the variance is bounded from above", rule="clamp"),
     trap("variance clipped on both sides", CENTRE, VARIANCE, "a = Clip(v, 0., 0.5)  e = Add(a, 1e-5)  s = Sqrt(e)",
-         DIVIDE, AFFINE, why="the variance is bounded from above", rule="not-a-normalization"),
+         DIVIDE, AFFINE, why="the variance is bounded from above", rule="clamp"),
     trap("variance bounded above zero", CENTRE, VARIANCE, "a = Max(v, 1e-4)", "e = Add(a, 1e-5)  s = Sqrt(e)", DIVIDE,
-         AFFINE, why="the bound is above what the variance is provably above", rule="not-a-normalization"),
-    trap("centred value clipped", "m = ReduceMean<axes=[-1]>(x)  c = Sub(x, m)  d = Clip(c, -0.5, 0.5)", VARIANCE,
-         NORMALIZE, AFFINE, why="the centred value is clipped", rule=None),
+         AFFINE, why="the bound is above what the variance is provably above", rule="clamp"),
     trap("bound that is fed", CENTRE, VARIANCE, "a = Max(v, z)  e = Add(a, 1e-5)  s = Sqrt(e)", DIVIDE, AFFINE,
          why="the bound is no constant", rule="different-base", inputs={"z": "B S 1"}),
 ]  # fmt: skip

@@ -60,7 +60,7 @@ ROOT_MEAN_SQUARES = [
         why="the roots of the rows divide the columns", rule="broadcast", invites=Norm(RMS), inputs={"x": "4 4"}),
     trap("RMS: over part of the axis", """
         a = Slice(x, [0], [4], [2])  q = Mul(a, a)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)
-        y = Div(x, s)""", why="the mean square is that of the first half", rule=None, invites=Norm(RMS)),
+        y = Div(x, s)""", why="the mean square is that of the first half", rule="different-base", invites=Norm(RMS)),
     trap("RMS: gain before the square", """
         g = Mul(x, gamma)  q = Mul(g, g)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(x, s)""",
         why="the mean square has unequal weights", rule="weighted-mean", invites=Norm(RMS)),
@@ -77,10 +77,8 @@ LP_NORMS = [
          why="the norms of the rows divide the columns", rule="broadcast", invites=Norm(LP, epsilon=0.0),
          inputs={"x": "4 4"}),
     trap("Lp: norm of another tensor", "a = ReduceL2<axes=[-1]>(z)  y = Div(x, a)",
-         why="the norm is that of another tensor", rule="different-base", invites=Norm(LP, epsilon=0.0),
+         why="the norm is that of another tensor", rule=None, invites=Norm(LP, epsilon=0.0),
          inputs={"z": "B S 8"}),
-    trap("Lp: weight normalization", "a = ReduceL2<axes=[0]>(w)  b = Div(w, a)  y = MatMul(x, b)",
-         why="what is normalized is a constant", rule=None, invites=None, constants={"w": (8, 8)}),
     trap("Lp: third power", """
         b = Abs(x)  q = Pow(b, 3.)  a = ReduceSum<axes=[-1]>(q)  s = Pow(a, 0.3333333333333333)  y = Div(x, s)""",
         why="the operator knows the first and the second norm alone", rule=None, invites=Norm(LP, epsilon=0.0)),

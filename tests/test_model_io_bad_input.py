@@ -1,0 +1,171 @@
+"""Whatever can be wrong with a model's file gets one line that says what, where, and what to do."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from normgraph import model_io
+from normgraph.errors import BadModelError
+from tests.model_files import MODELS, declare, plain, raw
+
+
+def bad(change: Callable[[onnx.ModelProto], object]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        proto = plain()
+        change(proto)
+        onnx.save(proto, folder / "bad.onnx")
+        return folder / "bad.onnx"
+
+    return make
+
+
+def content(data: bytes) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / "bad.onnx").write_bytes(data)
+        return folder / "bad.onnx"
+
+    return make
+
+
+def folder_itself(folder: Path) -> Path:
+    return folder
+
+
+def missing(folder: Path) -> Path:
+    return folder / "missing.onnx"
+
+
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe.onnx")
+    return folder / "pipe.onnx"
+
+
+def external(location: str, **entries: str) -> Callable[[Path], Path]:
+    """A model whose weight is declared to lie elsewhere; beside it lie the bytes it needs and a link out."""
+
+    def make(folder: Path) -> Path:
+        inside = folder / "inside"
+        inside.mkdir()
+        (folder / "outside.bin").write_bytes(bytes(6400))
+        (inside / "data.bin").write_bytes(bytes(6400))
+        (inside / "link.bin").symlink_to(folder / "outside.bin")
+        (inside / "folder.bin").mkdir()
+        proto = plain()
+        declare(proto.graph.initializer[0], location.replace("FOLDER", str(inside)), **entries)
+        (inside / "bad.onnx").write_bytes(proto.SerializeToString())
+        return inside / "bad.onnx"
+
+    return make
+
+
+def future_opset(proto: onnx.ModelProto) -> None:
+    proto.opset_import[0].version = 999
+
+
+def future_function_opset(proto: onnx.ModelProto) -> None:
+    node = helper.make_node("Neg", ["a"], ["b"])
+    proto.functions.append(
+        helper.make_function("local", "F", ["a"], ["b"], [node], [helper.make_opsetid("", 999)])
+    )
+
+
+def sparse_attribute(proto: onnx.ModelProto) -> None:
+    values = helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    sparse = helper.make_sparse_tensor(values, indices, [4])
+    proto.graph.node.append(helper.make_node("Constant", [], ["s"], sparse_value=sparse))
+
+
+def sparse_in_branch(proto: onnx.ModelProto) -> None:
+    out = helper.make_tensor_value_info("s", TensorProto.FLOAT, [4])
+    branch = helper.make_graph([], "branch", [], [out])
+    values = helper.make_tensor("s", TensorProto.FLOAT, [1], [1.0])
+    branch.sparse_initializer.append(
+        helper.make_sparse_tensor(values, helper.make_tensor("i", TensorProto.INT64, [1], [0]), [4])
+    )
+    proto.graph.node.append(helper.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=branch))
+
+
+BAD = [
+    pytest.param(missing, "no such file.*check the path", id="missing"),
+    pytest.param(folder_itself, "must be a file.*folder", id="folder"),
+    pytest.param(pipe, "must be a regular file", id="pipe"),
+    pytest.param(content(b""), "empty.*export or copy", id="empty"),
+    pytest.param(content(plain().SerializeToString()[:-2000]), "truncated.*claims", id="truncated"),
+    pytest.param(content(b"PK\x03\x04" + bytes(200)), "not an ONNX model", id="archive"),
+    pytest.param(content(b"\x89PNG\r\n\x1a\n" + bytes(range(200))), "not an ONNX model", id="picture"),
+    pytest.param(content(b"# a text, and no model\n" * 9), "not an ONNX model", id="text"),
+    pytest.param(content(b"\x08" + b"\xff" * 20), "doesn't end", id="endless number"),
+    pytest.param(content(bytes(100)), "begins no field", id="zeros"),
+    pytest.param(bad(lambda p: p.ClearField("graph")), "must hold a graph", id="no graph"),
+    pytest.param(bad(lambda p: p.ClearField("opset_import")), "must import an opset", id="no opset"),
+    pytest.param(bad(future_opset), "opset must be known.*999.*newer onnx", id="future opset"),
+    pytest.param(bad(future_function_opset), "opset must be known.*999", id="future opset of a function"),
+    pytest.param(
+        bad(lambda p: setattr(p, "ir_version", 99)), "IR version must be known", id="future IR version"
+    ),
+    pytest.param(bad(sparse_attribute), "can't represent", id="sparse attribute"),
+    pytest.param(
+        bad(sparse_in_branch), "sparse initializers may only", id="sparse initializer in a sub-graph"
+    ),
+    pytest.param(
+        bad(lambda p: p.graph.initializer[0].dims.append(2)), "bytes that its type and shape", id="wrong size"
+    ),
+    pytest.param(
+        bad(lambda p: p.graph.initializer.append(raw("s", TensorProto.STRING, [5000], 5000))),
+        "numeric type",
+        id="raw bytes as strings",
+    ),
+    pytest.param(
+        bad(lambda p: p.graph.initializer.append(raw("s", TensorProto.UINT8, [-50, -100], 5000))),
+        "numeric type and a static shape",
+        id="negative dimensions",
+    ),
+    pytest.param(external("gone.bin"), "must be beside its model.*gone.bin", id="data absent"),
+    pytest.param(external("folder.bin"), "must be beside its model", id="data is a folder"),
+    pytest.param(external(""), "must name its file", id="data without a name"),
+    pytest.param(external("data.bin", offset="64"), "as long as declared", id="data shorter than declared"),
+    pytest.param(external("data.bin", offset="-8"), "can't represent.*-8", id="data before its file"),
+    pytest.param(external("data.bin", length="640"), "size of its tensor", id="length against shape"),
+    pytest.param(external("data.bin", offset="here"), "can't represent", id="offset is no number"),
+    pytest.param(external("FOLDER/data.bin"), "may not leave", id="absolute path"),
+    pytest.param(external("C:\\data.bin"), "may not leave", id="path with a drive"),
+    pytest.param(external("../outside.bin"), "may not leave", id="path upwards"),
+    pytest.param(external("..\\outside.bin"), "may not leave", id="path upwards with backslashes"),
+    pytest.param(external("link.bin"), "may not leave", id="symbolic link to outside"),
+    pytest.param(external("\0inside", offset="0"), "name a file", id="posing as a tensor inside"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD)
+def test_bad_input_gets_one_line_that_names_the_file(
+    make: Callable[[Path], Path], message: str, tmp_path: Path
+) -> None:
+    path = make(tmp_path)
+    with pytest.raises(BadModelError, match=message) as caught:
+        model_io.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_never_give_another_error(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.onnx"
+    whole = bytearray(data.draw(st.sampled_from([build().SerializeToString() for build in MODELS[:6]])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, min(len(whole) - 1, 300)))] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole[: data.draw(st.integers(1, len(whole)))])
+    try:
+        model = model_io.load(path)
+    except BadModelError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert isinstance(model, ir.Model)
