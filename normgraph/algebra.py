@@ -116,6 +116,18 @@ class Clamp(_Hashed):
 
 
 @dataclass(frozen=True)
+class Absolute(_Hashed):
+    """|of|, where the sign of `of` isn't known; its even powers are those of `of`."""
+
+    of: Polynomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.of.axes
+
+
+@dataclass(frozen=True)
 class Extent(_Hashed):
     """A positive whole number that is known at run time only: the extent of a dynamic dimension."""
 
@@ -124,7 +136,7 @@ class Extent(_Hashed):
     __hash__ = _Hashed.__hash__
 
 
-Atom = Union[Base, Mean, Sum, Clamp, Extent]
+Atom = Union[Base, Mean, Sum, Clamp, Absolute, Extent]
 #: A product of atoms, each with its exponent; no exponent is zero.
 Monomial = frozenset[tuple[Atom, Fraction]]
 UNIT: Monomial = frozenset()
@@ -243,16 +255,12 @@ class Polynomial:
         return _of_atom(Clamp(self, minimum))
 
     def absolute(self) -> Polynomial:
-        """|self|, where the sign is known.
-
-        Raises:
-            NotRepresentable: it isn't ("sign").
-        """
+        """|self|; without the bars where the sign is known."""
         if lower_bound(self) >= 0:
             return self
         if lower_bound(-self) >= 0:
             return -self
-        raise NotRepresentable("sign", "the absolute value is taken of something that may have either sign")
+        return _of_atom(Absolute(self))
 
     def renamed(self, renaming: Renaming) -> Polynomial:
         """The polynomial with fresh axes replaced by the axes they turned out to be."""
@@ -326,14 +334,21 @@ def _product(left: Monomial, right: Monomial) -> Polynomial:
     exponents = dict(left)
     for atom, exponent in right:
         exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
-    expanded = [(a, e) for a, e in exponents.items() if isinstance(a, Sum) and e.denominator == 1 and e > 0]
-    for atom, _ in expanded:
-        del exponents[atom]
-    result = Polynomial({frozenset((a, e) for a, e in exponents.items() if e): 1.0})
-    for atom, exponent in expanded:
-        assert isinstance(atom, Sum)
-        result = result * _power(atom.of, exponent)
+    result = Polynomial({frozenset((a, e) for a, e in exponents.items() if e and _inner(a, e) is None): 1.0})
+    for atom, exponent in exponents.items():
+        inner = _inner(atom, exponent)
+        if inner is not None:
+            result = result * _power(inner, exponent)
     return result
+
+
+def _inner(atom: Atom, exponent: Fraction) -> Polynomial | None:
+    """What is inside of an atom, if that to the power is a polynomial: (Σ)^n for whole n, |p|^n = p^n for even n."""
+    if exponent.denominator != 1 or not 0 < exponent <= MAXIMAL_EXPANSION:
+        return None
+    if isinstance(atom, Sum) or (isinstance(atom, Absolute) and exponent % 2 == 0):
+        return atom.of
+    return None
 
 
 def _power(value: Polynomial, exponent: Fraction) -> Polynomial:
@@ -368,10 +383,8 @@ def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -
     result = constant(factor)
     for atom, power in monomial:
         total = power * exponent
-        if isinstance(atom, Sum) and total.denominator == 1 and 0 < total <= MAXIMAL_EXPANSION:
-            result = result * _power(atom.of, total)
-        else:
-            result = result * _of_atom(atom, total)
+        inner = _inner(atom, total)
+        result = result * (_of_atom(atom, total) if inner is None else _power(inner, total))
     return result
 
 
@@ -417,6 +430,8 @@ def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
         return Sum(atom.of.renamed(renaming))
     if isinstance(atom, Clamp):
         return Clamp(atom.of.renamed(renaming), atom.minimum)
+    if isinstance(atom, Absolute):
+        return Absolute(atom.of.renamed(renaming))
     if isinstance(atom, Mean):
         over = frozenset(part for axis in atom.over for part in renaming.get(axis, (axis,)))
         return Mean(over, _renamed(atom.of, renaming))
@@ -437,8 +452,29 @@ def lower_bound(value: Polynomial) -> float:
         elif smallest(c) >= 0 and _nonnegative_product(monomial):
             continue
         elif not _outweighed(monomial, c, remaining):
-            return float("-inf")
+            return 0.0 if _is_square(value) else float("-inf")
     return bound
+
+
+def _is_square(value: Polynomial) -> bool:
+    """Whether the value is (Σ aᵢ·mᵢ)² with numbers aᵢ, signs chosen by the products with the first root."""
+    roots = {_root(m): c for m, c in value.terms.items() if _root(m) is not None and isinstance(c, float) and c > 0}
+    if not 2 <= len(roots) <= 3:
+        return False
+    (first, leading), *others = ((Polynomial({root: 1.0}), c) for root, c in roots.items() if root is not None)
+    candidate = first * leading**0.5
+    for root, c in others:
+        (cross,) = (first * root).terms
+        sign = 1.0 if smallest(value.terms.get(cross, 0.0)) > 0 else -1.0
+        candidate = candidate + root * (sign * c**0.5)
+    return (candidate * candidate).close_to(value)
+
+
+def _root(monomial: Monomial) -> Monomial | None:
+    """The product whose square this is, if its exponents are even."""
+    if not monomial or any(e.denominator != 1 or e % 2 for _, e in monomial):
+        return None
+    return frozenset((atom, e / 2) for atom, e in monomial)
 
 
 def _outweighed(monomial: Monomial, c: Coefficient, terms: dict[Monomial, Coefficient]) -> bool:
@@ -467,4 +503,4 @@ def _nonnegative(atom: Atom) -> bool:
         return atom.minimum >= 0
     if isinstance(atom, Sum):
         return lower_bound(atom.of) >= 0
-    return isinstance(atom, Extent)
+    return isinstance(atom, Extent | Absolute)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from normgraph.algebra import HALF, UNIT, Base, Clamp, Mean, Monomial, Polynomial, Sum
+from normgraph.coefficients import close
 from normgraph.norms import NORMS, atoms_of
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def looks_normalized(value: Polynomial) -> bool:
     """Whether the base tensor is in the value, beside a root or a reciprocal of a statistic of its spread."""
     factors = [factor for monomial in value.terms for factor in monomial]
     divided = any(is_divisor(atom, exponent) for atom, exponent in factors)
-    return divided and any(isinstance(a, Base) or (isinstance(a, Sum) and _contains_base(a.of)) for a, _ in factors)
+    return divided and _contains_base(value)
 
 
 def is_divisor(atom: object, exponent: Fraction) -> bool:
@@ -43,7 +44,9 @@ def is_divisor(atom: object, exponent: Fraction) -> bool:
 
 
 def _contains_base(value: Polynomial) -> bool:
-    return any(isinstance(atom, Base) for atom in atoms_of(value))
+    return any(
+        isinstance(atom, Base) or (isinstance(atom, Clamp | Sum) and _contains_base(atom.of)) for atom in atoms_of(value)
+    )
 
 
 def _statistics(value: Polynomial) -> list[Mean]:
@@ -73,7 +76,10 @@ def _inverted(value: Polynomial) -> str | None:
 
 def _wrong_power(value: Polynomial) -> str | None:
     powers = {e for mean in _statistics(value) for a, e in mean.of if isinstance(a, Base)} - {1, 2}
-    return f"the spread is the mean of x to the power {min(powers)}, not of its square" if powers else None
+    if powers:
+        return f"the spread is the mean of x to the power {min(powers)}, not of its square"
+    degree = max((_degree(monomial) for monomial in value.terms), default=0)
+    return f"what is divided is of degree {degree} in x, not x itself" if degree > 1 else None
 
 
 def _different_axes(value: Polynomial) -> str | None:
@@ -113,6 +119,10 @@ def _varying_epsilon(value: Polynomial) -> str | None:
 
 
 def _half_centred(value: Polynomial) -> str | None:
+    numerator = {frozenset(f for f in m if not is_divisor(*f)): c for m, c in value.terms.items()}
+    x = next((c for m, c in numerator.items() if any(isinstance(a, Base) for a, _ in m)), None)
+    mean = next((c for m, c in numerator.items() if len(m) == 1 and isinstance(next(iter(m))[0], Mean)), None)
+    centred = mean is not None
     for atom, _ in _divisors(value):
         if not isinstance(atom, Sum):
             continue
@@ -121,11 +131,12 @@ def _half_centred(value: Polynomial) -> str | None:
             for m in atom.of.terms
             for a, e in m
         )
-        centred_value = sum(_degree(m) == 1 for m in value.terms if m) > 1
-        if centred_spread and not centred_value:
+        if centred_spread and not centred:
             return "the mean is subtracted before the variance is taken, but not from the value that is divided"
-        if centred_value and not centred_spread:
+        if centred and not centred_spread:
             return "the mean is subtracted from the value, but what it is divided by isn't the centred variance"
+        if centred and isinstance(x, float) and isinstance(mean, float) and not close(x, -mean):
+            return f"the mean is subtracted {-mean / x:.6g} times from what is divided, not once"
     return None
 
 
@@ -137,9 +148,13 @@ def _degree(monomial: Monomial) -> Fraction:
 
 
 def _clamped(value: Polynomial) -> str | None:
-    for atom, _ in _divisors(value):
+    for atom in atoms_of(value):
         if isinstance(atom, Clamp):
-            return f"the divisor is kept from falling below {atom.minimum:.6g}, which no operator's epsilon does"
+            return f"a statistic is bounded by {atom.minimum:.6g}, which no operator's epsilon does"
+        if isinstance(atom, Sum):
+            nested = _clamped(atom.of)
+            if nested is not None:
+                return nested
     return None
 
 

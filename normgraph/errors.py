@@ -1,4 +1,4 @@
-"""The errors that normgraph raises on purpose: one root class, and one subclass for each thing a caller can do.
+"""The errors that normgraph raises on purpose: one root class, and a subclass for each thing a caller can do.
 
 Every message names the rule that was broken, then the model, node and shapes concerned, then what to do,
 in one line, so that the command line can print it as it is.

@@ -17,6 +17,8 @@ from normgraph.lowering import Replacement
 from normgraph.match import Match
 
 DOUBLE = int(ir.DataType.DOUBLE)
+#: Operators that compute their statistics in the type that their attribute stash_type names, by default float32.
+_STASHING = frozenset({"GroupNormalization", "LayerNormalization", "RMSNormalization"})
 _FLOAT_TYPES = frozenset(int(dtype) for dtype in FLOATING)
 
 
@@ -49,6 +51,10 @@ class Fragment:
             if value.type.tensor_type.elem_type in _FLOAT_TYPES:
                 value.type.tensor_type.elem_type = DOUBLE
         for node in model.graph.node:
+            if node.op_type in _STASHING and not node.domain:
+                others = [attr for attr in node.attribute if attr.name != "stash_type"]
+                del node.attribute[:]
+                node.attribute.extend([*others, helper.make_attribute("stash_type", DOUBLE)])
             for attr in node.attribute:
                 if node.op_type == "Cast" and attr.name == "to" and attr.i in _FLOAT_TYPES:
                     attr.i = DOUBLE

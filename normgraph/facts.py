@@ -32,6 +32,7 @@ class Facts:
         elements: the elements of small integer tensors, as sizes.
         uniform: tensors of unknown shape all of whose elements are the same number.
         positions: each node's place in the order of its graph.
+        dead: the nodes on which no output of their graph depends.
         constants: the constants, computed when asked for.
         opsets: the version of each operator domain that the model imports.
     """
@@ -41,6 +42,7 @@ class Facts:
     elements: dict[ir.Value, Elements] = field(default_factory=dict)
     uniform: dict[ir.Value, float] = field(default_factory=dict)
     positions: dict[ir.Node, int] = field(default_factory=dict)
+    dead: set[ir.Node] = field(default_factory=set)
     constants: Constants = field(default_factory=Constants)
     opsets: dict[str, int] = field(default_factory=dict)
     _symbols: list[int] = field(default_factory=lambda: [0])
@@ -127,6 +129,10 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
         for subgraph in subgraphs_of(node):
             _survey_graph(subgraph, facts)
         _survey_node(node, facts)
+    for node in reversed(graph):
+        readers = (use.node for value in node.outputs for use in value.uses())
+        if all(reader in facts.dead for reader in readers) and not any(v.is_graph_output() for v in node.outputs):
+            facts.dead.add(node)
 
 
 def _note_stored(value: ir.Value, facts: Facts) -> None:
@@ -182,15 +188,9 @@ def _note_elements(node: ir.Node, found: Elements, facts: Facts) -> None:
 
 
 def _stored_type(node: ir.Node, facts: Facts) -> np.dtype:
-    """The type of a tensor whose elements were found out; integers are 64 bits wide unless an operand says otherwise."""
-    if node.op_type == "Cast":
-        return ir.DataType(attribute(node, "to")).numpy()
-    if node.op_type == "Equal":
-        return np.dtype(bool)
-    if node.op_type in ("Shape", "Size"):
-        return np.dtype(np.int64)
-    arrays = (facts.constant(value) for value in reversed(node.inputs))
-    return next((array.dtype for array in arrays if array is not None), np.dtype(np.int64))
+    """The type of a tensor whose elements were found out; shapes are 64 bits wide."""
+    dtype = facts.dtype(node.outputs[0])
+    return np.dtype(np.int64) if dtype is None else dtype.numpy()
 
 
 def _note_cast_like(node: ir.Node, facts: Facts) -> None:

@@ -35,6 +35,8 @@ def infer_shapes(node: ir.Node, facts: Facts, opsets: dict[str, int]) -> list[Sh
     try:
         schema = onnx.defs.get_schema(node.op_type, version, node.domain)
         types, data = _described_inputs(node, facts)
+        if any(value is not None and value.name not in types for value in node.inputs):
+            return None
         inferred = infer_node_outputs(schema, ir.serde.serialize_node(node), types, data)
     except _FAILURES:
         return None

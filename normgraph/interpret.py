@@ -84,6 +84,7 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
     scope = Scope(facts, next_axis)
     forms = {base: Form(algebra.base(axes.axes_of(layout)), layout, facts.dtype(base))}
     unknowns: list[Unknown] = []
+    lost: dict[ir.Value, Unknown] = {}
     queue: list[tuple[int, ir.Node]] = []
     queued: set[ir.Node] = set()
 
@@ -98,17 +99,23 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
     while queue and visited < MAXIMAL_NODES:
         _, node = heapq.heappop(queue)
         visited += 1
-        result = _form_of(node, forms, scope)
+        result = _form_of(node, forms, lost, scope)
         if isinstance(result, Unknown):
             unknowns.append(result)
+            lost.update((output, result) for output in node.outputs)
         elif result is not None:
             forms[node.outputs[0]] = result
             enqueue_readers(node.outputs[0])
     return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed)
 
 
-def _form_of(node: ir.Node, forms: dict[ir.Value, Form], scope: Scope) -> Form | Unknown | None:
-    """The form of the node's first output; None where the node reads shapes only or isn't arithmetic at all."""
+def _form_of(
+    node: ir.Node, forms: dict[ir.Value, Form], lost: dict[ir.Value, Unknown], scope: Scope
+) -> Form | Unknown | None:
+    """The form of the node's first output; None where the node reads shapes only or isn't arithmetic at all.
+
+    Where an operand was lost before, the reason is what lost it.
+    """
     transfer = transfer_of(node)
     if transfer is None:
         return None
@@ -120,6 +127,9 @@ def _form_of(node: ir.Node, forms: dict[ir.Value, Form], scope: Scope) -> Form |
     try:
         for value in values:
             form = forms.get(value) or scope.constant(value)
+            if form is None and value in lost:
+                earlier = lost[value]
+                return Unknown(earlier.rule, earlier.reason, earlier.node, tuple(reached) + earlier.operands)
             if form is None:
                 reason = f"'{value.name}', an operand of {node.op_type}, is neither constant nor computed from the input"
                 return Unknown("different-base", reason, node, tuple(reached))

@@ -9,7 +9,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from normgraph.axes import size_of
+from normgraph.axes import Dimension, size_of
 from normgraph.constants import attribute
 from normgraph.evidence import Evidence
 from normgraph.facts import Facts
@@ -19,6 +19,8 @@ from normgraph.diagnosis import Shortfall
 
 Status = Literal["fused", "native", "kept", "near_miss"]
 Statistics = Literal["sample", "batch", "running"]
+#: The kinds whose γ and β are numbers per channel; those of the others are numbers per normalized element.
+PER_CHANNEL = frozenset({"GroupNormalization", "InstanceNormalization"})
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Site:
         status: "fused", "native" (it stood there as that operator), "kept" (recognised and not rewritten), "near_miss".
         output: the name of the normalized tensor.
         nodes: the names of the nodes that make it.
-        axes: the dimensions over which the statistics are taken, non-negative.
+        axes: the dimensions over which the statistics are taken, non-negative; of a GroupNormalization the channels'
+            too, a group of which shares its statistics.
         shape: the shape of the input, names or None for dynamic dimensions.
         dtype: the element type.
         epsilon: ε, None where there is none.
@@ -103,8 +106,8 @@ def _taken_over(axes: Sequence[int], dimensions: Sequence[object]) -> Statistics
 
 
 def _parameters_of(match: Match, facts: Facts) -> int | None:
-    """γ and β as PyTorch counts them: the constants of the region that are as large as the normalized shape, at most two."""
-    sizes = [size_of(match.layout[axis]).static for axis in match.axes]
+    """γ and β as PyTorch counts them: the constants of the region that are as large as these, at most two."""
+    sizes = [size_of(dimension).static for dimension in _affine_dimensions(match)]
     if any(size is None for size in sizes):
         counts = {p.values.size for p in (match.norm.gain, match.norm.bias) if not isinstance(p, float)}
         if len(counts) != 1:
@@ -119,6 +122,15 @@ def _parameters_of(match: Match, facts: Facts) -> int | None:
         if operand is not None and facts.is_constant(operand) and _elements(operand, facts) == normalized != 1
     }
     return min(2, len(constants)) * normalized
+
+
+def _affine_dimensions(match: Match) -> list[Dimension]:
+    """The dimensions along which γ and β of a norm of this kind vary."""
+    if match.norm.kinds[0] not in PER_CHANNEL:
+        return [match.layout[axis] for axis in match.axes]
+    varying = match.norm.affine_axes
+    channels = [dimension for dimension in match.layout if varying and varying <= frozenset(dimension)]
+    return channels or [match.layout[1]]
 
 
 def _elements(value: ir.Value, facts: Facts) -> int | None:
@@ -149,6 +161,10 @@ def _spatial(node: ir.Node, rank: int) -> Sequence[int]:
     return range(2, rank)
 
 
+def _grouped(node: ir.Node, rank: int) -> Sequence[int]:
+    return range(1, rank)
+
+
 def _batch(node: ir.Node, rank: int) -> Sequence[int]:
     return [axis for axis in range(rank) if axis != 1]
 
@@ -164,7 +180,7 @@ def _one(node: ir.Node, rank: int) -> Sequence[int]:
 #: Native operators: (axes of the statistics, default ε or None, positions of γ and β).
 NATIVE: Mapping[str, tuple[Callable[[ir.Node, int], Sequence[int]], float | None, tuple[int, ...]]] = {
     "BatchNormalization": (_batch, 1e-5, (1, 2)),
-    "GroupNormalization": (_spatial, 1e-5, (1, 2)),
+    "GroupNormalization": (_grouped, 1e-5, (1, 2)),
     "InstanceNormalization": (_spatial, 1e-5, (1, 2)),
     "LayerNormalization": (_trailing(-1), 1e-5, (1, 2)),
     "LpNormalization": (_one, None, ()),

@@ -6,11 +6,12 @@ statistic is computed from has passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from normgraph.algebra import Mean
 from normgraph.axes import Layout
 from normgraph.facts import FLOATING, Facts
 from normgraph.interpret import Interpretation, Unknown, interpret
@@ -25,6 +26,8 @@ MAXIMAL_CANDIDATES = 8
 MAXIMAL_LOOKAHEAD = 16
 #: The nodes at which a search begins: reductions, and the native norm that other norms are written with.
 STATISTICS = REDUCTIONS | {"InstanceNormalization"}
+#: Rules that say little: any other reason for the same statistic is given instead.
+UNTELLING = frozenset({"different-base", "not-a-normalization"})
 _ROOTS = frozenset({"Sqrt", "Pow", "ReduceL2"})
 
 
@@ -117,7 +120,7 @@ def _examine(
 ) -> tuple[Sequence[Match], NearMiss | None]:
     """The matches that use a statistic, else the near miss."""
     kept: Sequence[Match] = ()
-    missed: NearMiss | None = None
+    missed: list[NearMiss] = []
     for base in _candidates(reduction, dominators, facts):
         if base not in seen:
             seen[base] = interpret(base, graph, facts)
@@ -130,8 +133,9 @@ def _examine(
                 return found, None
             kept = kept or found
         if reduction.op_type in REDUCTIONS:  # a native operator that is nothing else is no near miss
-            missed = missed or _near_miss(reduction, interpretation)
-    return kept, None if kept else missed
+            missed.extend(_near_misses(reduction, interpretation))
+    telling = sorted(missed, key=lambda miss: miss.shortfall.rule in UNTELLING)
+    return kept, None if kept or not telling else telling[0]
 
 
 def _dominators(graph: ir.Graph, facts: Facts) -> dict[ir.Value, ir.Value | None]:
@@ -215,7 +219,11 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
         return ()
     base, forms = interpretation.base, interpretation.forms
     regions = {output: region_of(base, output, forms, facts) for output in recognised}
-    recognised = {output: norm for output, norm in recognised.items() if not _stands_alone(regions[output])}
+    recognised = {
+        output: norm
+        for output, norm in recognised.items()
+        if not _stands_alone(regions[output]) and not _passes_through(regions[output], recognised)
+    }
     regions = {output: regions[output] for output in recognised}
     if not recognised:
         return ()
@@ -245,6 +253,11 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
 def _stands_alone(region: Sequence[ir.Node]) -> bool:
     """Whether the region is a native operator and nothing else: it is what a match would become."""
     return len(region) == 1
+
+
+def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Norm]) -> bool:
+    """Whether a statistic of one recognised norm is part of the region: it begins another norm, of that one's output."""
+    return any(node.op_type in REDUCTIONS and node.inputs[0] in recognised for node in region)
 
 
 def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
@@ -290,16 +303,16 @@ def _match(
     )
 
 
-def _near_miss(reduction: ir.Node, interpretation: Interpretation) -> NearMiss | None:
-    """The first value behind the statistic that looks normalized and isn't, or the node where it got lost."""
+def _near_misses(reduction: ir.Node, interpretation: Interpretation) -> Iterator[NearMiss]:
+    """The first value behind the statistic that looks normalized and isn't, and the nodes where it got lost."""
     for value, form in interpretation.forms.items():
         producer = value.producer()
         if producer is not None and value is not interpretation.base and looks_normalized(form.value):
-            return NearMiss(reduction, producer, diagnose(form.value))
+            yield NearMiss(reduction, producer, diagnose(form.value))
+            break
     for unknown in interpretation.unknowns:
         if _lost_on_the_way(unknown, interpretation):
-            return NearMiss(reduction, unknown.node, Shortfall(unknown.rule, unknown.reason))
-    return None
+            yield NearMiss(reduction, unknown.node, Shortfall(unknown.rule, unknown.reason))
 
 
 def _lost_on_the_way(unknown: Unknown, interpretation: Interpretation) -> bool:
@@ -307,7 +320,8 @@ def _lost_on_the_way(unknown: Unknown, interpretation: Interpretation) -> bool:
     factors = [factor for form in unknown.operands for monomial in form.value.terms for factor in monomial]
     if any(is_divisor(atom, exponent) for atom, exponent in factors):
         return True
-    if not any(type(atom).__name__ == "Mean" for atom, _ in factors):
+    statistic = unknown.node.op_type in REDUCTIONS or any(isinstance(atom, Mean) for atom, _ in factors)
+    if not statistic:
         return False
     pending, seen = [unknown.node], set[ir.Node]()
     while pending and len(seen) < MAXIMAL_LOOKAHEAD:
@@ -315,7 +329,7 @@ def _lost_on_the_way(unknown: Unknown, interpretation: Interpretation) -> bool:
         if node in seen or transfer_of(node) is None:
             continue
         seen.add(node)
-        if node.op_type in _ROOTS and node is not unknown.node:
+        if node.op_type in _ROOTS:
             return True
         pending.extend(reader for output in node.outputs for reader in output.consumers())
     return False

@@ -49,7 +49,7 @@ def instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     parameters = _parameters(match, (channels,), dtype, ("scale", "bias"), always=True)
     if isinstance(parameters, Shortfall):
         return parameters
-    epsilon = _epsilon(match)
+    epsilon = _epsilon(match, dtype)
     if isinstance(epsilon, Shortfall):
         return epsilon
     inner = (batch, channels, *rest)
@@ -67,7 +67,7 @@ def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """GroupNormalization-21: over groups of channels and all dimensions behind, scale and bias per channel."""
     groups = _groups(match)
     parameters = _parameters(match, (match.layout[1],), dtype, ("scale", "bias"), always=True)
-    epsilon = _epsilon(match)
+    epsilon = _epsilon(match, dtype)
     for failed in (groups, parameters, epsilon):
         if isinstance(failed, Shortfall):
             return failed
@@ -81,7 +81,7 @@ def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
 
 def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """Reshape – InstanceNormalization – Reshape, then scale and bias per channel: group normalization in other words."""
-    groups, epsilon = _groups(match), _epsilon(match)
+    groups, epsilon = _groups(match), _epsilon(match, dtype)
     if isinstance(groups, Shortfall):
         return groups
     if isinstance(epsilon, Shortfall):
@@ -149,7 +149,7 @@ def permutation(source: Layout, target: Layout) -> tuple[int, ...] | None:
 
 def _over_trailing(operator: str, match: Match, dtype: ir.DataType, names: tuple[str, ...]) -> Emitted:
     """An operator over trailing dimensions, between the transposes that bring these there and the result back."""
-    epsilon = _epsilon(match)
+    epsilon = _epsilon(match, dtype)
     if isinstance(epsilon, Shortfall):
         return epsilon
     inner = _layout_with_trailing(match)
@@ -176,12 +176,15 @@ def _layout_with_trailing(match: Match) -> Layout:
     return others + tuple(d for d in match.layout if not over.isdisjoint(d))
 
 
-def _epsilon(match: Match) -> float | Shortfall:
-    """ε as the float32 attribute holds it."""
+def _epsilon(match: Match, dtype: ir.DataType) -> float | Shortfall:
+    """ε as the float32 attribute holds it; a double tensor's must be a float32 number."""
     with np.errstate(over="ignore", under="ignore"):
         epsilon = np.float32(match.norm.epsilon)
     if not np.isfinite(epsilon) or (epsilon == 0) != (match.norm.epsilon == 0):
-        return Shortfall("epsilon-range", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute")
+        return Shortfall("epsilon-precision", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute")
+    if dtype == ir.DataType.DOUBLE and float(epsilon) != match.norm.epsilon:
+        shown = f"{match.norm.epsilon!r} isn't a float32 number, and the operator's attribute is one"
+        return Shortfall("epsilon-precision", f"epsilon {shown}: computed in double that would show")
     return float(epsilon)
 
 

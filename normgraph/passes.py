@@ -16,7 +16,7 @@ from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_
 from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Findings, Match, find
 from normgraph.opset import obstacles, raise_opset
-from normgraph.region import feeders_of
+from normgraph.region import dead_readers, feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
 
 #: Called with what is being done, how many of them are done and how many there are.
@@ -205,10 +205,11 @@ def _keep_within(reach: _Reach, candidates: list[_Candidate]) -> None:
 def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
     names = Names(model)
     made: set[ir.Node] = set()
+    doomed = [n for c in chosen for n in (*c.match.nodes, *dead_readers(c.match.nodes, facts))]
     for candidate in sorted(chosen, key=lambda c: facts.positions[c.match.nodes[-1]], reverse=True):
         assert candidate.replacement is not None
         made.update(apply(candidate.match, candidate.replacement, candidate.site.name, facts, names))
-    remove_dead((node for c in chosen for node in c.match.nodes), facts.positions)
+    remove_dead(doomed, facts.positions)
     version = max((c.replacement.opset for c in chosen if c.replacement is not None), default=0)
     if version > facts.opset:
         raise_opset(model, version, ignoring=made, facts=facts)

@@ -49,12 +49,25 @@ def feeders_of(region: Iterable[ir.Node], base: ir.Value, facts: Facts) -> tuple
     feeders: list[ir.Node] = []
     while queue:  # the last node first, so that all readers of a node are judged before it
         _, node = heapq.heappop(queue)
-        readers = {use.node for value in node.outputs for use in value.uses()}
+        readers = {use.node for value in node.outputs for use in value.uses()} - facts.dead
         if readers <= doomed and not any(value.is_graph_output() for value in node.outputs):
             doomed.add(node)
             feeders.append(node)
             enqueue_producers(node)
     return tuple(reversed(feeders))
+
+
+def dead_readers(region: Iterable[ir.Node], facts: Facts) -> list[ir.Node]:
+    """The nodes that read what the region makes, directly or not, and are read by nothing that matters."""
+    found: dict[ir.Node, None] = {}
+    pending = list(region)
+    while pending:
+        for value in pending.pop().outputs:
+            for use in value.uses():
+                if use.node in facts.dead and use.node not in found:
+                    found[use.node] = None
+                    pending.append(use.node)
+    return list(found)
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,7 @@ def escapes(
     found: dict[ir.Value, Escape] = {}
     for node in region:
         for value in node.outputs:
-            readers = tuple(use.node for use in value.uses() if use.node not in inside)
+            readers = tuple(u.node for u in value.uses() if u.node not in inside and u.node not in facts.dead)
             needed = tuple(reader for reader in readers if not reads_only_shape(reader, value, layout, forms))
             if needed or value.is_graph_output():
                 found[value] = Escape(value, needed)

@@ -9,8 +9,8 @@ def onnxruntime() -> ModuleType:
     """Returns the module ``onnxruntime``, whichever build of it is installed.
 
     Raises:
-        MissingRuntimeError: Neither ``onnxruntime`` nor ``onnxruntime-gpu`` is installed. normgraph depends on
-            neither by default, because they share this import package and break each other side by side.
+        MissingRuntimeError: Neither ``onnxruntime`` nor ``onnxruntime-gpu`` is installed. normgraph depends
+            on neither by default, because they share this import package and break each other side by side.
     """
     try:
         import onnxruntime

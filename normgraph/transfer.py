@@ -258,6 +258,27 @@ def _expand(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     return Form(value, layout, form.dtype)
 
 
+def _tile(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """Tile repeats dimensions of size one as Expand does, and must leave the others alone."""
+    form = operands[0]
+    repeats = scope.facts.elements.get(node.inputs[1]) if node.inputs[1] is not None else None
+    if repeats is None or len(repeats.sizes) != len(form.layout):
+        raise NotRepresentable("shape", "how often Tile repeats isn't known")
+    grown: list[Size] = []
+    for dimension, size in zip(form.layout, repeats.sizes, strict=True):
+        if size is None or (dimension and size != axes.ONE):
+            raise NotRepresentable("broadcast", "Tile repeats a dimension that isn't of size one")
+        grown.append(size)
+    value, _, layout = scope.aligned(form, Form(algebra.constant(0.0), scope.fresh(grown), form.dtype))
+    return Form(value, layout, form.dtype)
+
+
+def _concat(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    if len(operands) != 1:
+        raise NotRepresentable("concat", "values are concatenated")
+    return operands[0]
+
+
 def _scaled(form: Form, scale: Form, bias: Form, dimension: int, scope: Scope) -> tuple[Form, Form]:
     """Per-channel scale and bias of a normalization operator, moved to the channels' dimension."""
     trailing = ((),) * (len(form.layout) - dimension - 1)
@@ -317,6 +338,7 @@ TRANSFER: dict[str, Transfer] = {
     "Cast": Transfer(_cast),
     "CastLike": Transfer(_cast, operands=1),
     "Clip": Transfer(_clip, operands=1),
+    "Concat": Transfer(_concat),
     "Div": Transfer(_binary(lambda a, b: a / b)),
     "Dropout": Transfer(_dropout, operands=1),
     "Expand": Transfer(_expand, operands=1),
@@ -341,6 +363,7 @@ TRANSFER: dict[str, Transfer] = {
     "Squeeze": Transfer(_reshape, operands=1),
     "Sub": Transfer(_binary(lambda a, b: a - b)),
     "Sum": Transfer(_sum),
+    "Tile": Transfer(_tile, operands=1),
     "Transpose": Transfer(_transpose),
     "Unsqueeze": Transfer(_reshape, operands=1),
 }

@@ -1,4 +1,4 @@
-"""The real exports of models/: what the manifest says of them, what is fed to them, what is true in float64."""
+"""The real exports of models/: what the manifest says of them, what to feed them, what is true in float64."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT1
 
 def path_of(sample: Sample) -> Path:
     """The sample's file."""
-    return FOLDER / sample["file"]
+    return FOLDER / str(sample["file"])
 
 
 def name_of(sample: Sample) -> str:
@@ -55,13 +55,15 @@ def _drawn(random: np.random.Generator, described: Mapping[str, Any], shape: Seq
 def truth(model: onnx.ModelProto, fed: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
     """The outputs of a model whose every floating tensor is a double, fed with the very same numbers."""
     exact = _in_double(model)
-    widened = [{n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in feed.items()} for feed in fed]
+    widened = [
+        {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in feed.items()} for feed in fed
+    ]
     try:
         return run(exact, widened)
     except NoKernel:  # ONNX Runtime's Conv and Erf, for example, take no doubles.
         reference = ReferenceEvaluator(exact)
         names = [output.name for output in exact.graph.output]
-        return [dict(zip(names, reference.run(None, feed), strict=True)) for feed in widened]
+        return [dict(zip(names, list(reference.run(None, feed)), strict=True)) for feed in widened]
 
 
 def _in_double(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -91,7 +93,9 @@ def _widen_attribute(node: onnx.NodeProto, attribute: AttributeProto) -> None:
 
 def _widen(tensor: TensorProto) -> None:
     if tensor.data_type in _FLOATS:
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+        tensor.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
+        )
 
 
 def graphs_of(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import normgraph
@@ -18,37 +19,54 @@ from tests.samples import FOLDER, SAMPLES, Sample, feeds, name_of, nodes_of, pat
 
 @dataclass(frozen=True)
 class Operator:
-    """What the default target makes of a kind of normalization.
+    """What the default target makes of the decomposed norms of a kind.
 
     Attributes:
-        since: the opset that the operator needs.
+        since: the opset that the operator needs; None where the exporters' own spelling is the best there.
         raised_to: whether a model of an earlier opset is raised for it, or the norm kept as it is.
     """
 
-    since: int
+    since: int | None
     raised_to: bool = True
+
+    def replaces(self, opset: int) -> bool:
+        """Whether a norm in a model of this opset is fused."""
+        return self.since is not None and (self.raised_to or self.since <= opset)
 
 
 # The kinds that must be found in the samples, and what becomes of the decomposed ones.
-KINDS: Mapping[str, Operator] = {"LayerNormalization": Operator(17)}
+KINDS: Mapping[str, Operator] = {
+    "BatchNormalization": Operator(None),
+    "GroupNormalization": Operator(None),
+    "InstanceNormalization": Operator(6),
+    "LayerNormalization": Operator(17),
+    "RMSNormalization": Operator(23, raised_to=False),
+}
 
 # The scopes whose norm computes in float16 and so stores epsilon in it; elsewhere it is stored in float32.
 EPSILON_IN_HALF = frozenset({"all_half"})
-# PyTorch's InstanceNorm2d(affine=False) has no parameters, but ONNX's operator takes a scale and a bias: its exporters
-# write ones and zeros, which no graph tells from trained ones.
+# PyTorch's InstanceNorm2d(affine=False) has no parameters, but ONNX's operator takes a scale and a bias: its
+# exporters write ones and zeros, which no graph tells from trained ones.
 PARAMETERS_IN_GRAPH = {"plain_instance_norm": 16}
 # What the manifest says of a near miss → the rule that normgraph names.
 RULES = {"epsilon outside the square root, on the unbiased deviation": "epsilon-outside"}
 # The exporter left no scope in the nodes of these, so that they are called by the output's name.
 SCOPELESS = ("conditional_", "functions_")
 
-# The fused operator rounds no more often than the nodes in its place, only elsewhere: its error may be another, but not
-# of another order. The original's error, on the same inputs and against the same float64 truth, is therefore the
-# yardstick; the floor is the rounding of an output itself, for originals that happen to round well.
-# A pair of models compared with each other would need a tolerance some 100 times as wide (1e-4, in float32), which a
-# wrong epsilon may pass: see test_comparison_notices_a_wrong_epsilon.
+# The fused operator rounds no more often than the nodes in its place, only elsewhere: its error may be another,
+# but not of another order. So the original's error, on the same inputs and against the same float64 truth, is
+# the yardstick; the floor is the rounding of an output itself, for originals that happen to round well. In
+# float32 that allows about 1e-6 of the largest output, in float16 about 5e-3; the usual 1e-4 would pass an
+# epsilon that is off by as much.
 FACTOR = 2.0
 FLOOR_IN_ULPS = 4.0
+EPS = {"float16": 2.0**-10, "float32": 2.0**-23}
+SENSITIVE = (
+    "bert_torchscript_13",
+    "vit_torchscript_13",
+    "convnext_torchscript_13",
+    "spellings_torchscript_13",
+)
 
 Geometry = tuple[tuple[int | None, bool], ...]
 
@@ -61,12 +79,12 @@ class Found:
     epsilon: float
     parameters: int | None
     form: str
-    over_batch: bool | None
+    statistics: str | None
     geometry: Geometry
     name: str
 
 
-def every(samples: tuple[Sample, ...] = SAMPLES) -> list[object]:
+def every(samples: Sequence[Sample] = SAMPLES) -> list[object]:
     return [pytest.param(sample, id=name_of(sample)) for sample in samples]
 
 
@@ -90,7 +108,7 @@ def wanted(sample: Sample) -> list[Found]:
             float(np.float16(norm["epsilon"])) if norm["scope"] in EPSILON_IN_HALF else norm["epsilon"],
             PARAMETERS_IN_GRAPH.get(norm["scope"], norm["parameters"]),
             norm["form"],
-            norm["statistics"] != "sample",
+            norm["statistics"],
             geometry(norm["shape"], tuple(axis % len(norm["shape"]) for axis in norm["axes"])),
             norm["scope"],
         )
@@ -107,7 +125,7 @@ def listed(report: normgraph.Report) -> list[Found]:
             site.epsilon or 0.0,
             site.parameters,
             "native" if site.status == "native" else "decomposed",
-            site.over_batch,
+            site.statistics,
             geometry(site.shape or (), site.axes),
             site.name,
         )
@@ -116,28 +134,28 @@ def listed(report: normgraph.Report) -> list[Found]:
     )
 
 
-def in_order(found: object) -> list[Found]:
-    return sorted(found, key=lambda norm: (norm.kind, norm.epsilon, norm.parameters))  # type: ignore[call-overload]
+def in_order(found: Iterable[Found]) -> list[Found]:
+    return sorted(found, key=lambda norm: (norm.kind, norm.epsilon, norm.parameters or 0))
 
 
 @pytest.mark.parametrize("sample", every())
 def test_explain_lists_just_the_norms_that_the_model_has(sample: Sample) -> None:
     found, expected = listed(normgraph.explain(path_of(sample))), wanted(sample)
-    assert [(f.kind, f.form, f.parameters) for f in found] == [(e.kind, e.form, e.parameters) for e in expected]
+    assert [(f.kind, f.form, f.parameters) for f in found] == [
+        (e.kind, e.form, e.parameters) for e in expected
+    ]
     np.testing.assert_allclose([f.epsilon for f in found], [e.epsilon for e in expected], rtol=1e-6, atol=0)
     for norm, described in zip(found, expected, strict=True):
-        assert norm.over_batch == described.over_batch
-        # The norm's input may have been permuted in the graph: then its dimensions are the same in another order.
+        assert norm.statistics == described.statistics
+        # The norm's input may have been permuted in the graph: its dimensions then stand in another order.
         if [size for size, _ in norm.geometry] == [size for size, _ in described.geometry]:
             assert norm.geometry == described.geometry
         else:
             assert Counter(norm.geometry) == Counter(described.geometry)
 
 
-@pytest.mark.parametrize("sample", every())
+@pytest.mark.parametrize("sample", every([s for s in SAMPLES if not name_of(s).startswith(SCOPELESS)]))
 def test_norm_is_called_by_its_name_in_pytorch(sample: Sample) -> None:
-    if name_of(sample).startswith(SCOPELESS):
-        pytest.skip("the nodes say nothing of modules")
     for norm, described in zip(listed(normgraph.explain(path_of(sample))), wanted(sample), strict=True):
         # TorchScript leaves a ModuleList's own name out.
         assert described.name == norm.name or described.name.endswith(f".{norm.name}") or not described.name
@@ -145,7 +163,7 @@ def test_norm_is_called_by_its_name_in_pytorch(sample: Sample) -> None:
 
 @pytest.mark.parametrize("sample", every())
 def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
-    original, result, report = optimized(sample["file"])
+    _, result, report = optimized(sample["file"])
     rules = [site.rule for site in report.sites if site.status == "near_miss"]
     expected = [RULES[miss["near_miss"]] for miss in sample["near_misses"]]
     if all(norm["kind"] in KINDS for norm in sample["norms"]):
@@ -157,20 +175,16 @@ def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("sample", every())
-def test_every_decomposed_norm_is_fused(sample: Sample) -> None:
+def test_decomposed_norms_are_fused_where_the_target_gains(sample: Sample) -> None:
     _, result, report = optimized(sample["file"])
-    norms = [norm for norm in sample["norms"] if norm["kind"] in KINDS and norm["form"] == "decomposed"]
-    expected = [n["kind"] for n in norms if fused(n["kind"], sample["opset"])]
-    assert Counter(site.kind for site in report.sites if site.status == "fused") == Counter(expected)
-    assert report.count("kept") == len(norms) - len(expected)
+    decomposed = Counter(norm.kind for norm in wanted(sample) if norm.form == "decomposed")
+    expected = Counter({k: n for k, n in decomposed.items() if KINDS[k].replaces(sample["opset"])})
+    assert report.kinds("fused") == expected
+    assert report.kinds("kept") == decomposed - expected
     onnx.checker.check_model(result, full_check=True)
-    after = max([sample["opset"], *(KINDS[kind].since for kind in expected)])
+    after = max([sample["opset"], *(KINDS[kind].since or 0 for kind in expected)])
     assert [entry.version for entry in result.opset_import if not entry.domain] == [after]
     assert (report.opset.before, report.opset.after) == (sample["opset"], after)
-
-
-def fused(kind: str, opset: int) -> bool:
-    return KINDS[kind].raised_to or KINDS[kind].since <= opset
 
 
 @pytest.mark.parametrize("sample", every())
@@ -189,7 +203,7 @@ def test_what_belongs_to_the_model_stays(sample: Sample) -> None:
     assert list(result.graph.output) == list(original.graph.output)
     assert list(result.metadata_props) == list(original.metadata_props)
     if report.count("fused") == 0:
-        assert result == original
+        assert result == ir.to_proto(ir.from_proto(original))  # which adds the types of initializers
     stored = {tensor.name: tensor for tensor in original.graph.initializer}
     for tensor in result.graph.initializer:
         assert tensor == stored.get(tensor.name, tensor)
@@ -210,7 +224,7 @@ def test_result_is_as_close_to_the_truth_as_the_original(sample: Sample) -> None
 def worst_excess(
     true: list[dict[str, Array]], before: list[dict[str, Array]], after: list[dict[str, Array]]
 ) -> float:
-    """The result's error, over what is allowed, where it is largest; infinite where shapes or types differ."""
+    """The largest ratio of the result's error to what is allowed; infinite where shapes or types differ."""
     excess = [0.0]
     for exact, old, new in zip(true, before, after, strict=True):
         assert exact.keys() == old.keys() == new.keys()
@@ -220,25 +234,26 @@ def worst_excess(
             if array.dtype.kind != "f":
                 excess.append(0.0 if np.array_equal(old[name], new[name]) else float("inf"))
                 continue
-            floor = FLOOR_IN_ULPS * float(np.finfo(old[name].dtype).eps)
+            floor = FLOOR_IN_ULPS * EPS[old[name].dtype.name]
             excess.append(error(new[name], array) / (FACTOR * error(old[name], array) + floor))
     return max(excess)
 
 
-def test_comparison_notices_a_wrong_epsilon() -> None:
-    sample = next(sample for sample in SAMPLES if name_of(sample) == "bert_torchscript_13")
+@pytest.mark.parametrize("sample", every([s for s in SAMPLES if name_of(s) in SENSITIVE]))
+def test_comparison_notices_an_epsilon_that_is_off_by_a_ten_thousandth(sample: Sample) -> None:
     original, result, _ = optimized(sample["file"])
     fed = feeds(sample)
     true, before = truth(original, fed), run(original, fed)
-    norms = [node for node in nodes_of(result) if node.op_type == "LayerNormalization"]
-    for position in range(len(norms)):
+    for position in range(len(norms_in(result))):
         wrong = onnx.ModelProto()
         wrong.CopyFrom(result)
-        node = [n for n in nodes_of(wrong) if n.op_type == "LayerNormalization"][position]
-        epsilon = next(a for a in node.attribute if a.name == "epsilon")
-        epsilon.f *= 1.5
-        print(position, epsilon.f, worst_excess(true, before, run(wrong, fed)))
+        epsilon = next(a for a in norms_in(wrong)[position].attribute if a.name == "epsilon")
+        epsilon.f += 1e-4
         assert worst_excess(true, before, run(wrong, fed)) > 1
+
+
+def norms_in(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    return [node for node in nodes_of(model) if node.op_type == "LayerNormalization"]
 
 
 def test_manifest_lists_just_the_files_there_are() -> None:
@@ -255,4 +270,6 @@ def test_file_is_the_one_in_the_manifest(sample: Sample) -> None:
     model = onnx.load_from_string(stored)
     assert [entry.version for entry in model.opset_import if not entry.domain] == [sample["opset"]]
     assert sum(1 for _ in nodes_of(model)) == sample["nodes"]
-    assert [value.name for value in model.graph.input] == [described["name"] for described in sample["inputs"]]
+    assert [value.name for value in model.graph.input] == [
+        described["name"] for described in sample["inputs"]
+    ]

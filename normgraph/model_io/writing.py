@@ -39,7 +39,9 @@ class Layout:
     data: wire.Pieces
 
 
-def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalData = "auto") -> None:
+def save(
+    model: ir.Model, path: str | PathLike[str], *, external_data: ExternalData = "auto"
+) -> tuple[Path, ...]:
     """Writes a model; its file appears under its name only once it is complete and on disk.
 
     Tensors that lie in files are copied range by range, by the kernel where it can, and never held in memory.
@@ -52,6 +54,9 @@ def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalD
         external_data: Whether initializers of 4 KiB and more go into a data file beside it, ``<name>.data``:
             "always", "never", or "auto", which is when some came from external data or when one file would be
             larger than protobuf's limit of 2 GiB. The data file is put in place just before the model is.
+
+    Returns:
+        The files written: the model's, behind its data file if it has one.
 
     Raises:
         OutputError: The folder is missing, nothing can be written there, the disk is full, or the model is
@@ -74,6 +79,7 @@ def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalD
         for temporary, target in staged:
             temporary.replace(target)
         _sync_folder(path.parent)
+        return tuple(target for _, target in staged)
     except OSError as error:
         raise OutputError(
             f"the model can't be written: {path} ({error.strerror or error}); "

@@ -57,8 +57,10 @@ FROZEN = """
 
 TABLE = [
     batch_norm("statistics written out", WRITTEN_OUT),
-    batch_norm("deviation stored", "d = Sub(x, mean)  n = Div(d, deviation)  g = Mul(n, gamma)  y = Add(g, beta)"),
-    batch_norm("inverse deviation stored", "d = Sub(x, mean)  n = Mul(d, inverse)  g = Mul(n, gamma)  y = Add(g, beta)"),
+    batch_norm("deviation stored",
+        "d = Sub(x, mean)  n = Div(d, deviation)  g = Mul(n, gamma)  y = Add(g, beta)"),
+    batch_norm("inverse deviation stored",
+        "d = Sub(x, mean)  n = Mul(d, inverse)  g = Mul(n, gamma)  y = Add(g, beta)"),
     batch_norm("scale and shift", "a = Mul(x, S)  y = Add(a, T)"),
     batch_norm("scale and shift, constants first", "a = Mul(S, x)  y = Add(T, a)"),
     batch_norm("scale and shift of [1, C, 1, 1]", "a = Mul(x, S)  y = Add(a, T)", constants=BATCHED),
@@ -74,16 +76,19 @@ TABLE = [
     batch_norm("matrix", WRITTEN_OUT, "B 4", constants=FLAT),
     batch_norm("one spatial axis", WRITTEN_OUT, "B 4 W", constants=LINE),
     batch_norm("three spatial axes", "a = Mul(x, S)  y = Add(a, T)", "B 4 3 H W", constants=VOLUME),
-    batch_norm("mean minus x", "d = Sub(mean, x)  n = Div(d, deviation)  g = Mul(n, gamma)  y = Sub(beta, g)"),
+    batch_norm("mean minus x",
+        "d = Sub(mean, x)  n = Div(d, deviation)  g = Mul(n, gamma)  y = Sub(beta, g)"),
     batch_norm("parameters unsqueezed in the graph", """
         w = Unsqueeze<axes=[1, 2]>("stored S")  b = Unsqueeze<axes=[1, 2]>("stored T")
         a = Mul(x, w)  y = Add(a, b)""", constants=STORED),
     batch_norm("parameters reshaped in the graph", """
         w = Reshape("stored S", [1, 4, 1, 1])  b = Reshape("stored T", [1, -1, 1, 1])
         a = Mul(x, w)  y = Add(a, b)""", constants=STORED),
-    batch_norm("native", "y = BatchNormalization<epsilon=0.00001>(x, gamma, beta, mean, variance)", constants=STORED),
+    batch_norm("native", "y = BatchNormalization<epsilon=0.00001>(x, gamma, beta, mean, variance)",
+        constants=STORED),
     batch_norm("native, scaled and shifted behind", """
-        n = BatchNormalization<epsilon=0.00001>(x, ones, zeros, mean, variance)  g = Mul(n, w)  y = Add(g, b)""",
+        n = BatchNormalization<epsilon=0.00001>(x, ones, zeros, mean, variance)  g = Mul(n, w)
+        y = Add(g, b)""",
         constants=STORED | {"ones": np.ones(4), "zeros": np.zeros(4), "w": _gamma, "b": _beta}),
     batch_norm("double", WRITTEN_OUT, dtypes=("double",)),
     batch_norm("float16", "a = Mul(x, S)  y = Add(a, T)", dtypes=("float16",)),

@@ -70,34 +70,36 @@ BY_INSTANCE = [
         t = Reshape(x, [0, 4, -1])  n = InstanceNormalization(t, ones, zeros)  h = Reshape(n, [-1, 8, 4, 5])
         {GAIN_BIAS}""", "B 8 4 5", epsilon="1e-5f32"),
     group_norm("PyTorch, parameters made four-dimensional", """
-        f = Shape(x)  t = Reshape(x, [0, 4, -1])  n = InstanceNormalization(t, ones, zeros)  h = Reshape(n, f)
-        w = Unsqueeze<axes=[1, 2]>(gamma_8)  b = Unsqueeze<axes=[1, 2]>(beta_8)  g = Mul(h, w)  y = Add(g, b)""",
-        epsilon="1e-5f32"),
+        f = Shape(x)  t = Reshape(x, [0, 4, -1])  n = InstanceNormalization(t, ones, zeros)
+        h = Reshape(n, f)  w = Unsqueeze<axes=[1, 2]>(gamma_8)  b = Unsqueeze<axes=[1, 2]>(beta_8)
+        g = Mul(h, w)  y = Add(g, b)""", epsilon="1e-5f32"),
     group_norm("PyTorch, without gain and bias", """
-        f = Shape(x)  t = Reshape(x, [0, 4, -1])  n = InstanceNormalization(t, ones, zeros)  y = Reshape(n, f)""",
-        scale=1.0, bias=0.0, epsilon="1e-5f32"),
+        f = Shape(x)  t = Reshape(x, [0, 4, -1])  n = InstanceNormalization(t, ones, zeros)
+        y = Reshape(n, f)""", scale=1.0, bias=0.0, epsilon="1e-5f32"),
     group_norm("groups of one channel", f"""
-        f = Shape(x)  t = Reshape(x, [0, 8, -1])  n = InstanceNormalization(t, ones_8, zeros_8)  h = Reshape(n, f)
-        {GAIN_BIAS}""", groups=8, epsilon="1e-5f32"),
+        f = Shape(x)  t = Reshape(x, [0, 8, -1])  n = InstanceNormalization(t, ones_8, zeros_8)
+        h = Reshape(n, f)  {GAIN_BIAS}""", groups=8, epsilon="1e-5f32"),
     group_norm("LayerNormalization of the groups", f"""
-        f = Shape(x)  t = Reshape(x, [0, 4, 40])  n = LayerNormalization<axis=-1>(t, ones_40)  h = Reshape(n, f)
-        {GAIN_BIAS}""", "B 8 4 5", epsilon="1e-5f32", opsets=(17, 23)),
+        f = Shape(x)  t = Reshape(x, [0, 4, 40])  n = LayerNormalization<axis=-1>(t, ones_40)
+        h = Reshape(n, f)  {GAIN_BIAS}""", "B 8 4 5", epsilon="1e-5f32", opsets=(17, 23)),
 ]  # fmt: skip
 
 BY_REDUCTION = [
-    group_norm("three axes", f"f = Shape(x)  t = Reshape(x, [0, 4, -1])  {over('[2]')}  h = Reshape(n, f)  {GAIN_BIAS}"),
+    group_norm("three axes",
+        f"f = Shape(x)  t = Reshape(x, [0, 4, -1])  {over('[2]')}  h = Reshape(n, f)  {GAIN_BIAS}"),
     group_norm("two axes, batch and groups merged", f"""
         f = Shape(x)  t = Reshape(x, [-1, 40])  {over("[1]")}  h = Reshape(n, f)  {GAIN_BIAS}""", "B 8 4 5"),
     group_norm("five axes", f"""
-        t = Reshape(x, [0, 4, 2, 4, 5])  {over("[2, 3, 4]")}  h = Reshape(n, [0, 8, 4, 5])  {GAIN_BIAS}""", "B 8 4 5"),
+        t = Reshape(x, [0, 4, 2, 4, 5])  {over("[2, 3, 4]")}  h = Reshape(n, [0, 8, 4, 5])  {GAIN_BIAS}""",
+        "B 8 4 5"),
     group_norm("five axes, computed shape", f"""
         f = Shape(x)  i = Slice(f, [2], [4])  j = Slice(f, [0], [1])  k = Concat<axis=0>(j, [4], [2], i)
         t = Reshape(x, k)  {over("[2, 3, 4]")}  h = Reshape(n, f)  {GAIN_BIAS}"""),
     group_norm("five axes, gain and bias before the reshape", f"""
         t = Reshape(x, [0, 4, 2, 4, 5])  {over("[2, 3, 4]")}  g = Mul(n, gamma_4211)  h = Add(g, beta_4211)
         y = Reshape(h, [0, 8, 4, 5])""", "B 8 4 5"),
-    group_norm("two groups", f"f = Shape(x)  t = Reshape(x, [0, 2, -1])  {over('[2]')}  h = Reshape(n, f)  {GAIN_BIAS}",
-               groups=2),
+    group_norm("two groups",
+        f"f = Shape(x)  t = Reshape(x, [0, 2, -1])  {over('[2]')}  h = Reshape(n, f)  {GAIN_BIAS}", groups=2),
     group_norm("one spatial axis", f"""
         f = Shape(x)  t = Reshape(x, [0, 4, -1])  {over("[-1]")}  h = Reshape(n, f)
         g = Mul(h, gamma_81)  y = Add(g, beta_81)""", "B 8 W", scale="gamma_81", bias="beta_81"),
@@ -117,13 +119,13 @@ BY_REDUCTION = [
 ]  # fmt: skip
 
 STANDARD = [
-    group_norm("the standard's body", "y = GroupNormalization<num_groups=4>(x, gamma_8, beta_8)", epsilon="1e-5f32",
-               dtypes=("float", "float16"), expanded=(GN,), opsets=(21, 23)),
+    group_norm("the standard's body", "y = GroupNormalization<num_groups=4>(x, gamma_8, beta_8)",
+        epsilon="1e-5f32", dtypes=("float", "float16"), expanded=(GN,), opsets=(21, 23)),
     group_norm("the standard's body of opset 18, gain per group",
-               "z = Mul(per_group, 0.)  y = GroupNormalization<num_groups=4>(x, per_group, z)".replace("per_group", "p4"),
-               scale="per group, repeated", bias=0.0, epsilon="1e-5f32", expanded=(GN,), opsets=(18, 18)),
-    group_norm("native", "y = GroupNormalization<num_groups=4, epsilon=0.001>(x, gamma_8, beta_8)", epsilon="1e-3f32",
-               opsets=(21, 23)),
+        "z = Mul(per_group, 0.)  y = GroupNormalization<num_groups=4>(x, per_group, z)".replace("per_group", "p4"),
+        scale="per group, repeated", bias=0.0, epsilon="1e-5f32", expanded=(GN,), opsets=(18, 18)),
+    group_norm("native", "y = GroupNormalization<num_groups=4, epsilon=0.001>(x, gamma_8, beta_8)",
+        epsilon="1e-3f32", opsets=(21, 23)),
 ]  # fmt: skip
 
 NAMED["p4"] = NAMED["per group"]

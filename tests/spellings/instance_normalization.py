@@ -63,18 +63,19 @@ REDUCED = [
     instance_norm("two spatial axes", f"{over('[2, 3]')}  {GAIN_BIAS}"),
     instance_norm("without gain and bias", over("[2, 3]").replace("n =", "y ="), scale=1.0, bias=0.0),
     instance_norm("gain alone", f"{over('[-1, -2]')}  y = Mul(n, gamma)", bias=0.0),
-    instance_norm("parameters [1, C, 1, 1]", f"{over('[2, 3]')}  g = Mul(gamma_1411, n)  y = Add(beta_1411, g)"),
-    instance_norm("one spatial axis", f"{over('[2]')}  g = Mul(n, gamma_41)  y = Add(g, beta_41)", "B 4 W", (2,),
-                  scale="gamma_41", bias="beta_41"),
-    instance_norm("three spatial axes", f"{over('[2, 3, 4]')}  y = Mul(n, 0.5)", "B 4 3 H W", (2, 3, 4), scale=0.5,
-                  bias=0.0),
+    instance_norm("parameters [1, C, 1, 1]",
+        f"{over('[2, 3]')}  g = Mul(gamma_1411, n)  y = Add(beta_1411, g)"),
+    instance_norm("one spatial axis", f"{over('[2]')}  g = Mul(n, gamma_41)  y = Add(g, beta_41)", "B 4 W",
+        (2,), scale="gamma_41", bias="beta_41"),
+    instance_norm("three spatial axes", f"{over('[2, 3, 4]')}  y = Mul(n, 0.5)", "B 4 3 H W", (2, 3, 4),
+        scale=0.5, bias=0.0),
     instance_norm("one axis at a time", f"""
         a = ReduceMean<axes=[3]>(x)  m = ReduceMean<axes=[2]>(a)  d = Sub(x, m)  q = Mul(d, d)
         b = ReduceMean<axes=[2]>(q)  v = ReduceMean<axes=[3]>(b)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)
         {GAIN_BIAS}"""),
     instance_norm("moments", f"""
-        m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)  a = Mul(x, x)  b = ReduceMean<axes=[2, 3]>(a)  c = Mul(m, m)
-        v = Sub(b, c)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  {GAIN_BIAS}"""),
+        m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)  a = Mul(x, x)  b = ReduceMean<axes=[2, 3]>(a)
+        c = Mul(m, m)  v = Sub(b, c)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  {GAIN_BIAS}"""),
     instance_norm("TensorFlow", """
         m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[2, 3]>(q)
         e = Add(v, 1e-5)  s = Sqrt(e)  r = Reciprocal(s)  k = Mul(r, gamma)  a = Mul(x, k)  b = Mul(m, k)
@@ -85,15 +86,16 @@ REDUCED = [
     instance_norm("sums over a count from the shape", f"""
         f = Shape(x)  h = Gather(f, 2)  w = Gather(f, 3)  i = Mul(h, w)  k = Cast<to=1>(i)
         a = ReduceSum<axes=[2, 3]>(x)  m = Div(a, k)  d = Sub(x, m)  q = Mul(d, d)
-        b = ReduceSum<axes=[2, 3]>(q)  v = Div(b, k)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  {GAIN_BIAS}"""),
+        b = ReduceSum<axes=[2, 3]>(q)  v = Div(b, k)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)
+        {GAIN_BIAS}"""),
     instance_norm("Bessel's correction", f"""
-        m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)  q = Mul(d, d)  a = ReduceSum<axes=[2, 3]>(q)  v = Div(a, 19.)
-        e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  {GAIN_BIAS}""", "B 4 4 5", scale="gamma, Bessel",
-        epsilon=19 / 20 * 1e-5),
+        m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)  q = Mul(d, d)  a = ReduceSum<axes=[2, 3]>(q)
+        v = Div(a, 19.)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  {GAIN_BIAS}""", "B 4 4 5",
+        scale="gamma, Bessel", epsilon=19 / 20 * 1e-5),
     instance_norm("float16 that computes in float", f"""
-        c = Cast<to=1>(x)  m = ReduceMean<axes=[2, 3]>(c)  d = Sub(c, m)  q = Mul(d, d)  v = ReduceMean<axes=[2, 3]>(q)
-        e = Add(v, 1e-5f32)  s = Sqrt(e)  i = Div(d, s)  n = Cast<to=10>(i)  {GAIN_BIAS}""", epsilon="1e-5f32",
-        dtypes=("float16",)),
+        c = Cast<to=1>(x)  m = ReduceMean<axes=[2, 3]>(c)  d = Sub(c, m)  q = Mul(d, d)
+        v = ReduceMean<axes=[2, 3]>(q)  e = Add(v, 1e-5f32)  s = Sqrt(e)  i = Div(d, s)
+        n = Cast<to=10>(i)  {GAIN_BIAS}""", epsilon="1e-5f32", dtypes=("float16",)),
 ]  # fmt: skip
 
 RESHAPED = [
@@ -103,8 +105,13 @@ RESHAPED = [
     instance_norm("batch and channels merged", f"""
         t = Reshape(x, [-1, 20])  {over("[1]", "t")}  h = Reshape(n, [-1, 4, 4, 5])
         g = Mul(h, gamma)  y = Add(g, beta)""", "B 4 4 5"),
-    instance_norm("channels last", f"{over('[1, 2]')}  g = Mul(n, gamma_4)  y = Add(g, beta_4)", "B H W 4", (1, 2),
-                  scale="gamma_4", bias="beta_4"),
+    instance_norm("channels last", f"{over('[1, 2]')}  g = Mul(n, gamma_4)  y = Add(g, beta_4)", "B H W 4",
+        (1, 2), scale="gamma_4", bias="beta_4"),
+    instance_norm("gain and bias per row", f"{over('[-1]')}  g = Mul(n, gamma_41)  y = Add(g, beta_41)",
+        "B 4 8", (-1,), scale="gamma_41", bias="beta_41"),
+    instance_norm("over the channels of a square, gain along space",
+        f"{over('[1]')}  g = Mul(n, gamma_4)  y = Add(g, beta_4)", "B 4 4", (1,), scale="gamma_4",
+        bias="beta_4"),
     instance_norm("transposed to channels last and back", f"""
         t = Transpose<perm=[0, 2, 3, 1]>(x)  {over("[1, 2]", "t")}  g = Mul(n, gamma_4)  b = Add(g, beta_4)
         y = Transpose<perm=[0, 3, 1, 2]>(b)"""),
@@ -115,11 +122,12 @@ RESHAPED = [
 ]  # fmt: skip
 
 NATIVE = [
-    instance_norm("native", "y = InstanceNormalization<epsilon=0.001>(x, gamma_4, beta_4)", epsilon="1e-3f32"),
+    instance_norm("native", "y = InstanceNormalization<epsilon=0.001>(x, gamma_4, beta_4)",
+        epsilon="1e-3f32"),
     instance_norm("native, gain and bias outside",
                   f"n = InstanceNormalization(x, ones, zeros)  {GAIN_BIAS}", epsilon="1e-5f32"),
-    instance_norm("gain and bias that are fed", f"{over('[2, 3]')}  g = Mul(n, a)  y = Add(g, b)", scale=1.0, bias=0.0,
-                  output="n", inputs={"a": "B 4 1 1", "b": "B 4 1 1"}),
+    instance_norm("gain and bias that are fed", f"{over('[2, 3]')}  g = Mul(n, a)  y = Add(g, b)", scale=1.0,
+        bias=0.0, output="n", inputs={"a": "B 4 1 1", "b": "B 4 1 1"}),
 ]  # fmt: skip
 
 NAMED["row"] = np.ones(20)

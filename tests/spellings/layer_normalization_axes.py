@@ -50,21 +50,26 @@ WRITTEN = [
     over("last, counted from the front", "B S 8", (-1,), written("[2]"), shape=(8,), after=TRAILING),
     over("last, counted both ways", "B S 8", (-1,), written("[2]", mean="[-1]"), shape=(8,), after=TRAILING),
     over("last two", "B 4 8", (-2, -1), written("[-2, -1]"), shape=(4, 8), after=TRAILING),
-    over("last two, other order", "B 4 8", (-2, -1), written("[-1, -2]", mean="[1, 2]"), shape=(4, 8), after=TRAILING),
+    over("last two, other order", "B 4 8", (-2, -1), written("[-1, -2]", mean="[1, 2]"), shape=(4, 8),
+        after=TRAILING),
     over("last two, gain of the last", "B 4 8", (-2, -1), written("[-2, -1]"), shape=(8,), after=TRAILING),
     over("last two, gain of the first", "B 4 8", (-2, -1), written("[-2, -1]"), shape=(4, 1), after=TRAILING),
-    over("an image, gain per element", "B 3 4 5", (1, 2, 3), written("[1, 2, 3]"), shape=(3, 4, 5), after=TRAILING),
-    over("an image, gain per channel", "B 3 4 5", (1, 2, 3), written("[-3, -2, -1]"), shape=(3, 1, 1), after=TRAILING),
+    over("an image, gain per element", "B 3 4 5", (1, 2, 3), written("[1, 2, 3]"), shape=(3, 4, 5),
+        after=TRAILING),
+    over("an image, gain per channel", "B 3 4 5", (1, 2, 3), written("[-3, -2, -1]"), shape=(3, 1, 1),
+        after=TRAILING),
     over("every axis of a vector", "8", (0,), written("[0]"), shape=(8,), after=TRAILING),
     over("every axis of a vector, keepdims 0", "8", (0,), written("[0]").replace("[0]", "[0], keepdims=0"),
          shape=(8,), after=TRAILING),
     over("every axis of a matrix", "4 8", (0, 1), written("[0, 1]"), shape=(4, 8), after=TRAILING),
     over("every axis, keepdims 0", "4 8", (0, 1), written("[0, 1]").replace("1]", "1], keepdims=0"),
          shape=(4, 8), after=TRAILING),
-    over("every axis, by default", "4 8", (0, 1), written("[]").replace("<axes=[]>", ""), shape=(4, 8), after=TRAILING),
+    over("every axis, by default", "4 8", (0, 1), written("[]").replace("<axes=[]>", ""), shape=(4, 8),
+        after=TRAILING),
     over("of one element and a last", "B 1 8", (-2, -1), written("[-2, -1]"), shape=(8,), after=TRAILING),
     over("channels first", "B 8 H W", (1,), written("[1]"), shape=(8, 1, 1), after=ELSEWHERE),
-    over("channels first, gain [1, C, 1, 1]", "B 8 H W", (1,), written("[-3]"), shape=(1, 8, 1, 1), after=ELSEWHERE),
+    over("channels first, gain [1, C, 1, 1]", "B 8 H W", (1,), written("[-3]"), shape=(1, 8, 1, 1),
+        after=ELSEWHERE),
     over("channels first, one spatial axis", "B 8 W", (1,), written("[1]"), shape=(8, 1), after=ELSEWHERE),
     over("first of three", "8 B S", (0,), written("[0]"), shape=(8, 1, 1), after=ELSEWHERE),
     over("first of two, keepdims 0", "8 B", (0,), written("[0]").replace("[0]", "[0], keepdims=0"),
@@ -121,17 +126,20 @@ LAYOUTS = [
         g = Mul(n, gamma)  h = Add(g, beta)  y = Transpose<perm=[1, 0, 2]>(h)""",
         shape=(8,), of="t", output="h", after=ELSEWHERE),
     over("statistics on the transposed", "B 8 H W", (1,), """
-        t = Transpose<perm=[0, 2, 3, 1]>(x)  a = ReduceMean<axes=[3]>(t)  m = Transpose<perm=[0, 3, 1, 2]>(a)
-        d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)
-        g = Mul(n, gamma)  y = Add(g, beta)""", shape=(8, 1, 1), after=ELSEWHERE),
+        t = Transpose<perm=[0, 2, 3, 1]>(x)  a = ReduceMean<axes=[3]>(t)
+        m = Transpose<perm=[0, 3, 1, 2]>(a)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[1]>(q)
+        e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  g = Mul(n, gamma)  y = Add(g, beta)""", shape=(8, 1, 1),
+        after=ELSEWHERE),
     over("keepdims 0 on the transposed", "B S 8", (-1,), """
-        t = Transpose<perm=[2, 0, 1]>(x)  a = ReduceMean<axes=[0], keepdims=0>(t)  m = Unsqueeze<axes=[-1]>(a)
-        d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[2]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)
-        g = Mul(n, gamma)  y = Add(g, beta)""", shape=(8,), after=TRAILING),
+        t = Transpose<perm=[2, 0, 1]>(x)  a = ReduceMean<axes=[0], keepdims=0>(t)
+        m = Unsqueeze<axes=[-1]>(a)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[2]>(q)
+        e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  g = Mul(n, gamma)  y = Add(g, beta)""", shape=(8,),
+        after=TRAILING),
     over("variance and division on the transposed", "B 8 W", (1,), """
-        m = ReduceMean<axes=[1]>(x)  d = Sub(x, m)  t = Transpose<perm=[0, 2, 1]>(d)
-        q = Mul(t, t)  v = ReduceMean<axes=[2]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(t, s)
-        a = Transpose<perm=[0, 2, 1]>(n)  g = Mul(a, gamma)  y = Add(g, beta)""", shape=(8, 1), after=ELSEWHERE),
+        m = ReduceMean<axes=[1]>(x)  d = Sub(x, m)  t = Transpose<perm=[0, 2, 1]>(d)  q = Mul(t, t)
+        v = ReduceMean<axes=[2]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(t, s)
+        a = Transpose<perm=[0, 2, 1]>(n)  g = Mul(a, gamma)  y = Add(g, beta)""", shape=(8, 1),
+        after=ELSEWHERE),
     over("sample flattened", "B 4 8", (-1,), f"""
         t = Flatten<axis=1>(x)  {PLAIN.replace("(x", "(t")}
         g = Mul(n, gamma)  h = Add(g, beta)  y = Reshape(h, [-1, 4, 8])""",

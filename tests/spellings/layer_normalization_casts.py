@@ -49,15 +49,16 @@ CENTRED = "m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)"
 ONE = "LayerNormalization"
 
 HALVES = [
-    cast("back before the gain", f"{UP}  {CENTRED} {core('d', 'f32')} h = {DOWN}(n)  g = Mul(h, gamma)  y = Add(g, beta)",
-         after=ONE),
+    cast("back before the gain",
+        f"{UP}  {CENTRED} {core('d', 'f32')} h = {DOWN}(n)  g = Mul(h, gamma)  y = Add(g, beta)", after=ONE),
     cast("back between gain and bias", f"{UP}  {CENTRED} {core('d', 'f32')}"
          f" g = Mul(n, gamma_f32)  h = {DOWN}(g)  y = Add(h, beta)", scale="gamma_f32", after=ONE),
     cast("back after the bias", f"{UP}  {CENTRED} {core('d', 'f32')}"
-         f" g = Mul(n, gamma_f32)  b = Add(g, beta_f32)  y = {DOWN}(b)", scale="gamma_f32", bias="beta_f32", after=ONE),
+         f" g = Mul(n, gamma_f32)  b = Add(g, beta_f32)  y = {DOWN}(b)", scale="gamma_f32", bias="beta_f32",
+        after=ONE),
     cast("back after the bias, both stored in half", f"{UP}  {CENTRED} {core('d', 'f32')}"
          f" w = Cast<to={FLOAT}>(gamma)  k = Cast<to={FLOAT}>(beta)  g = Mul(n, w)  b = Add(g, k)  y = {DOWN}(b)",
-         after=ONE),
+        after=ONE),
     cast("back after the normalization alone", f"{UP}  {CENTRED} {core('d', 'f32')} y = {DOWN}(n)",
          scale=1.0, bias=0.0, after=ONE),
     cast("not back", f"{UP}  {CENTRED} {core('d', 'f32')} g = Mul(n, gamma_f32)  y = Add(g, beta_f32)",
@@ -78,7 +79,7 @@ HALVES = [
          f" r = Reciprocal(s)  n = Mul(d, r)  h = {DOWN}(n)  g = Mul(h, gamma)  y = Add(g, beta)", after=ONE),
     cast("half and back twice", f"c = Cast<to={FLOAT}>(x)  i = {DOWN}(c)  j = Cast<to={FLOAT}>(i)"
          f" m = ReduceMean<axes=[-1]>(j)  d = Sub(j, m) {core('d', 'f32')} h = {DOWN}(n)  g = Mul(h, gamma)"
-         "  y = Add(g, beta)", after=ONE),
+         "  y = Add(g, beta)", after=None),
     cast("moments in float", f"{UP}  {CENTRED}  a = Mul(c, c)  b = ReduceMean<axes=[-1]>(a)  k = Mul(m, m)"
          "  v = Sub(b, k)  e = Add(v, 1e-3f32)  s = Sqrt(e)  n = Div(d, s)"
          f" h = {DOWN}(n)  g = Mul(h, gamma)  y = Add(g, beta)", epsilon="1e-3f32", after=ONE),
@@ -88,7 +89,7 @@ WIDER = [
     cast("float in, half parameters out", f"{CENTRED.replace('(c', '(x')} {core('d', 'f32')} h = {DOWN}(n)"
          "  g = Mul(h, gamma_f16)  y = Add(g, beta_f16)", dtype="float", scale=1.0, bias=0.0, output="n"),
     cast("variance in double inside float",
-         f"m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  c = Cast<to={DOUBLE}>(d)  q = Mul(c, c)"
+        f"m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  c = Cast<to={DOUBLE}>(d)  q = Mul(c, c)"
          f" a = ReduceMean<axes=[-1]>(q)  v = Cast<to={FLOAT}>(a)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)"
          " g = Mul(n, gamma)  y = Add(g, beta)", dtype="float", after=ONE),
     cast("all in double inside float", f"c = Cast<to={DOUBLE}>(x)  {CENTRED} {core('d', 'f64')}"
@@ -99,8 +100,10 @@ WIDER = [
     cast("bfloat16 in the middle of float", f"i = Cast<to={BFLOAT}>(x)  c = Cast<to={FLOAT}>(i)  {CENTRED}"
          f" {core('d', 'f32')} h = Cast<to={BFLOAT}>(n)  y = Cast<to={FLOAT}>(h)",
          dtype="float", of="i", output="h", scale=1.0, bias=0.0, after="Cast LayerNormalization Cast"),
-    cast("integers made float first", f"i = Cast<to=7>(x)  c = Cast<to={FLOAT}>(i)  {CENTRED} {core('d', 'f32')}"
-         "  g = Mul(n, gamma)  y = Add(g, beta)", dtype="float", of="c", after="Cast Cast LayerNormalization"),
+    cast("integers made float first",
+        f"i = Cast<to=7>(x)  c = Cast<to={FLOAT}>(i)  {CENTRED} {core('d', 'f32')}"
+         "  g = Mul(n, gamma)  y = Add(g, beta)", dtype="float", of="c",
+        after="Cast Cast LayerNormalization"),
 ]  # fmt: skip
 
 TABLE = [*HALVES, *WIDER]

@@ -27,8 +27,8 @@ NORMALIZED = plain("x", "unused").partition("g = ")[0]
 
 READERS = [
     Spelling("context: residual before and after", f"""
-        h = Add(x, z)  {plain("h", "k")}  a = Relu(k)  y = Add(a, h)""",
-        inputs={"x": "B S 8", "z": "B S 8"}, claims=(norm("h", "k"),), after="Add LayerNormalization Relu Add"),
+        h = Add(x, z)  {plain("h", "k")}  a = Relu(k)  y = Add(a, h)""", inputs={"x": "B S 8", "z": "B S 8"},
+        claims=(norm("h", "k"),), after="Add LayerNormalization Relu Add"),
     Spelling("context: x read by others", f"""
         {plain("x", "k")}  a = Exp(x)  b = Mul(a, k)  y = Add(b, x)""",
         claims=(norm(output="k"),), after="LayerNormalization Exp Mul Add"),
@@ -42,15 +42,18 @@ READERS = [
         outputs=("z", "y"), claims=(norm(),), after="Exp LayerNormalization"),
     Spelling("context: normalized value is an output", f"{plain('x', 'y')}", outputs=("y", "n"),
         claims=(norm(output="n", scale=1.0, bias=0.0), norm()), after=f"{LN} {LN}"),
-    Spelling("context: normalized value read by a second gain", f"""
-        {NORMALIZED}  a = Mul(n, gamma)  b = Mul(n, gamma2)  y = Max(a, b)""", constants=MORE,
-        claims=(norm(output="a", bias=0.0), norm(output="b", scale="gamma2", bias=0.0)), after=f"{LN} {LN} Max"),
-    Spelling("context: shape of an inner value read", f"""
-        {plain("x", "k")}  f = Shape(d)  a = ConstantOfShape<value = float[1] {{2.0}}>(f)  y = Mul(a, k)""",
-        claims=(norm(output="k"),), after="Shape ConstantOfShape LayerNormalization Mul"),
+    Spelling("context: normalized value read by a second gain",
+        f"{NORMALIZED}  a = Mul(n, gamma)  b = Mul(n, gamma2)  y = Max(a, b)", constants=MORE,
+        claims=(norm(output="a", bias=0.0), norm(output="b", scale="gamma2", bias=0.0)),
+        after=f"{LN} {LN} Max"),
+    Spelling("context: shape of an inner value is an output", f"{plain('x', 'y')}  z = Shape(d)",
+        outputs=("y", "z"), claims=(norm(),), after="LayerNormalization Shape"),
+    Spelling("context: row of an inner value counted", f"""
+        {plain("x", "k")}  f = Shape(n)  i = Gather(f, 1)  a = Cast<to=1>(i)  y = Mul(k, a)""",
+        claims=(norm(output="k"),), after=None),
     Spelling("context: size of the mean read", f"""
-        {plain("x", "k")}  f = Size(m)  a = Cast<to=1>(f)  y = Mul(a, k)""",
-        claims=(norm(output="k"),), after="Shape Size Cast LayerNormalization Mul", hard="the shape of a mean isn't x's"),
+        {plain("x", "k")}  f = Size(m)  a = Cast<to=1>(f)  y = Mul(a, k)""", claims=(norm(output="k"),),
+        after="Shape Size Cast LayerNormalization Mul", hard="the shape of a mean isn't x's"),
     Spelling("context: between two linear layers", f"""
         h = MatMul(x, w1)  i = Add(h, b1)  {plain("i", "k")}  a = MatMul(k, w2)  y = Add(a, b2)""",
         constants={"w1": (8, 8), "w2": (8, 4), "b1": (8,), "b2": (4,)},
@@ -58,11 +61,12 @@ READERS = [
 ]  # fmt: skip
 
 SEVERAL = [
-    Spelling("several: of a norm", plain("x", "k", "a") + plain("k", "y", "b", "gamma2", "beta2"), constants=MORE,
-        claims=(norm(output="k"), norm("k", "y", "gamma2", "beta2")), after=f"{LN} {LN}"),
+    Spelling("several: of a norm", plain("x", "k", "a") + plain("k", "y", "b", "gamma2", "beta2"),
+        constants=MORE, claims=(norm(output="k"), norm("k", "y", "gamma2", "beta2")), after=f"{LN} {LN}"),
     Spelling("several: of a norm without gain", f"""
         {NORMALIZED}  {plain("n", "y", "b", "gamma2", "beta2")}""", constants=MORE,
-        claims=(norm(output="n", scale=1.0, bias=0.0), norm("n", "y", "gamma2", "beta2")), after=f"{LN} {LN}"),
+        claims=(norm(output="n", scale=1.0, bias=0.0), norm("n", "y", "gamma2", "beta2")),
+        after=f"{LN} {LN}"),
     Spelling("several: of a norm that is read elsewhere", f"""
         {plain("x", "k", "a")}  {plain("k", "l", "b", "gamma2", "beta2")}  y = Mul(k, l)""", constants=MORE,
         claims=(norm(output="k"), norm("k", "l", "gamma2", "beta2")), after=f"{LN} {LN} Mul"),

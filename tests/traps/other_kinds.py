@@ -53,17 +53,20 @@ ROOT_MEAN_SQUARES = [
         why="the mean square is that of another tensor", rule="different-base", invites=Norm(RMS),
         inputs={"z": "B S 8"}),
     trap("RMS: gate squared with x", """
-        q = Mul(x, z)  a = Abs(q)  v = ReduceMean<axes=[-1]>(a)  e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(x, s)""",
-        why="x is multiplied by another tensor, not by itself", rule=None, invites=Norm(RMS), inputs={"z": "B S 8"}),
+        q = Mul(x, z)  a = Abs(q)  v = ReduceMean<axes=[-1]>(a)  e = Add(v, 1e-5)  s = Sqrt(e)
+        y = Div(x, s)""", why="x is multiplied by another tensor, not by itself", rule=None,
+        invites=Norm(RMS), inputs={"z": "B S 8"}),
     trap("RMS: keepdims 0 in a square", """
-        q = Mul(x, x)  v = ReduceMean<axes=[-1], keepdims=0>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(x, s)""",
-        why="the roots of the rows divide the columns", rule="broadcast", invites=Norm(RMS), inputs={"x": "4 4"}),
+        q = Mul(x, x)  v = ReduceMean<axes=[-1], keepdims=0>(q)  e = Add(v, 1e-5)  s = Sqrt(e)
+        y = Div(x, s)""", why="the roots of the rows divide the columns", rule="broadcast", invites=Norm(RMS),
+        inputs={"x": "4 4"}),
     trap("RMS: over part of the axis", """
-        a = Slice(x, [0], [4], [2])  q = Mul(a, a)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)
-        y = Div(x, s)""", why="the mean square is that of the first half", rule="different-base", invites=Norm(RMS)),
+        a = Slice(x, [0], [4], [2])  q = Mul(a, a)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)
+        s = Sqrt(e)  y = Div(x, s)""", why="the mean square is that of the first half", rule="different-base",
+        invites=Norm(RMS)),
     trap("RMS: gain before the square", """
-        g = Mul(x, gamma)  q = Mul(g, g)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(x, s)""",
-        why="the mean square has unequal weights", rule="weighted-mean", invites=Norm(RMS)),
+        g = Mul(x, gamma)  q = Mul(g, g)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)
+        y = Div(x, s)""", why="the mean square has unequal weights", rule="weighted-mean", invites=Norm(RMS)),
 ]  # fmt: skip
 
 LP_NORMS = [
@@ -80,20 +83,23 @@ LP_NORMS = [
          why="the norm is that of another tensor", rule=None, invites=Norm(LP, epsilon=0.0),
          inputs={"z": "B S 8"}),
     trap("Lp: third power", """
-        b = Abs(x)  q = Pow(b, 3.)  a = ReduceSum<axes=[-1]>(q)  s = Pow(a, 0.3333333333333333)  y = Div(x, s)""",
-        why="the operator knows the first and the second norm alone", rule=None, invites=Norm(LP, epsilon=0.0)),
+        b = Abs(x)  q = Pow(b, 3.)  a = ReduceSum<axes=[-1]>(q)  s = Pow(a, 0.3333333333333333)
+        y = Div(x, s)""", why="the operator knows the first and the second norm alone", rule=None,
+        invites=Norm(LP, epsilon=0.0)),
 ]  # fmt: skip
 
 GROUPS = [
     trap("group: channels interleaved", """
         t = Reshape(x, [0, 2, 4, 20])  m = ReduceMean<axes=[1, 3]>(t)  d = Sub(t, m)  q = Mul(d, d)
-        v = ReduceMean<axes=[1, 3]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  h = Reshape(n, [0, 8, 4, 5])
-        g = Mul(h, gamma)  y = Add(g, beta)""", why="every fourth channel makes a group, not neighbours",
-        rule=None, invites=Norm(GN, axes=(1,), groups=4, scale="gamma", bias="beta"),
-        inputs={"x": "B 8 4 5"}, constants={"gamma": (8, 1, 1), "beta": (8, 1, 1)}),
+        v = ReduceMean<axes=[1, 3]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)
+        h = Reshape(n, [0, 8, 4, 5])  g = Mul(h, gamma)  y = Add(g, beta)""",
+        why="every fourth channel makes a group, not neighbours", rule=None,
+        invites=Norm(GN, axes=(1,), groups=4, scale="gamma", bias="beta"), inputs={"x": "B 8 4 5"},
+        constants={"gamma": (8, 1, 1), "beta": (8, 1, 1)}),
     trap("group: batch in the groups", """
-        t = Reshape(x, [4, -1])  m = ReduceMean<axes=[1]>(t)  d = Sub(t, m)  q = Mul(d, d)  v = ReduceMean<axes=[1]>(q)
-        e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  y = Reshape(n, [2, 8, 4, 5])""",
+        t = Reshape(x, [4, -1])  m = ReduceMean<axes=[1]>(t)  d = Sub(t, m)  q = Mul(d, d)
+        v = ReduceMean<axes=[1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)
+        y = Reshape(n, [2, 8, 4, 5])""",
         why="each row holds half of a sample, and would another batch hold something else", rule=None,
         invites=Norm(GN, axes=(1,), groups=4), inputs={"x": "2 8 4 5"}),
     trap("group: gain that isn't the channels'", """
@@ -102,14 +108,16 @@ GROUPS = [
         invites=Norm(GN, axes=(1,), groups=4, scale="per channel"), inputs={"x": "B 8 1 8"},
         constants={"ones": np.ones(4), "zeros": np.zeros(4), "gamma": (8,), "per channel": (8, 1, 1)}),
     trap("instance: over one spatial axis of two", """
-        m = ReduceMean<axes=[3]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[3]>(q)  e = Add(v, 1e-5)
-        s = Sqrt(e)  n = Div(d, s)  y = Mul(n, gamma)""", why="the statistics run over one of two spatial axes",
-        rule=None, invites=Norm(IN, axes=(2, 3), scale="gamma"), inputs={"x": "B 4 H W"},
+        m = ReduceMean<axes=[3]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[3]>(q)
+        e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  y = Mul(n, gamma)""",
+        why="the statistics run over one of two spatial axes", rule=None,
+        invites=Norm(IN, axes=(2, 3), scale="gamma"), inputs={"x": "B 4 H W"},
         constants={"gamma": (4, 1, 1)}),
     trap("instance: gain along a square's other axis", """
-        m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[2, 3]>(q)  e = Add(v, 1e-5)
-        s = Sqrt(e)  n = Div(d, s)  y = Mul(n, gamma)""", why="the gain runs along the last axis, not the channels'",
-        rule=None, invites=Norm(IN, axes=(2, 3), scale="per channel"), inputs={"x": "B 4 4 4"},
+        m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[2, 3]>(q)
+        e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  y = Mul(n, gamma)""",
+        why="the gain runs along the last axis, not the channels'", rule=None,
+        invites=Norm(IN, axes=(2, 3), scale="per channel"), inputs={"x": "B 4 4 4"},
         constants={"gamma": (4,), "per channel": (4, 1, 1)}),
 ]  # fmt: skip
 

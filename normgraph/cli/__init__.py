@@ -1,0 +1,65 @@
+"""The command line: ``normgraph optimize`` and ``normgraph explain``.
+
+Nothing here imports onnx, NumPy or ONNX Runtime before a command runs, so that help and usage errors come at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from normgraph.cli.arguments import parse
+from normgraph.errors import NormgraphError, OpsetError
+
+DONE, NOT_GRANTED, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what stands behind the program's name; by default ``sys.argv``'s.
+
+    Returns:
+        The exit status: 0 done, 1 a requested guarantee doesn't hold (the opset can't be had), 2 bad input or usage, 130
+        interrupted, 141 nobody reads the output any more.
+    """
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it exits, so that has to go somewhere else.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        command, options = parse(arguments)
+        if command == "optimize":
+            from normgraph.cli.optimize import optimize
+
+            optimize(options)
+        else:
+            from normgraph.cli.explain import explain
+
+            explain(options)
+    except NormgraphError as error:
+        _complain(f"error: {error}")
+        return NOT_GRANTED if isinstance(error, OpsetError) else BAD_INPUT
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except SystemExit as finished:  # argparse has printed help or a version
+        return finished.code if isinstance(finished.code, int) else DONE
+    return DONE
+
+
+def _complain(message: str) -> None:
+    from normgraph.cli.text import printable
+
+    print(f"normgraph: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,136 @@
+"""The files of a run: where the output goes, what may not be written over, and how much they take."""
+
+# Path's own questions raise for names that are too long and folders that can't be searched; os.path's answer no.
+# ruff: noqa: PTH110, PTH112, PTH113
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx_ir as ir
+
+from normgraph.cli.arguments import OptimizeOptions
+from normgraph.errors import OutputError, UsageError
+from normgraph.model_io import FileTensor
+from normgraph.model_io.tensors import OpenFile
+from normgraph.model_io.walk import replace_tensors
+
+
+def output_of(options: OptimizeOptions) -> Path | None:
+    """Where the model is to be written; None for nowhere.
+
+    Raises:
+        UsageError: that is the input, or the report is to go where a model is.
+        OutputError: nothing can be written there.
+    """
+    output = _output_of(options)
+    if output is not None:
+        if not options.in_place and _same(output, options.model):
+            raise UsageError(
+                f"the output may not be the input: {output}; name another file, or ask for --in-place"
+            )
+        _check_writable(output, "output")
+        if _is_device(output):
+            raise OutputError(
+                f"the output must be a regular file: {output}; name one, or use --dry-run to write none"
+            )
+    if options.report is not None:
+        for other in (options.model, output):
+            if other is not None and _same(options.report, other):
+                raise UsageError(f"the report may not be written over a model: {other}; name another file")
+        _check_writable(options.report, "report")
+    return output
+
+
+def _output_of(options: OptimizeOptions) -> Path | None:
+    source = options.model
+    if options.dry_run:
+        return None
+    if options.in_place:
+        return source
+    if options.output is not None:
+        return options.output
+    return source.with_name((source.stem if source.suffix.lower() == ".onnx" else source.name) + ".opt.onnx")
+
+
+def _same(one: Path, other: Path) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them isn't there, or can't be looked at
+        return False
+
+
+def _check_writable(path: Path, role: str) -> None:
+    if not os.path.isdir(path.parent):
+        raise OutputError(f"the {role}'s folder must exist: {path.parent}; create it")
+    if os.path.isdir(path):
+        raise OutputError(f"the {role} must be a file, and this is a folder: {path}; name a file in it")
+
+
+def _is_device(path: Path) -> bool:
+    """Whether a path stands for something that a file can't be put in the place of."""
+    return os.path.exists(path) and (not os.path.isfile(path) or os.path.realpath(path.parent) == "/dev")
+
+
+def data_files(model: ir.Model) -> list[OpenFile]:
+    """The files of external data that a model reads, each once."""
+    found: dict[Path, OpenFile] = {}
+
+    def note(tensor: ir.TensorProtocol, _: bool) -> ir.TensorProtocol:
+        if isinstance(tensor, FileTensor) and tensor.external:
+            found[tensor.source.path] = tensor.source
+        return tensor
+
+    replace_tensors(model, note)
+    return list(found.values())
+
+
+def check_data_survives(output: Path, data: list[OpenFile]) -> None:
+    """Make sure that the output isn't put in the place of the input's external data.
+
+    Raises:
+        UsageError: it would be.
+    """
+    for target in (output, output.with_name(output.name + ".data")):
+        for file in data:
+            if _same(target, file.path):
+                raise UsageError(
+                    f"the output would be written over the input's external data: {file.path}; "
+                    "choose another name, or ask for --in-place"
+                )
+
+
+@contextmanager
+def written_report(path: Path | None) -> Iterator[list[str]]:
+    """A list whose texts are put into a file when the block ends well; if it doesn't, an earlier file stays as it is.
+
+    The file is tried out when the block begins, so that one that can't be written is known of before anything else is.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    texts: list[str] = []
+    if path is None:
+        yield texts
+        return
+    temporary = path if _is_device(path) else path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            yield texts
+            file.writelines(texts)
+        if temporary is not path:
+            temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"the report can't be written: {path} ({reason}); check its folder's permissions"
+        ) from error
+    finally:
+        if temporary is not path:
+            temporary.unlink(missing_ok=True)

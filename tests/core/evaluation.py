@@ -1,0 +1,111 @@
+"""Polynomials on numbers: the second opinion on everything the algebra claims.
+
+Nothing here uses the algebra's own arithmetic: a polynomial is read term by term and computed in float64 over labelled
+axes, so that a wrong rule of `normgraph.algebra` shows as a wrong number.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from normgraph.algebra import Atom, Base, Clamp, Extent, Mean, Monomial, Polynomial
+from normgraph.axes import Axis, Layout, Size, axes_of
+from normgraph.coefficients import Coefficient
+from normgraph.transfer import Form
+
+Exact = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Numbers over axes, which ascend by index."""
+
+    axes: tuple[Axis, ...]
+    values: Exact
+
+    def over(self, axes: tuple[Axis, ...]) -> Exact:
+        """The numbers as an array that broadcasts over more axes."""
+        return self.values[tuple(slice(None) if axis in self.axes else None for axis in axes)]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What polynomials over a base tensor are for one input.
+
+    Attributes:
+        x: the input.
+        layout: the axes of its dimensions.
+        symbols: the sizes of the dynamic dimensions.
+    """
+
+    x: Exact
+    layout: Layout
+    symbols: Mapping[str, int]
+
+    def size(self, size: Size) -> int:
+        """A size as a number."""
+        return size.factor * int(np.prod([self.symbols[symbol] for symbol in size.symbols], dtype=np.int64))
+
+    def array(self, form: Form) -> Exact:
+        """The value of a form, its dimensions where the form's layout has them."""
+        axes = axes_of(form.layout)
+        found = self.polynomial(form.value)
+        assert set(found.axes) <= set(axes), "the value varies along an axis that its layout hasn't got"
+        ascending = tuple(sorted(axes, key=lambda axis: axis.index))
+        whole = np.broadcast_to(found.over(ascending), [self.size(axis.size) for axis in ascending])
+        ordered = whole.transpose([ascending.index(axis) for axis in axes])
+        return ordered.reshape([self._extent(dimension) for dimension in form.layout])
+
+    def _extent(self, dimension: Iterable[Axis]) -> int:
+        return int(np.prod([self.size(axis.size) for axis in dimension], dtype=np.int64))
+
+    def polynomial(self, value: Polynomial) -> Labelled:
+        """The sum of the terms."""
+        total = Labelled((), np.zeros(()))
+        for monomial, factor in value.terms.items():
+            total = _joined(np.add, total, _joined(np.multiply, self._monomial(monomial), _coefficient(factor)))
+        return total
+
+    def _monomial(self, monomial: Monomial) -> Labelled:
+        product = Labelled((), np.ones(()))
+        for atom, exponent in sorted(monomial, key=repr):
+            found = self._atom(atom)
+            power = int(exponent) if exponent.denominator == 1 else float(exponent)
+            with np.errstate(all="ignore"):
+                product = _joined(np.multiply, product, Labelled(found.axes, found.values**power))
+        return product
+
+    def _atom(self, atom: Atom) -> Labelled:
+        if isinstance(atom, Base):
+            axes = axes_of(self.layout)
+            assert set(axes) == atom.axes
+            split = self.x.reshape([self.size(axis.size) for axis in axes])
+            order = sorted(range(len(axes)), key=lambda position: axes[position].index)
+            return Labelled(tuple(axes[position] for position in order), split.transpose(order))
+        if isinstance(atom, Extent):
+            return Labelled((), np.asarray(float(self.symbols[atom.symbol])))
+        if isinstance(atom, Mean):
+            return _averaged(self._monomial(atom.of), atom.over)
+        inner = self.polynomial(atom.of)
+        if isinstance(atom, Clamp):
+            return Labelled(inner.axes, np.maximum(inner.values, atom.minimum))
+        return inner
+
+
+def _coefficient(value: Coefficient) -> Labelled:
+    return Labelled((), np.asarray(value)) if isinstance(value, float) else Labelled(value.axes, value.values)
+
+
+def _joined(operation: np.ufunc, a: Labelled, b: Labelled) -> Labelled:
+    axes = tuple(sorted({*a.axes, *b.axes}, key=lambda axis: axis.index))
+    with np.errstate(all="ignore"):
+        return Labelled(axes, np.asarray(operation(a.over(axes), b.over(axes))))
+
+
+def _averaged(value: Labelled, over: frozenset[Axis]) -> Labelled:
+    assert over <= set(value.axes), "a mean is taken over an axis along which nothing varies"
+    positions = tuple(position for position, axis in enumerate(value.axes) if axis in over)
+    kept = tuple(axis for axis in value.axes if axis not in over)
+    return Labelled(kept, np.asarray(value.values.mean(axis=positions)))
