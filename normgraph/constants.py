@@ -65,7 +65,23 @@ def _slice(node: ir.Node, operands: Sequence[Array]) -> Array:
 def _constant_of_shape(node: ir.Node, operands: Sequence[Array]) -> Array:
     value = attribute(node, "value")
     fill = np.zeros(1, np.float32) if value is None else value.numpy()
-    return np.full([int(size) for size in operands[0]], fill.reshape(()))
+    return np.broadcast_to(fill.reshape(()), tuple(operands[0]))
+
+
+def _expand(node: ir.Node, operands: Sequence[Array]) -> Array:
+    data, shape = operands
+    return np.broadcast_to(data, np.broadcast_shapes(data.shape, tuple(shape)))
+
+
+def _range(node: ir.Node, operands: Sequence[Array]) -> Array:
+    start, limit, delta = (operand.reshape(()).item() for operand in operands)
+    if abs(limit - start) > abs(delta) * MAXIMAL_ELEMENTS:
+        raise ValueError("the range is too long to compute")
+    return np.arange(start, limit, delta).astype(operands[0].dtype)
+
+
+def _shape(node: ir.Node, operands: Sequence[Array]) -> Array:
+    return np.asarray(operands[0].shape[attribute(node, "start", 0) : attribute(node, "end")], np.int64)
 
 
 def _flatten(node: ir.Node, operands: Sequence[Array]) -> Array:
@@ -74,10 +90,14 @@ def _flatten(node: ir.Node, operands: Sequence[Array]) -> Array:
 
 
 def _divide(node: ir.Node, operands: Sequence[Array]) -> Array:
+    """Integers are divided towards zero."""
     a, b = operands
-    if np.issubdtype(a.dtype, np.integer):
-        return np.asarray(np.trunc(a / b)).astype(a.dtype)
-    return np.asarray(a / b)
+    if not np.issubdtype(a.dtype, np.integer):
+        return np.asarray(a / b)
+    if not b.all():
+        raise ValueError("an integer is divided by zero")
+    rounded_up = (a % b != 0) & ((a < 0) != (b < 0))
+    return np.asarray(a // b + rounded_up).astype(a.dtype)
 
 
 def _power(node: ir.Node, operands: Sequence[Array]) -> Array:
@@ -97,7 +117,7 @@ FOLDERS: dict[str, Callable[[ir.Node, Sequence[Array]], Array]] = {
     "ConstantOfShape": _constant_of_shape,
     "Div": _divide,
     "Equal": _plain(np.equal),
-    "Expand": lambda node, operands: np.asarray(operands[0] * np.ones(tuple(operands[1]), operands[0].dtype)),
+    "Expand": _expand,
     "Flatten": _flatten,
     "Gather": lambda node, operands: np.take(operands[0], operands[1], attribute(node, "axis", 0)),
     "Identity": _plain(lambda a: a),
@@ -106,10 +126,10 @@ FOLDERS: dict[str, Callable[[ir.Node, Sequence[Array]], Array]] = {
     "Mul": _plain(np.multiply),
     "Neg": _plain(np.negative),
     "Pow": _power,
-    "Range": _plain(np.arange),
+    "Range": _range,
     "Reciprocal": _plain(np.reciprocal),
     "Reshape": _reshape,
-    "Shape": _plain(lambda a: np.asarray(a.shape, np.int64)),
+    "Shape": _shape,
     "Size": _plain(lambda a: np.asarray(a.size, np.int64)),
     "Slice": _slice,
     "Sqrt": _plain(np.sqrt),
@@ -146,6 +166,12 @@ def is_foldable(node: ir.Node) -> bool:
     return node.op_type in FOLDERS and not node.domain and len(node.outputs) == 1
 
 
+def _is_made(value: ir.Value) -> bool:
+    """Whether the value is computed, not stored."""
+    producer = value.producer()
+    return producer is not None and producer.op_type != "Constant"
+
+
 class Constants:
     """The constants of a model, computed when asked for and kept.
 
@@ -174,15 +200,16 @@ class Constants:
         tensor = stored_tensor(value)
         if tensor is not None:
             return None if tensor.dtype == ir.DataType.STRING else np.asarray(tensor.numpy())
-        pending, order = [value], list[ir.Node]()
-        while pending:  # inputs before readers, without recursion: chains of constants can be long
-            producer = pending.pop().producer()
-            if producer is not None and producer.op_type != "Constant":
-                order.append(producer)
-                pending.extend(i for i in producer.inputs if i is not None and i not in self._arrays)
-        for node in reversed(order):
-            if node.outputs[0] not in self._arrays:
-                self._arrays[node.outputs[0]] = self._evaluated(node)
+        pending = [value]
+        while pending:  # operands before what is made of them, without recursion: chains of constants can be long
+            producer = pending[-1].producer()
+            assert producer is not None
+            missing = [i for i in producer.inputs if i is not None and i not in self._arrays and _is_made(i)]
+            if missing:
+                pending.extend(missing)
+            else:
+                self._arrays[pending[-1]] = self._evaluated(producer)
+                pending.pop()
         return self._arrays[value]
 
     def _evaluated(self, node: ir.Node) -> Array | None:

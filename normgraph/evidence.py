@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from normgraph.axes import Size
 from normgraph.constants import Array
+from normgraph.definitions import compute
 from normgraph.execution import NotRunnable, Reference, Runner, runner_of
 from normgraph.extraction import Fragment, NotExtractable, original_fragment, replacement_fragment
 from normgraph.facts import Facts
@@ -113,12 +114,15 @@ def prove(match: Match, replacement: Replacement, target: Target, facts: Facts) 
     opset = max(facts.opset, replacement.opset)
     try:
         before = original_fragment(match, facts)
-        after = replacement_fragment(match, replacement, facts, opset)
         truth = Reference(before.in_double().model)
-        # Of a runtime that isn't here what it computes can be checked, how it rounds can't.
-        replaced = runner_of(after.model) if target.provable else _Defined(after)
-        runners = [runner_of(before.model), replaced]
-        return Evidence(tuple(_trials(match, before, truth, runners)))
+        if target.provable:
+            replaced = runner_of(replacement_fragment(match, replacement, facts, opset).model)
+        else:
+
+            def replaced(feed: Mapping[str, Array]) -> Array:
+                return compute(replacement, feed[before.inputs[0][0]])
+
+        return Evidence(tuple(_trials(match, before, truth, (runner_of(before.model), replaced))))
     except (NotExtractable, NotRunnable) as failure:
         return Evidence(failure=str(failure))
 
@@ -174,17 +178,6 @@ def _smallest(dtype: np.dtype) -> float:
 def _exact(truth: Reference, feed: Mapping[str, Array]) -> Float64:
     doubles = {n: a.astype(np.float64) if a.dtype.kind in "fV" else a for n, a in feed.items()}
     return np.asarray(truth(doubles), np.float64)
-
-
-class _Defined:
-    """A fragment computed in float64, as its operators are defined."""
-
-    def __init__(self, fragment: Fragment) -> None:
-        self._evaluator = Reference(fragment.in_double().model)
-
-    def __call__(self, feed: Mapping[str, Array]) -> Array:
-        """See `normgraph.execution.Runner`."""
-        return _exact(self._evaluator, feed)
 
 
 def _nudged(x: Array, dtype: np.dtype) -> Float64:

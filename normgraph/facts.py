@@ -158,6 +158,8 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
         facts.constants.known.add(node.outputs[0])
     if node.op_type == "CastLike" and not node.domain:
         _note_cast_like(node, facts)
+    if node.op_type == "If" and not node.domain:
+        _note_branches(node, facts)
     if not node.domain:
         element_rule = ELEMENT_RULES.get(node.op_type)
         found = element_rule(node, facts) if element_rule else None
@@ -201,6 +203,21 @@ def _note_cast_like(node: ir.Node, facts: Facts) -> None:
         array = facts.constant(node.inputs[0]) if not sizes.symbols and sizes.factor <= MAXIMAL_TRACKED else None
     if dtype is not None and array is not None:
         facts.constants.provide(node.outputs[0], array.astype(dtype.numpy()))
+
+
+def _note_branches(node: ir.Node, facts: Facts) -> None:
+    """What an If makes has the type and the sizes in which its branches agree."""
+    for position, output in enumerate(node.outputs):
+        made = [branch.outputs[position] for branch in subgraphs_of(node)]
+        types = {facts.dtype(value) for value in made}
+        dtype = types.pop() if len(types) == 1 else None
+        if dtype is not None and output.dtype is None:
+            facts.dtypes[output] = dtype
+        shapes = [facts.shape(value) for value in made]
+        known = [shape for shape in shapes if shape is not None]
+        if len(known) == len(shapes) and len({len(shape) for shape in known}) == 1:
+            columns = zip(*known, strict=True)
+            facts.shapes[output] = tuple(c[0] if len(set(c)) == 1 else facts.new_symbol() for c in columns)
 
 
 def _note_uniform(node: ir.Node, facts: Facts) -> None:

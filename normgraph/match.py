@@ -26,6 +26,8 @@ MAXIMAL_CANDIDATES = 8
 MAXIMAL_LOOKAHEAD = 16
 #: The nodes at which a search begins: reductions, and the native norm that other norms are written with.
 STATISTICS = REDUCTIONS | {"InstanceNormalization"}
+#: Operators before a norm that are better taken into its region, if their inverse stands behind it.
+_WIDENING = frozenset({"Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 #: Rules that say little: any other reason for the same statistic is given instead.
 UNTELLING = frozenset({"different-base", "not-a-normalization"})
 _ROOTS = frozenset({"Sqrt", "Pow", "ReduceL2"})
@@ -178,7 +180,7 @@ def _independent(value: ir.Value, facts: Facts) -> bool:
 def _candidates(
     reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None], facts: Facts
 ) -> Iterator[ir.Value]:
-    """Dominators of the statistic that are read more than once, the nearest first, but what is cast before the cast.
+    """Dominators of the statistic that are read more than once, the nearest first, but what is cast or reshaped before that.
 
     What a native norm reads needn't be read by anything else, but only its layout may have been changed before.
     """
@@ -193,10 +195,10 @@ def _candidates(
     candidates: list[ir.Value] = []
     for position, value in enumerate(chain):
         previous = chain[position - 1].producer() if position else None
-        is_cast_input = previous is not None and previous.op_type == "Cast" and previous.inputs[0] is value
-        if is_cast_input and candidates and candidates[-1] is chain[position - 1]:
-            candidates.insert(len(candidates) - 1, value)
-        elif len(value.uses()) > 1 or is_cast_input:
+        widens = previous is not None and previous.op_type in _WIDENING and previous.inputs[0] is value
+        if widens and chain[position - 1] in candidates:
+            candidates.insert(candidates.index(chain[position - 1]), value)
+        elif len(value.uses()) > 1:
             candidates.append(value)
     yield from (v for v in candidates[:MAXIMAL_CANDIDATES] if facts.dtype(v) in FLOATING)
 

@@ -7,6 +7,7 @@ operators of the default domain, at every opset since 7.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -69,7 +70,9 @@ class Scope:
             result = axes.broadcast(a.layout, b.layout)
         except axes.Misaligned as misaligned:
             raise NotRepresentable("broadcast", str(misaligned)) from None
-        self.assumed.update(result.assumed)
+        for axis, size in result.assumed:
+            if self.assumed.setdefault(axis, size) != size:
+                raise NotRepresentable("broadcast", f"a dimension of size {axis.size} meets constants of different sizes")
         return a.value.renamed(result.left), b.value.renamed(result.right), result.layout
 
     def constant(self, value: ir.Value) -> Form | None:
@@ -91,7 +94,7 @@ class Scope:
         if axes.product(shape).factor > MAXIMAL_CONSTANT:
             raise NotRepresentable("too-complex", f"the constant '{value.name}' is too large to reason about")
         array = self.facts.constant(value)
-        if array is None or array.dtype.kind not in "fiuV":
+        if array is None or array.dtype.kind not in "fiuV" or not array.size:
             return None
         layout = self.fresh([Size(extent) for extent in array.shape])
         return Form(algebra.constant(coefficient(array, layout)), layout, self.facts.dtype(value))
@@ -144,7 +147,7 @@ def _sum(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
 def _power(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     a, b, layout = scope.aligned(*operands)
     exponent = b.constant
-    if not isinstance(exponent, float):
+    if not isinstance(exponent, float) or not math.isfinite(exponent):
         raise NotRepresentable("exponent", "the exponent isn't one constant number")
     return Form(a ** Fraction(exponent), layout, operands[0].dtype)
 
@@ -171,9 +174,11 @@ def _extremum(sign: int) -> Rule:
     def rule(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
         if len(operands) == 1:
             return operands[0]
+        if len(operands) > 2:
+            raise NotRepresentable("clamp", f"{node.op_type} compares more than two values")
         a, b, layout = scope.aligned(*operands)
         value, bound = (a, b.constant) if isinstance(b.constant, float) else (b, a.constant)
-        if len(operands) > 2 or not isinstance(bound, float):
+        if not isinstance(bound, float):
             raise NotRepresentable("clamp", f"{node.op_type} compares with something that isn't one constant number")
         return Form((value * sign).clamped(bound * sign) * sign, layout, operands[0].dtype)
 
@@ -189,7 +194,7 @@ def _clip(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
             if array is None:
                 raise NotRepresentable("clamp", "the bounds of the Clip aren't constant")
             bound = float(array.reshape(-1)[0])
-        if bound is not None and abs(bound) < 3.4e38:  # the attributes' defaults stand for no bound
+        if bound is not None and bound * sign > -3.4e38:  # the attributes' defaults stand for no bound
             value = (value * sign).clamped(bound * sign) * sign
     return Form(value, operands[0].layout, operands[0].dtype)
 
@@ -244,6 +249,10 @@ def _reshape(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
         return Form(form.value, axes.reshape(form.layout, shape), form.dtype)
     except axes.Misaligned as misaligned:
         raise NotRepresentable("reshape", str(misaligned)) from None
+    except axes.SplitNeeded as needed:
+        if not needed.axis.fresh:
+            raise
+        raise NotRepresentable("reshape", f"{node.op_type} splits a dimension that a constant brought along") from None
 
 
 def _expand(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
@@ -253,7 +262,9 @@ def _expand(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
         raise NotRepresentable("shape", "the shape that Expand makes isn't known")
     extra = len(shape) - len(form.layout)
     padded = ((),) * extra + form.layout
-    grown = [size if not dimension else axes.ONE for size, dimension in zip(shape, padded, strict=True)]
+    grown = [
+        axes.ONE if size == axes.size_of(dimension) else size for size, dimension in zip(shape, padded, strict=True)
+    ]
     value, _, layout = scope.aligned(form, Form(algebra.constant(0.0), scope.fresh(grown), form.dtype))
     return Form(value, layout, form.dtype)
 
@@ -297,9 +308,13 @@ def _affine(normalized: Form, gain: Form, bias: Form, scope: Scope) -> Form:
 
 def _batch_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     """BatchNormalization with given statistics: (x − mean)·(variance + ε)^(−½)·scale + B, per channel."""
-    if attribute(node, "training_mode", 0):
+    # Before version 14 it is the outputs that are asked for which tell training from inference.
+    statistics = scope.facts.opset < 14 and any(output.name for output in node.outputs[1:])
+    if attribute(node, "training_mode", 0) or statistics:
         raise NotRepresentable("training-mode", "the BatchNormalization computes statistics of its batch")
     x, scale, bias, mean, variance = operands
+    if any(len(parameter.layout) != 1 for parameter in operands[1:]):  # spatial = 0, before version 9
+        raise NotRepresentable("spatial", "the BatchNormalization has a parameter for each position")
     epsilon = attribute(node, "epsilon", 1e-5)
     mean, variance = _scaled(x, mean, variance, 1, scope)
     scale, bias = _scaled(x, scale, bias, 1, scope)

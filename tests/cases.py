@@ -5,8 +5,9 @@ A text is the body of a graph in ONNX's textual syntax, without inputs, outputs 
     m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)
     y = Mul(d, 0.5)
 
-`x` is fed and `y` is the output unless a case says otherwise. A name that nothing produces is a constant: one of the
-case's own, else a number written in place (`2.`, `[-1]`, `1e-5f32`), else random values for the last axis of `x`.
+`x` is fed and `y` is the output unless a case says otherwise. A name that nothing produces is a constant: one
+of the case's own, else a number written in place (`2.`, `[-1]`, `1e-5f32`), else random values for the last
+axis of `x`.
 """
 
 import ast
@@ -14,6 +15,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -23,7 +25,7 @@ import onnx.inliner
 import onnx.parser
 from onnx import TensorProto, helper, numpy_helper
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 # A number, an array, a tuple that is the shape of random values, or a text that is read as a number in place.
 Constant = float | list[float] | Array | tuple[int, ...] | str
 
@@ -38,7 +40,7 @@ FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16},
 )
 
-# Since when an operator takes its axes as an input: before that they are an attribute, as the texts write them.
+# Since when an operator takes its axes as an input: before, they are an attribute, as the texts write them.
 _AXES_ARE_INPUT_SINCE = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13} | dict.fromkeys(
     ("ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin"), 18
 )
@@ -57,11 +59,11 @@ class Case:
     Attributes:
         name: what is special about the graph.
         text: its nodes, in the syntax of this module.
-        inputs: the dimensions of each input, separated by blanks, a name where a dimension is dynamic; an element
-            type may stand in front, else it is the dtype asked for.
+        inputs: the dimensions of each input, separated by blanks, a name where a dimension is dynamic; an
+            element type may stand in front, else it is the dtype asked for.
         outputs: names of the graph's outputs.
-        constants: values of the names that nothing produces. Floating-point ones take the dtype asked for unless
-            they are arrays of a type other than float64.
+        constants: values of the names that nothing produces. Floating-point ones take the dtype asked for
+            unless they are arrays of a type other than float64.
         overridable: constants that are inputs of the graph as well, so that a caller may feed others.
         functions: texts of model-local functions.
         expanded: operators that the ONNX standard defines by a function, to be replaced by its body.
@@ -90,7 +92,8 @@ class Build:
 
     Attributes:
         opset: version of the standard operators.
-        dtype: element type of the case's inputs, float constants and of `float` in its text (not of a Cast's target).
+        dtype: element type of the case's inputs and float constants, and of `float` in its text, Casts'
+            targets aside.
         sizes: the sizes to write in place of dynamic dimensions; none leaves them dynamic.
         constant_nodes: whether constants are Constant nodes instead of initializers.
         exact: whether everything is computed in double, on constants rounded to their own types first.
@@ -196,7 +199,8 @@ def _type_outputs(model: onnx.ModelProto) -> None:
 def weights(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Random values of both signs, away from zero, that every element type but bfloat16 holds exactly."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    return random.integers(8, 48, size=shape) / 32 * random.choice([-1, 1], size=shape)
+    magnitudes: npt.NDArray[np.float64] = random.integers(8, 48, size=shape) / 32
+    return magnitudes * random.choice([-1, 1], size=shape)
 
 
 def _quoted(text: str) -> str:
@@ -224,7 +228,7 @@ def _node_lists(graph: onnx.GraphProto) -> Iterator[list[onnx.NodeProto]]:
 
 
 def _free_names(nodes: list[onnx.NodeProto], bound: set[str]) -> Iterator[str]:
-    """Names that the nodes read and nothing in sight produces; a graph's inputs count as produced by their reader."""
+    """Names that the nodes read and nothing in sight produces."""
     bound = set(bound)
     for node in nodes:
         yield from (name for name in node.input if name and name not in bound)

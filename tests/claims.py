@@ -1,7 +1,7 @@
-"""What is said of a case: the normalization it computes, in closed form and float64, or why it computes none."""
+"""What is said of a case: the normalization it computes, in closed form, or why it computes none."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ class Norm:
     Attributes:
         kind: the ONNX operator that computes it.
         axes: axes of `of` that the statistics run over; of a GroupNormalization, the channels' alone.
-        epsilon: what keeps the divisor from zero, for the operator named. A text is a constant of the case or a
-            number rounded to the dtype at hand or to its suffix's, as in the graph; so for scale and bias.
+        epsilon: what keeps the divisor from zero, for the operator named. A text is a constant of the case or
+            a number rounded to the dtype at hand or to its suffix's, as in the graph; so for scale and bias.
         scale: the gain, broadcasting to `of`.
         bias: the bias, likewise.
         of: name of the value normalized.
@@ -47,7 +47,7 @@ class Spelling(Case):
 
     Attributes:
         claims: the normalizations in it; each is to be found.
-        after: the operators that are to remain, in any order, for the default target; None where that isn't settled.
+        after: the operators that are to remain, in any order, for the default target; None if that is open.
         hard: why it need not be found yet; empty where it must be.
     """
 
@@ -64,8 +64,8 @@ class Trap(Case):
     Attributes:
         why: what is wrong, in a line.
         rule: the code of the reason to be given; None where none is due.
-        invites: the norm that a careless matcher would put in its place; None where the values would be right and
-            something else is wrong.
+        invites: the norm that a careless matcher would put in its place; None where the values would be right
+            and something else is wrong.
     """
 
     _: KW_ONLY
@@ -87,26 +87,25 @@ def claimed(norm: Norm, x: Array, case: Case, dtype: str) -> Exact:
 
 
 def _centred(x: Exact, norm: Norm, epsilon: float) -> Exact:
-    d = x - x.mean(axis=norm.axes, keepdims=True)
-    return d / np.sqrt((d * d).mean(axis=norm.axes, keepdims=True) + epsilon)
+    return _root_mean_square(x - x.mean(axis=norm.axes, keepdims=True), norm, epsilon)
 
 
 def _root_mean_square(x: Exact, norm: Norm, epsilon: float) -> Exact:
-    return x / np.sqrt((x * x).mean(axis=norm.axes, keepdims=True) + epsilon)
+    deviation: Exact = np.sqrt((x * x).mean(axis=norm.axes, keepdims=True) + epsilon)
+    return x / deviation
 
 
 def _group(x: Exact, norm: Norm, epsilon: float) -> Exact:
     (channels,) = norm.axes
     first = np.moveaxis(x, channels, 1)
-    grouped = first.reshape(x.shape[0], norm.groups, -1)
-    d = grouped - grouped.mean(axis=2, keepdims=True)
-    n = d / np.sqrt((d * d).mean(axis=2, keepdims=True) + epsilon)
+    n = _centred(first.reshape(x.shape[0], norm.groups, -1), replace(norm, axes=(2,)), epsilon)
     return np.moveaxis(n.reshape(first.shape), 1, channels)
 
 
 def _mean_variance(x: Exact, norm: Norm, epsilon: float) -> Exact:
     d = x - x.mean(axis=norm.axes, keepdims=True)
-    return d / (np.sqrt((d * d).mean(axis=norm.axes, keepdims=True)) + epsilon)
+    deviation: Exact = np.sqrt((d * d).mean(axis=norm.axes, keepdims=True))
+    return d / (deviation + epsilon)
 
 
 def _lp(x: Exact, norm: Norm, epsilon: float) -> Exact:

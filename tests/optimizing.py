@@ -1,4 +1,4 @@
-"""What every test of an optimized case asks first: is it a valid model, of the same interface, that computes the same?"""
+"""What is asked first of an optimized case: is it valid, is its interface kept, does it compute the same?"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from tests.running import TOLERANCE, trials, worst_errors
 def optimized(case: Case, how: Build) -> tuple[onnx.ModelProto, normgraph.Report]:
     """The case as normgraph leaves it, and the report on that.
 
-    Checked on the way: the argument is left alone, the result is valid, its inputs and outputs are the original's, and
-    it comes as close to the truth as the original.
+    Checked on the way: the argument is left alone, the result is valid, its inputs and outputs are the
+    original's, and it comes as close to the truth as the original.
     """
     model = build(case, how)
     untouched = model.SerializeToString()
@@ -31,7 +31,7 @@ def optimized(case: Case, how: Build) -> tuple[onnx.ModelProto, normgraph.Report
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
-    """How often each operator occurs, in sub-graphs and functions too; where constants stand doesn't matter."""
+    """How often each operator occurs, in sub-graphs and functions too, constants aside."""
     lists = [model.graph.node, *(function.node for function in model.functions)]
     return Counter(node.op_type for nodes in lists for node in _nodes(nodes) if node.op_type != "Constant")
 

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import onnx
@@ -11,19 +12,20 @@ from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKern
 
 from tests.cases import DTYPES, OPSETS, Array, Build, Case, build, constant
 
-# Sizes of the dynamic dimensions, by the name that the cases give them; the second set has a dimension of one.
+# Sizes of the dynamic dimensions, by the names that the cases give them; the second set has a batch of one.
 SIZES: tuple[Mapping[str, int], ...] = (
     {"B": 2, "S": 3, "H": 4, "W": 5},
     {"B": 1, "S": 5, "H": 3, "W": 2},
 )
-# Standard deviation and mean of what is fed. The first would not show a wrong epsilon, the last shows nothing else.
+# Standard deviation and mean of what is fed. The first would not show a wrong epsilon, the last shows little
+# else.
 SPREADS: tuple[tuple[float, float], ...] = ((1.0, 0.5), (3.0, -20.0), (2e-3, 0.0))
 # Error allowed beside that of the original, relative to the largest true value.
 TOLERANCE = {"float": 1e-5, "float16": 4e-3, "double": 1e-12, "bfloat16": 3e-2}
 
 
 def builds(case: Case) -> list[Build]:
-    """Ways to build a case: its first opset, dynamic, constants as nodes; its last, static, as initializers."""
+    """A case at its first opset, dynamic, constants as nodes; and at its last, static, as initializers."""
     first, last = case.opsets
     opsets = [opset for opset in OPSETS if first <= opset <= last]
     static = SIZES[0]
@@ -101,7 +103,7 @@ def run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]]) -> list[di
 def truth(
     case: Case, how: Build, feeds: Sequence[Mapping[str, Array]], values: Sequence[str] = ()
 ) -> list[dict[str, Array]]:
-    """The outputs, and further `values`, of the case computed in float64 from the very numbers that were fed."""
+    """The outputs, and further `values`, computed in float64 from the very numbers that were fed."""
     if not case.evaluated_in_double:
         return run(with_outputs(build(case, how), values), feeds)
     exact = Build(how.opset, how.dtype, how.sizes, how.constant_nodes, exact=True)
@@ -114,7 +116,7 @@ def truth(
 
 
 def error(found: Array, true: Array) -> float:
-    """Largest error, relative to the largest finite true value; infinite where shapes or finiteness differ."""
+    """Largest error, relative to the largest finite true value; infinite if shapes or finiteness differ."""
     if found.shape != true.shape:
         return float("inf")
     a, b = found.astype(np.float64), true.astype(np.float64)
@@ -127,7 +129,8 @@ def error(found: Array, true: Array) -> float:
 def _refer(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
     names = [output.name for output in model.graph.output]
     reference = ReferenceEvaluator(model)
-    return [dict(zip(names, reference.run(None, dict(fed)), strict=True)) for fed in feeds]
+    answers = [reference.run(None, dict(fed)) for fed in feeds]
+    return [dict(zip(names, cast("list[Array]", answer), strict=True)) for answer in answers]
 
 
 def _widened(array: Array) -> Array:

@@ -63,7 +63,8 @@ def truth(model: onnx.ModelProto, fed: Sequence[Mapping[str, Array]]) -> list[di
     except NoKernel:  # ONNX Runtime's Conv and Erf, for example, take no doubles.
         reference = ReferenceEvaluator(exact)
         names = [output.name for output in exact.graph.output]
-        return [dict(zip(names, list(reference.run(None, feed)), strict=True)) for feed in widened]
+        results = [map(np.asarray, reference.run(None, feed)) for feed in widened]
+        return [dict(zip(names, arrays, strict=True)) for arrays in results]
 
 
 def _in_double(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from tests.running import TOLERANCE, builds, error, label, run, trials, truth
 
 SPELLINGS = [case for table in spellings.TABLES.values() for case in table]
 TRAPS = [case for table in traps.TABLES.values() for case in table]
-# Of what a trap computes and what it invites to, the least that counts as different: no rounding error comes near it.
+# The least error of what a trap invites to: no rounding comes near it.
 APART = 1e-3
 
 
@@ -55,7 +55,8 @@ def invitations() -> list[object]:
 @pytest.mark.parametrize(("case", "how", "norm"), invitations())
 def test_trap_is_not_what_it_looks_like(case: Trap, how: Build, norm: Norm) -> None:
     feeds = list(trials(case, how))
-    values = ({**fed, **true} for fed, true in zip(feeds, truth(case, how, feeds, [norm.of, norm.output]), strict=True))
+    true = truth(case, how, feeds, [norm.of, norm.output])
+    values = ({**fed, **found} for fed, found in zip(feeds, true, strict=True))
     apart = [error(claimed(norm, value[norm.of], case, how.dtype), value[norm.output]) for value in values]
     assert max(apart) > APART
 

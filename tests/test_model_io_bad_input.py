@@ -132,7 +132,11 @@ BAD = [
     pytest.param(external("folder.bin"), "must be beside its model", id="data is a folder"),
     pytest.param(external(""), "must name its file", id="data without a name"),
     pytest.param(external("data.bin", offset="64"), "as long as declared", id="data shorter than declared"),
-    pytest.param(external("data.bin", offset="-8"), "can't represent.*-8", id="data before its file"),
+    pytest.param(
+        external("data.bin", offset="-8"),
+        "(can't represent|as long as declared).*-8",
+        id="data before its file",
+    ),
     pytest.param(external("data.bin", length="640"), "size of its tensor", id="length against shape"),
     pytest.param(external("data.bin", offset="here"), "can't represent", id="offset is no number"),
     pytest.param(external("FOLDER/data.bin"), "may not leave", id="absolute path"),

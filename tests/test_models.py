@@ -53,10 +53,10 @@ RULES = {"epsilon outside the square root, on the unbiased deviation": "epsilon-
 # The exporter left no scope in the nodes of these, so that they are called by the output's name.
 SCOPELESS = ("conditional_", "functions_")
 
-# The fused operator rounds no more often than the nodes in its place, only elsewhere: its error may be another,
-# but not of another order. So the original's error, on the same inputs and against the same float64 truth, is
-# the yardstick; the floor is the rounding of an output itself, for originals that happen to round well. In
-# float32 that allows about 1e-6 of the largest output, in float16 about 5e-3; the usual 1e-4 would pass an
+# The fused operator rounds no more often than the nodes in its place, only elsewhere: its error may differ,
+# but not by an order of magnitude. So the original's error, on the same inputs and against the same float64
+# truth, is the yardstick; the floor is the rounding of an output itself, for originals that round well.
+# In float32 that allows about 1e-6 of the largest output, in float16 about 5e-3; the usual 1e-4 would pass an
 # epsilon that is off by as much.
 FACTOR = 2.0
 FLOOR_IN_ULPS = 4.0
@@ -165,11 +165,7 @@ def test_norm_is_called_by_its_name_in_pytorch(sample: Sample) -> None:
 def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
     _, result, report = optimized(sample["file"])
     rules = [site.rule for site in report.sites if site.status == "near_miss"]
-    expected = [RULES[miss["near_miss"]] for miss in sample["near_misses"]]
-    if all(norm["kind"] in KINDS for norm in sample["norms"]):
-        assert rules == expected
-    else:  # A kind that isn't known yet looks like a near miss of those that are.
-        assert not Counter(expected) - Counter(rules)
+    assert rules == [RULES[miss["near_miss"]] for miss in sample["near_misses"]]
     kept = {name for node in nodes_of(result) for name in node.output}
     assert all(site.output in kept for site in report.sites if site.status == "near_miss")
 

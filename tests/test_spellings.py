@@ -33,7 +33,7 @@ def every(kinds: list[str]) -> list[object]:
 @pytest.mark.parametrize(("case", "how"), every([kind for kind in TABLES if kind in FOUND]))
 def test_spelling_is_found(case: Spelling, how: Build) -> None:
     model, report = optimized(case, how)
-    found = [site.kind for site in report.sites if site.status in ("fused", "native")]
+    found = [str(site.kind) for site in report.sites if site.status in ("fused", "native")]
     assert sorted(found) == sorted(norm.kind for norm in case.claims)
     if case.after is not None:
         assert operators(model) == Counter(case.after.split())

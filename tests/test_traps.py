@@ -10,7 +10,7 @@ from tests.optimizing import optimized
 from tests.running import builds, label
 from tests.traps import TABLES
 
-# The tables of what looks like a normalization; beside them stand what doesn't, and what may be rewritten with care.
+# What looks like a normalization; in the other tables stand what doesn't, and what wants care.
 LOOKALIKES = ("arithmetic", "epsilon", "axes", "surroundings", "other kinds")
 FUSED = ("fused", "native")
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from normgraph.cli.arguments import parse
 from normgraph.errors import NormgraphError, OpsetError
 
-DONE, NOT_GRANTED, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+DONE, NOT_GRANTED, BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
 
 __all__ = ["main"]
 
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands behind the program's name; by default ``sys.argv``'s.
 
     Returns:
-        The exit status: 0 done, 1 a requested guarantee doesn't hold (the opset can't be had), 2 bad input or usage, 130
-        interrupted, 141 nobody reads the output any more.
+        The exit status: 0 done, 1 a requested guarantee doesn't hold (the opset can't be had), 2 bad input or usage, 70 an
+        error of normgraph itself, 130 interrupted, 141 nobody reads the output any more.
     """
     try:
         status = _run(arguments)
@@ -54,6 +54,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        _complain("this is an error in normgraph itself: please report it, with the lines above and the model")
+        return INTERNAL_ERROR
     except SystemExit as finished:  # argparse has printed help or a version
         return finished.code if isinstance(finished.code, int) else DONE
     return DONE

@@ -109,14 +109,14 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import PackageNotFoundError, version
 
-        found: list[str] = []
+        found: dict[str, str] = {"normgraph": "(not installed)"}
         for name in ("normgraph", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "numpy"):
             try:
-                found.append(f"{name} {version(name)}")
+                found[name] = version(name)
             except PackageNotFoundError:
                 continue
-        python = f"Python {sys.version.split()[0]}"
-        parser.exit(0, f"{', '.join([*found, python])}\n")
+        found["Python"] = sys.version.split()[0]
+        parser.exit(0, ", ".join(f"{name} {number}" for name, number in found.items()) + "\n")
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[str, Any]:
@@ -137,7 +137,9 @@ def parse(arguments: Sequence[str] | None) -> tuple[str, Any]:
 
 def _parser() -> _Parser:
     parser = _Parser(prog="normgraph", description=_DESCRIPTION, epilog=_OVERVIEW)
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the versions in use and exit")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="show the versions in use and exit"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     optimize = commands.add_parser(
         "optimize",

@@ -78,6 +78,11 @@ def _is_device(path: Path) -> bool:
     return os.path.exists(path) and (not os.path.isfile(path) or os.path.realpath(path.parent) == "/dev")
 
 
+def size_of(path: Path) -> int:
+    """The size of a file in bytes."""
+    return path.stat().st_size
+
+
 def data_files(model: ir.Model) -> list[OpenFile]:
     """The files of external data that a model reads, each once."""
     found: dict[Path, OpenFile] = {}

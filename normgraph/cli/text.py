@@ -22,20 +22,32 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def scientific(number: float, digits: int = 2) -> str:
-    """A number in as few characters as `digits` significant ones take.
+def scientific(number: float, digits: int) -> str:
+    """A number with so many significant digits.
 
-    >>> scientific(2.2000000171829015e-05), scientific(1e-12), scientific(0.0), scientific(1.5)
-    ('2.2e-5', '1e-12', '0', '1.5')
+    >>> scientific(0.00014, 2), scientific(8e-05, 2), scientific(1.5, 2), scientific(0.0, 2)
+    ('1.4e-4', '8.0e-5', '1.5', '0')
     """
     if math.isinf(number):
         return "overflow"
     if math.isnan(number):
         return "unknown"
     mantissa, _, exponent = f"{number:.{digits - 1}e}".partition("e")
+    if number == 0:
+        return "0"
+    return f"{mantissa}e{int(exponent)}" if int(exponent) else mantissa
+
+
+def shortest(number: float, digits: int) -> str:
+    """A number with up to so many significant digits, as few as tell it.
+
+    >>> shortest(2.2000000171829015e-05, 3), shortest(1e-12, 3), shortest(2.9027462e-05, 3)
+    ('2.2e-5', '1e-12', '2.9e-5')
+    """
+    mantissa, separator, exponent = scientific(number, digits).partition("e")
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}e{int(exponent)}" if int(exponent) else mantissa
+    return mantissa + separator + exponent
 
 
 def file_size(count: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from normgraph.algebra import Atom, Base, Clamp, Extent, Mean, Monomial, Polynomial
+from normgraph.algebra import Absolute, Atom, Base, Clamp, Extent, Mean, Monomial, Polynomial, Sum
 from normgraph.axes import Axis, Layout, Size, axes_of
 from normgraph.coefficients import Coefficient
 from normgraph.transfer import Form
@@ -91,6 +91,9 @@ class Evaluation:
         inner = self.polynomial(atom.of)
         if isinstance(atom, Clamp):
             return Labelled(inner.axes, np.maximum(inner.values, atom.minimum))
+        if isinstance(atom, Absolute):
+            return Labelled(inner.axes, np.abs(inner.values))
+        assert isinstance(atom, Sum)
         return inner
 
 

@@ -46,11 +46,14 @@ def batch_norm(
     dtypes: tuple[str, ...] = ("float",),
 ) -> Spelling:
     """One affine map of four channels."""
-    norm = Norm(BN, axes=(), scale=scale, bias=bias)
-    return Spelling(f"batch: {name}", text, inputs={"x": dims}, constants=constants, claims=(norm,), dtypes=dtypes)
+    claims = (Norm(BN, axes=(), scale=scale, bias=bias),)
+    inputs = {"x": dims}
+    return Spelling(f"batch: {name}", text, inputs=inputs, constants=constants, claims=claims, dtypes=dtypes)
 
 
-WRITTEN_OUT = "d = Sub(x, mean)  e = Add(variance, 1e-5)  s = Sqrt(e)  n = Div(d, s)  g = Mul(n, gamma)  y = Add(g, beta)"
+WRITTEN_OUT = """
+    d = Sub(x, mean)  e = Add(variance, 1e-5)  s = Sqrt(e)  n = Div(d, s)  g = Mul(n, gamma)
+    y = Add(g, beta)"""
 FROZEN = """
     e = Add(variance, 1e-5)  s = Sqrt(e)  r = Reciprocal(s)  k = Mul(gamma, r)
     a = Mul(mean, k)  b = Sub(beta, a)  i = Mul(x, k)  y = Add(i, b)"""
@@ -68,7 +71,7 @@ TABLE = [
     batch_norm("shift alone", "y = Add(x, T)", scale=1.0),
     batch_norm("frozen: constants computed in the graph", FROZEN),
     batch_norm("without gain and bias", "d = Sub(x, mean)  y = Mul(d, inverse)", scale="S without gamma",
-               bias="T without gamma"),
+        bias="T without gamma"),
     batch_norm("TensorFlow", """
         e = Add(variance, 1e-5)  r = Pow(e, -0.5)  k = Mul(r, gamma)  a = Mul(x, k)  b = Mul(mean, k)
         o = Sub(beta, b)  y = Add(a, o)"""),

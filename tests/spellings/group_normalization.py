@@ -21,8 +21,8 @@ NAMED: dict[str, Constant] = {
     "ones_8": np.ones(8),
     "zeros_8": np.zeros(8),
     "ones_40": np.ones(40),
-    "per group": weights("per group", (4,)),
-    "per group, repeated": np.repeat(weights("per group", (4,)), 2).reshape(8, 1, 1),
+    "w": weights("w", (4,)),
+    "w of each channel": np.repeat(weights("w", (4,)), 2).reshape(8, 1, 1),
 }
 GAIN_BIAS = "g = Mul(h, gamma)  y = Add(g, beta)"
 
@@ -122,11 +122,10 @@ STANDARD = [
     group_norm("the standard's body", "y = GroupNormalization<num_groups=4>(x, gamma_8, beta_8)",
         epsilon="1e-5f32", dtypes=("float", "float16"), expanded=(GN,), opsets=(21, 23)),
     group_norm("the standard's body of opset 18, gain per group",
-        "z = Mul(per_group, 0.)  y = GroupNormalization<num_groups=4>(x, per_group, z)".replace("per_group", "p4"),
-        scale="per group, repeated", bias=0.0, epsilon="1e-5f32", expanded=(GN,), opsets=(18, 18)),
+        "z = Mul(w, 0.)  y = GroupNormalization<num_groups=4>(x, w, z)",
+        scale="w of each channel", bias=0.0, epsilon="1e-5f32", expanded=(GN,), opsets=(18, 18)),
     group_norm("native", "y = GroupNormalization<num_groups=4, epsilon=0.001>(x, gamma_8, beta_8)",
         epsilon="1e-3f32", opsets=(21, 23)),
 ]  # fmt: skip
 
-NAMED["p4"] = NAMED["per group"]
 TABLE = [*BY_INSTANCE, *BY_REDUCTION, *STANDARD]

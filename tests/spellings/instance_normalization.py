@@ -20,6 +20,7 @@ NAMED: dict[str, Constant] = {
     "beta_41": _beta[:, :, 0],
     "ones": np.ones(4),
     "zeros": np.zeros(4),
+    "ones_20": np.ones(20),
     "gamma, Bessel": _gamma * np.sqrt(19 / 20),
 }
 GAIN_BIAS = "g = Mul(n, gamma)  y = Add(g, beta)"
@@ -117,18 +118,17 @@ RESHAPED = [
         y = Transpose<perm=[0, 3, 1, 2]>(b)"""),
     instance_norm("LayerNormalization of the merged axes", """
         f = Shape(x)  t = Reshape(x, [0, 0, 20])  n = LayerNormalization<axis=-1>(t, ones_20)
-        g = Mul(n, gamma_41)  b = Add(g, beta_41)  y = Reshape(b, f)""".replace("ones_20", "row"), "B 4 4 5",
+        g = Mul(n, gamma_41)  b = Add(g, beta_41)  y = Reshape(b, f)""", "B 4 4 5",
         epsilon="1e-5f32", opsets=(17, 23)),
 ]  # fmt: skip
 
 NATIVE = [
     instance_norm("native", "y = InstanceNormalization<epsilon=0.001>(x, gamma_4, beta_4)",
         epsilon="1e-3f32"),
-    instance_norm("native, gain and bias outside",
-                  f"n = InstanceNormalization(x, ones, zeros)  {GAIN_BIAS}", epsilon="1e-5f32"),
+    instance_norm("native, gain and bias outside", f"n = InstanceNormalization(x, ones, zeros)  {GAIN_BIAS}",
+        epsilon="1e-5f32"),
     instance_norm("gain and bias that are fed", f"{over('[2, 3]')}  g = Mul(n, a)  y = Add(g, b)", scale=1.0,
         bias=0.0, output="n", inputs={"a": "B 4 1 1", "b": "B 4 1 1"}),
 ]  # fmt: skip
 
-NAMED["row"] = np.ones(20)
 TABLE = [*REDUCED, *RESHAPED, *NATIVE]

@@ -1,4 +1,4 @@
-"""LayerNormalization in the algebra's spellings: each step in each of its ways, and the steps in their combinations.
+"""LayerNormalization in the algebra's spellings: each step in each of its ways, and steps in combination.
 
 The steps hand on x → m, d (mean, centred) → v (variance) → n (normalized) → y.
 """
@@ -19,7 +19,8 @@ CENTRE = {
     "mean of the negative": "k = Neg(x)  m = ReduceMean<axes=[-1]>(k)  d = Add(x, m)",
     "sum over count": "t = ReduceSum<axes=[-1]>(x)  m = Div(t, 8.)  d = Sub(x, m)",
     "sum by inverse count": "t = ReduceSum<axes=[-1]>(x)  m = Mul(0.125, t)  d = Sub(x, m)",
-    "sum by reciprocal of count": "k = Reciprocal(8.)  t = ReduceSum<axes=[-1]>(x)  m = Mul(t, k)  d = Sub(x, m)",
+    "sum by reciprocal of count": """
+        k = Reciprocal(8.)  t = ReduceSum<axes=[-1]>(x)  m = Mul(t, k)  d = Sub(x, m)""",
     "sum over count from the shape": """
         f = Shape(x)  i = Gather(f, -1)  k = Cast<to=1>(i)
         t = ReduceSum<axes=[-1]>(x)  m = Div(t, k)  d = Sub(x, m)""",
@@ -41,7 +42,8 @@ CENTRE = {
     "mean tiled": "m = ReduceMean<axes=[-1]>(x)  o = Tile(m, [1, 1, 8])  d = Sub(x, o)",
     "centred twice": """
         k = ReduceMean<axes=[-1]>(x)  c = Sub(x, k)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)""",
-    "centred from a shifted copy": "k = Add(x, 3.)  t = ReduceMean<axes=[-1]>(k)  m = Sub(t, 3.)  d = Sub(x, m)",
+    "centred from a shifted copy": """
+        k = Add(x, 3.)  t = ReduceMean<axes=[-1]>(k)  m = Sub(t, 3.)  d = Sub(x, m)""",
     "half and half": """
         m = ReduceMean<axes=[-1]>(x)  h = Mul(x, 0.5)  a = Sub(h, m)  d = Add(a, h)""",
 }
@@ -64,9 +66,11 @@ VARIANCE = {
         q = Mul(d, d)  a = ReduceMean<axes=[-1], keepdims=0>(q)  v = Unsqueeze<axes=[2]>(a)""",
     "moments of Pow": "a = Pow(x, 2.)  b = ReduceMean<axes=[-1]>(a)  c = Pow(m, 2.)  v = Sub(b, c)",
     "moments of the centred": """
-        a = Mul(d, d)  b = ReduceMean<axes=[-1]>(a)  t = ReduceMean<axes=[-1]>(d)  c = Mul(t, t)  v = Sub(b, c)""",
+        a = Mul(d, d)  b = ReduceMean<axes=[-1]>(a)  t = ReduceMean<axes=[-1]>(d)  c = Mul(t, t)
+        v = Sub(b, c)""",
     "moments about a constant": """
-        o = Sub(x, 0.125)  a = Mul(o, o)  b = ReduceMean<axes=[-1]>(a)  t = Sub(m, 0.125)  c = Mul(t, t)  v = Sub(b, c)""",
+        o = Sub(x, 0.125)  a = Mul(o, o)  b = ReduceMean<axes=[-1]>(a)  t = Sub(m, 0.125)  c = Mul(t, t)
+        v = Sub(b, c)""",
     "covariance with x": "q = Mul(x, d)  v = ReduceMean<axes=[-1]>(q)",
     "moments not below zero": """
         a = Mul(x, x)  b = ReduceMean<axes=[-1]>(a)  c = Mul(m, m)  k = Sub(b, c)  v = Max(0., k)""",
@@ -111,7 +115,7 @@ AFFINE: dict[str, tuple[str, float | str, float | str]] = {
         "gamma",
         "beta",
     ),
-    "by subtraction of the negative part": ("g = Mul(n, gamma)  h = Mul(n, 2.)  y = Add(g, h)", "2+gamma", 0.0),
+    "gain in two parts": ("g = Mul(n, gamma)  h = Mul(n, 2.)  y = Add(g, h)", "2+gamma", 0.0),
 }
 
 # What may make a gain before the norm, where the gain is computed in the graph.
@@ -125,9 +129,11 @@ FROM_CENTRED = {
 }
 FROM_X = {
     "TensorFlow": """
-        r = Reciprocal(s)  k = Mul(r, gamma)  a = Mul(x, k)  b = Mul(m, k)  o = Sub(beta, b)  y = Add(a, o)""",
+        r = Reciprocal(s)  k = Mul(r, gamma)  a = Mul(x, k)  b = Mul(m, k)  o = Sub(beta, b)
+        y = Add(a, o)""",
     "TensorFlow, subtracting": """
-        r = Reciprocal(s)  k = Mul(r, gamma)  a = Mul(x, k)  b = Mul(m, k)  o = Sub(b, beta)  y = Sub(a, o)""",
+        r = Reciprocal(s)  k = Mul(r, gamma)  a = Mul(x, k)  b = Mul(m, k)  o = Sub(b, beta)
+        y = Sub(a, o)""",
     "distributed": "a = Div(x, s)  b = Div(m, s)  c = Sub(a, b)  g = Mul(c, gamma)  y = Add(g, beta)",
 }
 
@@ -163,7 +169,7 @@ def layer_norm(
     after: str | None = LN,
     hard: str = "",
 ) -> Spelling:
-    """One LayerNormalization over the last axis of a [B, S, 8] input, and nothing else unless `after` says so."""
+    """One LayerNormalization over the last axis of a [B, S, 8] input, and whatever `after` says."""
     norm = Norm("LayerNormalization", epsilon=epsilon, scale=scale, bias=bias)
     return Spelling(
         name,
@@ -197,7 +203,7 @@ PRODUCTS = [
 ]
 
 AFFINES = [
-    layer_norm(f"affine: {name}", SUB, VARIANCE["Mul"], DIV, text, scale=scale, bias=bias, after=REMAINS.get(name, LN))
+    layer_norm(f"affine: {name}", SUB, POW, DIV, text, scale=scale, bias=bias, after=REMAINS.get(name, LN))
     for name, (text, scale, bias) in AFFINE.items()
 ] + [
     layer_norm(f"affine: none, {name}", SUB, POW, text.replace("n =", "y ="), scale=1.0, bias=0.0)
@@ -255,7 +261,7 @@ SCALED = [
         "v = ReduceSumSquare<axes=[-1]>(d)  e = Add(v, 8e-5)  s = Sqrt(e)", "n = Div(d, s)", GAIN_BIAS,
         scale="gamma/sqrt(8)"),
     layer_norm("scaled: L2 norm of the centred", SUB, "s = ReduceL2<axes=[-1]>(d)  n = Div(d, s)", GAIN_BIAS,
-               scale="gamma/sqrt(8)", epsilon=0.0),
+        scale="gamma/sqrt(8)", epsilon=0.0),
     layer_norm("scaled: variance and epsilon doubled", SUB, POW,
         "a = Mul(v, 2.)  e = Add(a, 2e-5)  s = Sqrt(e)", "k = Mul(d, 1.4142135623730951)  n = Div(k, s)",
         GAIN_BIAS),
@@ -268,38 +274,36 @@ SCALED = [
     layer_norm("scaled: x tripled, not compensated",
         "c = Mul(x, 3.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)", POW, DIV, GAIN_BIAS, epsilon=1e-5 / 9,
         after=None),
-    layer_norm("scaled: x shifted", "c = Add(x, 5.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)",
-               POW, DIV, GAIN_BIAS, after=None),
-    layer_norm("scaled: mean minus x", "m = ReduceMean<axes=[-1]>(x)  d = Sub(m, x)",
-               POW, DIV, GAIN_BIAS, scale="-gamma"),
+    layer_norm("scaled: x shifted", "c = Add(x, 5.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)", POW, DIV,
+        GAIN_BIAS, after=None),
+    layer_norm("scaled: mean minus x", "m = ReduceMean<axes=[-1]>(x)  d = Sub(m, x)", POW, DIV, GAIN_BIAS,
+        scale="-gamma"),
     layer_norm("scaled: mean minus x, gain negative", "m = ReduceMean<axes=[-1]>(x)  d = Sub(m, x)", POW, DIV,
-               "w = Neg(gamma)  g = Mul(n, w)  y = Add(g, beta)"),
+        "w = Neg(gamma)  g = Mul(n, w)  y = Add(g, beta)"),
 ]  # fmt: skip
 
 # Steps that change nothing: those before or behind the norm may stay.
 IDLE = [
-    layer_norm(f"idle: {name}", *steps, after=None)
-    for name, steps in {
-        "Identity on the way": (
-            "i = Identity(x)  m = ReduceMean<axes=[-1]>(i)  j = Identity(m)  d = Sub(i, j)",
-            POW, DIV, "k = Identity(n)  g = Mul(k, gamma)  h = Add(g, beta)  y = Identity(h)",
-        ),
-        "Dropout": (SUB, POW, DIV, "k = Dropout(n)  g = Mul(k, gamma)  y = Add(g, beta)"),
-        "Cast to the same type": ("i = Cast<to=1>(x)  m = ReduceMean<axes=[-1]>(i)  d = Sub(i, m)", POW, DIV, GAIN_BIAS),
-        "zero added, times one": (SUB, POW, "a = Mul(v, 1.)  e = Add(a, 1e-5)  s = Sqrt(e)  n = Div(d, s)",
-                                  "k = Add(n, 0.)  g = Mul(k, gamma)  y = Add(g, beta)"),
-        "double negation": (SUB, POW, "e = Add(v, 1e-5)  s = Sqrt(e)  a = Neg(d)  b = Neg(s)  n = Div(a, b)", GAIN_BIAS),
-        "Unsqueeze and Squeeze": ("i = Unsqueeze<axes=[0]>(x)  m = ReduceMean<axes=[3]>(i)  d = Sub(i, m)",
-                                  POW, DIV, "g = Mul(n, gamma)  h = Add(g, beta)  y = Squeeze<axes=[0]>(h)"),
-        "mean twice": ("m = ReduceMean<axes=[-1]>(x)  k = ReduceMean<axes=[2]>(x)  c = Sub(x, k)  d = Sub(x, m)",
-                       "q = Mul(c, c)  v = ReduceMean<axes=[-1]>(q)", DIV, GAIN_BIAS),
-        "one input to Sum and Max": ("i = Sum(x)  k = Max(i)", "m = ReduceMean<axes=[-1]>(k)  d = Sub(x, m)", POW, DIV, GAIN_BIAS),
-        "Slice of everything": ("i = Slice(x, [0], [9223372036854775807], [1])  m = ReduceMean<axes=[-1]>(i)",
-                                "d = Sub(i, m)", POW, DIV, GAIN_BIAS),
-        "branch that nobody reads": (SUB, POW, DIV, "a = Reciprocal(s)  b = Mul(d, a)", GAIN_BIAS),
-        "square root squared": (SUB, POW, "e = Add(v, 1e-5)  s = Sqrt(e)  a = Mul(s, s)  b = Div(d, a)  n = Mul(b, s)",
-                                GAIN_BIAS),
-    }.items()
+    layer_norm("idle: Identity on the way", "i = Identity(x)  m = ReduceMean<axes=[-1]>(i)  j = Identity(m)",
+        "d = Sub(i, j)", POW, DIV, "k = Identity(n)  g = Mul(k, gamma)  h = Add(g, beta)  y = Identity(h)",
+        after=None),
+    layer_norm("idle: Dropout", SUB, POW, DIV, "k = Dropout(n)  g = Mul(k, gamma)  y = Add(g, beta)"),
+    layer_norm("idle: Cast to the same type", "i = Cast<to=1>(x)  m = ReduceMean<axes=[-1]>(i)  d = Sub(i, m)",
+        POW, DIV, GAIN_BIAS),
+    layer_norm("idle: zero added, times one", SUB, POW, "a = Mul(v, 1.)  e = Add(a, 1e-5)  s = Sqrt(e)",
+        "n = Div(d, s)  k = Add(n, 0.)  g = Mul(k, gamma)  y = Add(g, beta)"),
+    layer_norm("idle: double negation", SUB, POW, DEVIATION, "a = Neg(d)  b = Neg(s)  n = Div(a, b)", GAIN_BIAS),
+    layer_norm("idle: Unsqueeze and Squeeze", "i = Unsqueeze<axes=[0]>(x)  m = ReduceMean<axes=[3]>(i)",
+        "d = Sub(i, m)", POW, DIV, "g = Mul(n, gamma)  h = Add(g, beta)  y = Squeeze<axes=[0]>(h)", after=None),
+    layer_norm("idle: mean twice", "m = ReduceMean<axes=[-1]>(x)  k = ReduceMean<axes=[2]>(x)  c = Sub(x, k)",
+        "d = Sub(x, m)  q = Mul(c, c)  v = ReduceMean<axes=[-1]>(q)", DIV, GAIN_BIAS),
+    layer_norm("idle: one input to Sum and Max", "i = Sum(x)  k = Max(i)  m = ReduceMean<axes=[-1]>(k)",
+        "d = Sub(x, m)", POW, DIV, GAIN_BIAS),
+    layer_norm("idle: Slice of everything", "i = Slice(x, [0], [9223372036854775807], [1])",
+        "m = ReduceMean<axes=[-1]>(i)  d = Sub(i, m)", POW, DIV, GAIN_BIAS, after=None),
+    layer_norm("idle: branch that nobody reads", SUB, POW, DIV, "a = Reciprocal(s)  b = Mul(d, a)", GAIN_BIAS),
+    layer_norm("idle: square root squared", SUB, POW, DEVIATION, "a = Mul(s, s)  b = Div(d, a)  n = Mul(b, s)",
+        GAIN_BIAS),
 ]  # fmt: skip
 
 DTYPES = ("float", "float16", "bfloat16")
@@ -329,12 +333,12 @@ HARD = [
     layer_norm("hard: mean by a matrix of eighths", "m = MatMul(x, square)  d = Sub(x, m)", POW, DIV,
         GAIN_BIAS, hard="a matrix product with equal weights is a mean"),
     layer_norm("hard: centred by a matrix", "d = MatMul(x, centring)", POW, DIV, GAIN_BIAS,
-               hard="a matrix product with I - 1/8 takes the mean away"),
+        hard="a matrix product with I - 1/8 takes the mean away"),
     layer_norm("hard: sum by Einsum", 't = Einsum<equation="bsd->bs">(x)  k = Div(t, 8.)',
-               "m = Unsqueeze<axes=[-1]>(k)  d = Sub(x, m)", POW, DIV, GAIN_BIAS, opsets=(13, 23),
-               hard="Einsum may be a sum"),
+        "m = Unsqueeze<axes=[-1]>(k)  d = Sub(x, m)", POW, DIV, GAIN_BIAS, opsets=(13, 23),
+        hard="Einsum may be a sum"),
     layer_norm("hard: exponential of a logarithm", SUB, POW, "e = Add(v, 1e-5)  l = Log(e)  h = Mul(l, -0.5)",
-               "r = Exp(h)  n = Mul(d, r)", GAIN_BIAS, hard="Exp and Log are opaque"),
+        "r = Exp(h)  n = Mul(d, r)", GAIN_BIAS, hard="Exp and Log are opaque"),
     layer_norm("hard: variance where positive", SUB, "q = Mul(d, d)  a = ReduceMean<axes=[-1]>(q)",
         "c = Greater(a, 0.)  v = Where(c, a, 0.)", DIV, GAIN_BIAS, hard="a condition on the data",
         opsets=(13, 23)),

@@ -36,7 +36,7 @@ def over(
 
 
 def written(axes: str, mean: str = "") -> str:
-    """The plain spelling over an axes attribute, with gain and bias; the mean's axes may be written otherwise."""
+    """The plain spelling, with gain and bias; the mean's axes may be written otherwise."""
     return f"""
         m = ReduceMean<axes={mean or axes}>(x)  d = Sub(x, m)
         q = Mul(d, d)  v = ReduceMean<axes={axes}>(q)  e = Add(v, 1e-5)  s = Sqrt(e)
@@ -60,10 +60,10 @@ WRITTEN = [
         after=TRAILING),
     over("every axis of a vector", "8", (0,), written("[0]"), shape=(8,), after=TRAILING),
     over("every axis of a vector, keepdims 0", "8", (0,), written("[0]").replace("[0]", "[0], keepdims=0"),
-         shape=(8,), after=TRAILING),
+        shape=(8,), after=TRAILING),
     over("every axis of a matrix", "4 8", (0, 1), written("[0, 1]"), shape=(4, 8), after=TRAILING),
     over("every axis, keepdims 0", "4 8", (0, 1), written("[0, 1]").replace("1]", "1], keepdims=0"),
-         shape=(4, 8), after=TRAILING),
+        shape=(4, 8), after=TRAILING),
     over("every axis, by default", "4 8", (0, 1), written("[]").replace("<axes=[]>", ""), shape=(4, 8),
         after=TRAILING),
     over("of one element and a last", "B 1 8", (-2, -1), written("[-2, -1]"), shape=(8,), after=TRAILING),
@@ -73,7 +73,7 @@ WRITTEN = [
     over("channels first, one spatial axis", "B 8 W", (1,), written("[1]"), shape=(8, 1), after=ELSEWHERE),
     over("first of three", "8 B S", (0,), written("[0]"), shape=(8, 1, 1), after=ELSEWHERE),
     over("first of two, keepdims 0", "8 B", (0,), written("[0]").replace("[0]", "[0], keepdims=0"),
-         shape=(8, 1), after=ELSEWHERE),
+        shape=(8, 1), after=ELSEWHERE),
     over("first and last", "4 B 8", (0, 2), written("[0, 2]"), shape=(4, 1, 8), after=ELSEWHERE),
     over("second and last", "B 4 H 8", (1, 3), written("[1, -1]"), shape=(4, 1, 8), after=ELSEWHERE),
     over("middle two of four", "B 3 4 S", (1, 2), written("[1, 2]"), shape=(3, 4, 1), after=ELSEWHERE),

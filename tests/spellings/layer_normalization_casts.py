@@ -1,4 +1,4 @@
-"""LayerNormalization with Casts around it and inside: half precision that computes in more, and double inside float."""
+"""LayerNormalization with Casts around it and inside: less precision that computes in more."""
 
 from tests.cases import weights
 from tests.claims import Norm, Spelling
@@ -57,25 +57,26 @@ HALVES = [
          f" g = Mul(n, gamma_f32)  b = Add(g, beta_f32)  y = {DOWN}(b)", scale="gamma_f32", bias="beta_f32",
         after=ONE),
     cast("back after the bias, both stored in half", f"{UP}  {CENTRED} {core('d', 'f32')}"
-         f" w = Cast<to={FLOAT}>(gamma)  k = Cast<to={FLOAT}>(beta)  g = Mul(n, w)  b = Add(g, k)  y = {DOWN}(b)",
+         f" w = Cast<to={FLOAT}>(gamma)  k = Cast<to={FLOAT}>(beta)"
+         f" g = Mul(n, w)  b = Add(g, k)  y = {DOWN}(b)",
         after=ONE),
-    cast("back after the normalization alone", f"{UP}  {CENTRED} {core('d', 'f32')} y = {DOWN}(n)",
-         scale=1.0, bias=0.0, after=ONE),
+    cast("back after the normalization alone", f"{UP}  {CENTRED} {core('d', 'f32')} y = {DOWN}(n)", scale=1.0,
+        bias=0.0, after=ONE),
     cast("not back", f"{UP}  {CENTRED} {core('d', 'f32')} g = Mul(n, gamma_f32)  y = Add(g, beta_f32)",
-         of="c", scale="gamma_f32", bias="beta_f32", after="Cast LayerNormalization"),
+        of="c", scale="gamma_f32", bias="beta_f32", after="Cast LayerNormalization"),
     cast("TorchScript: centred in half, the rest in double",
-         f"m = ReduceMean<axes=[-1]>(x)  c = Sub(x, m)  d = Cast<to={DOUBLE}>(c) {core('d', 'f64')}"
+        f"m = ReduceMean<axes=[-1]>(x)  c = Sub(x, m)  d = Cast<to={DOUBLE}>(c) {core('d', 'f64')}"
          f" h = {DOWN}(n)  g = Mul(h, gamma)  y = Add(g, beta)", epsilon="1e-5f64", after=ONE),
     cast("TorchScript, as its optimizer leaves it",
-         f"m = ReduceMean<axes=[-1]>(x)  c = Sub(x, m)  d = Cast<to={FLOAT}>(c)"
+        f"m = ReduceMean<axes=[-1]>(x)  c = Sub(x, m)  d = Cast<to={FLOAT}>(c)"
          "q = Pow(d, 2.f32)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5f32)  s = Sqrt(e)"
          f" h = {DOWN}(s)  n = Div(c, h)  g = Mul(n, gamma)  y = Add(g, beta)", after=ONE),
     cast("the square alone in float",
-         f"m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  c = Cast<to={FLOAT}>(d)  q = Mul(c, c)"
+        f"m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  c = Cast<to={FLOAT}>(d)  q = Mul(c, c)"
          f" a = ReduceMean<axes=[-1]>(q)  v = {DOWN}(a)  e = Add(v, 1e-3)  s = Sqrt(e)  n = Div(d, s)"
          " g = Mul(n, gamma)  y = Add(g, beta)", epsilon="1e-3", after=ONE),
     cast("inverse deviation in float",
-         f"{UP}  {CENTRED}  q = Mul(d, d)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5f32)  s = Sqrt(e)"
+        f"{UP}  {CENTRED}  q = Mul(d, d)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5f32)  s = Sqrt(e)"
          f" r = Reciprocal(s)  n = Mul(d, r)  h = {DOWN}(n)  g = Mul(h, gamma)  y = Add(g, beta)", after=ONE),
     cast("half and back twice", f"c = Cast<to={FLOAT}>(x)  i = {DOWN}(c)  j = Cast<to={FLOAT}>(i)"
          f" m = ReduceMean<axes=[-1]>(j)  d = Sub(j, m) {core('d', 'f32')} h = {DOWN}(n)  g = Mul(h, gamma)"
@@ -90,16 +91,16 @@ WIDER = [
          "  g = Mul(h, gamma_f16)  y = Add(g, beta_f16)", dtype="float", scale=1.0, bias=0.0, output="n"),
     cast("variance in double inside float",
         f"m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  c = Cast<to={DOUBLE}>(d)  q = Mul(c, c)"
-         f" a = ReduceMean<axes=[-1]>(q)  v = Cast<to={FLOAT}>(a)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)"
-         " g = Mul(n, gamma)  y = Add(g, beta)", dtype="float", after=ONE),
+         f" a = ReduceMean<axes=[-1]>(q)  v = Cast<to={FLOAT}>(a)  e = Add(v, 1e-5)  s = Sqrt(e)"
+         " n = Div(d, s)  g = Mul(n, gamma)  y = Add(g, beta)", dtype="float", after=ONE),
     cast("all in double inside float", f"c = Cast<to={DOUBLE}>(x)  {CENTRED} {core('d', 'f64')}"
-         f" h = Cast<to={FLOAT}>(n)  g = Mul(h, gamma)  y = Add(g, beta)",
-         dtype="float", epsilon="1e-5f64", after=ONE),
+         f" h = Cast<to={FLOAT}>(n)  g = Mul(h, gamma)  y = Add(g, beta)", dtype="float", epsilon="1e-5f64",
+        after=ONE),
     cast("bfloat16 in and out, float inside", f"c = Cast<to={FLOAT}>(x)  {CENTRED} {core('d', 'f32')}"
          f" h = Cast<to={BFLOAT}>(n)  g = Mul(h, gamma)  y = Add(g, beta)", dtype="bfloat16", after=ONE),
     cast("bfloat16 in the middle of float", f"i = Cast<to={BFLOAT}>(x)  c = Cast<to={FLOAT}>(i)  {CENTRED}"
-         f" {core('d', 'f32')} h = Cast<to={BFLOAT}>(n)  y = Cast<to={FLOAT}>(h)",
-         dtype="float", of="i", output="h", scale=1.0, bias=0.0, after="Cast LayerNormalization Cast"),
+         f" {core('d', 'f32')} h = Cast<to={BFLOAT}>(n)  y = Cast<to={FLOAT}>(h)", dtype="float", of="i",
+        output="h", scale=1.0, bias=0.0, after="Cast LayerNormalization Cast"),
     cast("integers made float first",
         f"i = Cast<to=7>(x)  c = Cast<to={FLOAT}>(i)  {CENTRED} {core('d', 'f32')}"
          "  g = Mul(n, gamma)  y = Add(g, beta)", dtype="float", of="c",

@@ -79,7 +79,7 @@ SEVERAL = [
     Spelling("several: of the same x, apart", plain("x", "y", "a") + plain("x", "z", "b", "gamma2", "beta2"),
         outputs=("y", "z"), constants=MORE, claims=(norm(), norm(output="z", scale="gamma2", bias="beta2")),
         after=f"{LN} {LN}"),
-    Spelling("several: of the same x, sharing the statistics", f"""
+    Spelling("several: of the same x, sharing the statistics", """
         m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[-1]>(q)
         e = Add(v, 1e-5)  s = Sqrt(e)  r = Reciprocal(s)
         a = Mul(r, gamma)  b = Mul(d, a)  y = Add(b, beta)
@@ -117,7 +117,8 @@ NESTED = [
             o = Identity(c)  {plain("h", "k")} }}>""", constants={"once": np.array(True)},
         claims=(norm(),), after=f"Loop Identity {LN}"),
     Spelling("nested: in a function", "y = local.norm(x, gamma, beta)", functions=(f"""
-        <domain: "local", opset_import: ["" : 17]> norm (a, w, b) => (z) {{ {plain("a", "z", "", "w", "b")} }}""",),
+        <domain: "local", opset_import: ["" : 17]>
+        norm (a, w, b) => (z) {{ {plain("a", "z", "", "w", "b")} }}""",),
         claims=(norm(),)),
     Spelling("nested: in a function, gain outside", "k = local.norm(x)  g = Mul(k, gamma)  y = Add(g, beta)",
         functions=(f"""<domain: "local", opset_import: ["" : 17]> norm (x) => (n) {{ {NORMALIZED} }}""",),
@@ -133,17 +134,19 @@ NESTED = [
         claims=(Norm(LN),), opsets=(11, 17)),
 ]  # fmt: skip
 
+FLOAT = ("float",)
 STANDARD = [
     Spelling(f"the standard's body: {name}", f"y = LayerNormalization<{attributes}>({inputs})",
         inputs={"x": dims}, expanded=(LN,), opsets=(17, 23), after=LN, dtypes=dtypes,
         constants={"gamma": shape, "beta": shape},
-        claims=(Norm(LN, axes=axes, epsilon=epsilon, scale="gamma", bias="beta" if "beta" in inputs else 0.0),))
+        claims=(Norm(LN, axes=axes, epsilon=epsilon, scale="gamma",
+                     bias="beta" if "beta" in inputs else 0.0),))
     for name, dims, attributes, inputs, axes, shape, epsilon, dtypes in (
         ("last axis", "B S 8", "axis=-1", "x, gamma, beta", (-1,), (8,), "1e-5f32", ("float", "float16")),
-        ("without bias", "B S 8", "axis=2", "x, gamma", (-1,), (8,), "1e-5f32", ("float",)),
-        ("two axes", "B 4 8", "axis=1, epsilon=0.001", "x, gamma, beta", (1, 2), (4, 8), "1e-3f32", ("float",)),
-        ("two axes from the end", "B 4 8", "axis=-2", "x, gamma, beta", (1, 2), (4, 8), "1e-5f32", ("float",)),
-        ("all axes", "3 8", "axis=0", "x, gamma, beta", (0, 1), (3, 8), "1e-5f32", ("float",)),
+        ("without bias", "B S 8", "axis=2", "x, gamma", (-1,), (8,), "1e-5f32", FLOAT),
+        ("two axes", "B 4 8", "axis=1, epsilon=0.001", "x, gamma, beta", (1, 2), (4, 8), "1e-3f32", FLOAT),
+        ("two axes from the end", "B 4 8", "axis=-2", "x, gamma, beta", (1, 2), (4, 8), "1e-5f32", FLOAT),
+        ("all axes", "3 8", "axis=0", "x, gamma, beta", (0, 1), (3, 8), "1e-5f32", FLOAT),
     )
 ]  # fmt: skip
 

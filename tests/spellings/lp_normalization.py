@@ -83,9 +83,9 @@ GUARDED = [
         "a = ReduceSumSquare<axes=[-1]>(x)  e = Add(a, 1e-4)  r = Pow(e, -0.5)  y = Mul(r, x)", ADDED_POWER,
         "1e-4"),
     lp_norm("epsilon added to the norm", "a = ReduceL2<axes=[-1]>(x)  e = Add(a, 0.02)  y = Div(x, e)",
-            ADDED_NORM, "0.02"),
+        ADDED_NORM, "0.02"),
     lp_norm("epsilon added to the L1 norm", "a = ReduceL1<axes=[-1]>(x)  e = Add(a, 0.02)  y = Div(x, e)",
-            ADDED_NORM, "0.02", p=1),
+        ADDED_NORM, "0.02", p=1),
     lp_norm("float16 that computes in float", """
         c = Cast<to=1>(x)  a = ReduceL2<axes=[-1]>(c)  b = Clip(a, 0.02f32)  n = Div(c, b)
         y = Cast<to=10>(n)""", BELOW_NORM, "0.02f32", dtypes=("float16",)),

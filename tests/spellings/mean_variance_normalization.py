@@ -1,4 +1,4 @@
-"""MeanVarianceNormalization: as ONNX has it, with 1e-9 added to the deviation, over axes that may hold the batch."""
+"""MeanVarianceNormalization: with 1e-9 added to the deviation, over axes that may hold the batch."""
 
 from tests.claims import Norm, Spelling
 
@@ -29,7 +29,8 @@ def mean_variance_norm(
 def over(axes: str) -> str:
     """The centred d and the deviation s."""
     return f"""
-        m = ReduceMean<axes={axes}>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes={axes}>(q)  s = Sqrt(v)"""
+        m = ReduceMean<axes={axes}>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes={axes}>(q)
+        s = Sqrt(v)"""
 
 
 TABLE = [
@@ -52,6 +53,6 @@ TABLE = [
     mean_variance_norm("the standard's body", "y = MeanVarianceNormalization<axes=[0, 2, 3]>(x)",
         expanded=(MVN,), opsets=(13, 23)),
     mean_variance_norm("the standard's body, space", "y = MeanVarianceNormalization<axes=[2, 3]>(x)", (2, 3),
-                       expanded=(MVN,), opsets=(13, 17)),
+        expanded=(MVN,), opsets=(13, 17)),
     mean_variance_norm("native", "y = MeanVarianceNormalization<axes=[0, 2, 3]>(x)", opsets=(13, 23)),
 ]  # fmt: skip

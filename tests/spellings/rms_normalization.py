@@ -69,7 +69,9 @@ PRODUCTS = [
     if square in ("Mul", "Pow") or divide == "Mul by Reciprocal of Sqrt"
 ]
 
-CAST = f"c = Cast<to={FLOAT}>(x)  q = Pow(c, 2.f32)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5f32)  s = Sqrt(e)"
+CAST = f"""
+    c = Cast<to={FLOAT}>(x)  q = Pow(c, 2.f32)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5f32)
+    s = Sqrt(e)"""
 OTHERS = [
     rms_norm("without gain", MUL, DIV.replace("n =", "y ="), scale=1.0),
     rms_norm("gain first operand", MUL, RSQRT, "y = Mul(gamma, n)"),
@@ -83,7 +85,7 @@ OTHERS = [
     rms_norm("norm, root of count in the gain", "a = ReduceL2<axes=[-1]>(x)  n = Div(x, a)", GAIN,
         scale="gamma/sqrt(8)", epsilon=0.0),
     rms_norm("sum of squares", "q = Mul(x, x)  a = ReduceSum<axes=[-1]>(q)  e = Add(a, 8e-5)  s = Sqrt(e)",
-             "n = Div(x, s)", GAIN, scale="gamma/sqrt(8)"),
+        "n = Div(x, s)", GAIN, scale="gamma/sqrt(8)"),
     # γ·(x/2)/√(E[x²]/4 + ε) = γ·x/√(E[x²] + 4ε)
     rms_norm("of half of x", "h = Mul(x, 0.5)  q = Mul(h, h)  v = ReduceMean<axes=[-1]>(q)", ROOT,
         "n = Div(h, s)", GAIN, epsilon=4e-5),
@@ -95,28 +97,28 @@ OTHERS = [
         f"{ROOT}  r = Reciprocal(s)  n = Mul(h, r)  g = Mul(n, gamma)  y = Transpose<perm=[0, 2, 1, 3]>(g)",
         dims="B S 32", of="h", output="g"),
     rms_norm("half, back before the gain", CAST, f"n = Div(c, s)  h = Cast<to={HALF}>(n)  y = Mul(h, gamma)",
-             epsilon="1e-5f32", dtypes=("float16",), opsets=(13, 23)),
+        epsilon="1e-5f32", dtypes=("float16",), opsets=(13, 23)),
     rms_norm("half, back after the gain", CAST,
         f"n = Div(c, s)  g = Mul(n, gamma_f32)  y = Cast<to={HALF}>(g)", scale="gamma_f32", epsilon="1e-5f32",
         dtypes=("float16",), opsets=(13, 23)),
     rms_norm("half, x itself multiplied", CAST, f"r = Reciprocal(s)  h = Cast<to={HALF}>(r)  n = Mul(x, h)",
         GAIN, epsilon="1e-5f32", dtypes=("float16",), opsets=(13, 23)),
     rms_norm("bfloat16, back before the gain", CAST,
-             f"r = Reciprocal(s)  n = Mul(c, r)  h = Cast<to={BFLOAT}>(n)  y = Mul(gamma, h)",
-             epsilon="1e-5f32", dtypes=("bfloat16",), opsets=(13, 23)),
+        f"r = Reciprocal(s)  n = Mul(c, r)  h = Cast<to={BFLOAT}>(n)  y = Mul(gamma, h)", epsilon="1e-5f32",
+        dtypes=("bfloat16",), opsets=(13, 23)),
     rms_norm("the standard's body", "y = RMSNormalization<axis=-1>(x, gamma)", epsilon="1e-5f32",
-             dtypes=("float", "float16"), expanded=(RMS,), opsets=(23, 23)),
+        dtypes=("float", "float16"), expanded=(RMS,), opsets=(23, 23)),
     rms_norm("the standard's body, two axes", "y = RMSNormalization<axis=1, epsilon=0.001>(x, gamma)",
         epsilon="1e-3f32", dims="B 4 8", axes=(1, 2), shape=(4, 8), expanded=(RMS,), opsets=(23, 23)),
     rms_norm("native", "y = RMSNormalization<axis=-1>(x, gamma)", epsilon="1e-5f32", opsets=(23, 23)),
 ]  # fmt: skip
 
 RESIDUAL = """
-    h = Add(x, z)  q = Mul(h, h)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  r = Reciprocal(s)
-    n = Mul(h, r)  g = Mul(n, gamma)  k = Relu(g)  y = Add(h, k)"""
+    h = Add(x, z)  q = Mul(h, h)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)
+    r = Reciprocal(s)  n = Mul(h, r)  g = Mul(n, gamma)  k = Relu(g)  y = Add(h, k)"""
 IN_CONTEXT = [
     Spelling("RMS: residual before and after", RESIDUAL, inputs={"x": "B S 8", "z": "B S 8"},
-             claims=(Norm(RMS, scale="gamma", of="h", output="g"),)),
+        claims=(Norm(RMS, scale="gamma", of="h", output="g"),)),
     Spelling("RMS: gain that is fed", RESIDUAL.replace("gamma", "w"),
         inputs={"x": "B S 8", "z": "B S 8", "w": "B 1 8"}, claims=(Norm(RMS, of="h", output="n"),)),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from tests.traps.arithmetic import trap
 # From d to y without gain and bias.
 REST = """
     q = Mul(d, d)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(d, s)"""
-# The same with a variance of its own: else d divided by its own root mean square is an RMS norm, whatever d is.
+# The same with a variance of its own: d divided by its own root mean square would be an RMS norm.
 APART = """
     mean = ReduceMean<axes=[-1]>(x)  c = Sub(x, mean)  q = Mul(c, c)  v = ReduceMean<axes=[-1]>(q)
     e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(d, s)"""
@@ -20,10 +20,10 @@ DIFFERENT = [
     trap("mean over two axes, variance over one", "m = ReduceMean<axes=[1, 2]>(x)  d = Sub(x, m)", APART,
         why=DIFFER, rule="axes-differ", invites=LAST),
     trap("mean over one axis, variance over two", "m = ReduceMean<axes=[2]>(x)  d = Sub(x, m)",
-         APART.replace("[-1]", "[1, 2]"), why=DIFFER, rule="axes-differ", invites=LAST_TWO),
+        APART.replace("[-1]", "[1, 2]"), why=DIFFER, rule="axes-differ", invites=LAST_TWO),
     trap("mean over space, variance over channels too", "m = ReduceMean<axes=[2, 3]>(x)  d = Sub(x, m)",
-         APART.replace("[-1]", "[1, 2, 3]"), why=DIFFER, rule="axes-differ",
-         invites=Norm("LayerNormalization", axes=(2, 3)), inputs={"x": "B 3 4 5"}),
+        APART.replace("[-1]", "[1, 2, 3]"), why=DIFFER, rule="axes-differ",
+        invites=Norm("LayerNormalization", axes=(2, 3)), inputs={"x": "B 3 4 5"}),
     trap("moments over different axes", """
         m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  a = Mul(x, x)  b = ReduceMean<axes=[1, 2]>(a)
         c = ReduceMean<axes=[1, 2]>(x)  f = Mul(c, c)  v = Sub(b, f)  e = Add(v, 1e-5)  s = Sqrt(e)
@@ -32,7 +32,7 @@ DIFFERENT = [
         APART.replace("<axes=[-1]>", ""), why="without axes the variance runs over everything",
         rule="axes-differ", invites=LAST),
     trap("no axes, and that means none", "m = ReduceMean<noop_with_empty_axes=1>(x)  d = Sub(x, m)", APART,
-         why="a reduction over no axes leaves x as it is", rule=None, invites=LAST, opsets=(18, 23)),
+        why="a reduction over no axes leaves x as it is", rule=None, invites=LAST, opsets=(18, 23)),
 ]  # fmt: skip
 
 SQUARE = {"x": "4 4 4"}

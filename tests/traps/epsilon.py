@@ -1,4 +1,6 @@
-"""Almost a LayerNormalization: epsilon isn't one constant number added to the variance, or the variance is bounded."""
+"""Almost a LayerNormalization: epsilon isn't one number added to the variance, or the variance is bounded."""
+
+import numpy as np
 
 from tests.claims import Norm
 from tests.traps.arithmetic import AFFINE, CENTRE, DEVIATION, VARIANCE, trap
@@ -8,7 +10,7 @@ DIVIDE = "n = Div(d, s)"
 
 PLACES = [
     trap("epsilon outside the root", CENTRE, VARIANCE, "a = Sqrt(v)  s = Add(a, 1e-5)", DIVIDE, AFFINE,
-         why="epsilon is added to the deviation", rule="epsilon-outside"),
+        why="epsilon is added to the deviation", rule="epsilon-outside"),
     trap("epsilon outside the root, Reciprocal", CENTRE, VARIANCE,
         "a = Sqrt(v)  s = Add(a, 1e-3)  r = Reciprocal(s)", "n = Mul(d, r)", AFFINE,
         why="epsilon is added to the deviation", rule="epsilon-outside",
@@ -32,16 +34,16 @@ PLACES = [
 
 VARYING = [
     trap("epsilon per channel", CENTRE, VARIANCE, "e = Add(v, several)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="epsilon differs along the last axis", rule="epsilon-varies",
-         constants={"several": [1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-2]}),
+        why="epsilon differs along the last axis", rule="epsilon-varies",
+        constants={"several": [1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5, 1e-2]}),
     trap("epsilon per row", CENTRE, VARIANCE, "e = Add(v, several)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="epsilon differs along the rows", rule="epsilon-varies", inputs={"x": "B 3 8"},
-         constants={"several": [[1e-5], [1e-3], [1e-2]]}),  # type: ignore[dict-item]
+        why="epsilon differs along the rows", rule="epsilon-varies", inputs={"x": "B 3 8"},
+        constants={"several": np.array([[1e-5], [1e-3], [1e-2]])}),
     trap("epsilon that is fed", CENTRE, VARIANCE, "e = Add(v, z)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="epsilon is no constant", rule="different-base", invites=None, inputs={"z": "1"}),
+        why="epsilon is no constant", rule="different-base", invites=None, inputs={"z": "1"}),
     trap("epsilon that may be overridden", CENTRE, VARIANCE, "e = Add(v, small)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="the initializer is an input of the graph too", rule="different-base", constants={"small": 1e-5},
-         overridable=("small",)),
+        why="the initializer is an input of the graph too", rule="different-base", constants={"small": 1e-5},
+        overridable=("small",)),
     trap("negative epsilon", CENTRE, VARIANCE,
         "c = Add(v, 0.25)  e = Sub(c, 0.2500152587890625)  a = Max(e, 1e-6)", "s = Sqrt(a)", DIVIDE, AFFINE,
         why="the sum of the constants is negative, and bounded behind", rule=None),
@@ -55,11 +57,11 @@ VARYING = [
 
 BOUNDS = [
     trap("variance at least epsilon", CENTRE, VARIANCE, "e = Max(v, 1e-5)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="the larger of variance and epsilon isn't their sum", rule="clamp"),
+        why="the larger of variance and epsilon isn't their sum", rule="clamp"),
     trap("variance clipped from below", CENTRE, VARIANCE, "e = Clip(v, 1e-5)  s = Sqrt(e)", DIVIDE, AFFINE,
-         why="the larger of variance and epsilon isn't their sum", rule="clamp"),
+        why="the larger of variance and epsilon isn't their sum", rule="clamp"),
     trap("deviation at least epsilon", CENTRE, VARIANCE, "a = Sqrt(v)  s = Max(a, 1e-2)", DIVIDE, AFFINE,
-         why="the larger of deviation and epsilon isn't the root of a sum", rule="clamp", invites=WITHOUT),
+        why="the larger of deviation and epsilon isn't the root of a sum", rule="clamp", invites=WITHOUT),
     trap("deviation where it isn't small", CENTRE, VARIANCE,
         "a = Sqrt(v)  c = Less(a, 1e-2)  s = Where(c, 1., a)", DIVIDE, AFFINE,
         why="small deviations are replaced by one", rule=None, invites=WITHOUT, opsets=(13, 23)),

@@ -42,12 +42,12 @@ ROOT_MEAN_SQUARES = [
         a = ReduceL2<axes=[-1]>(x)  b = Div(a, 2.8284271247461903)  s = Add(b, 1e-3)  y = Div(x, s)""",
         why="epsilon is added to the root", rule="epsilon-outside", invites=Norm(RMS, epsilon=1e-3)),
     trap("RMS: mean instead of mean square", "v = ReduceMean<axes=[-1]>(x)  e = Add(v, 1e-5)  y = Div(x, e)",
-         why="divided by the mean", rule=None, invites=Norm(RMS)),
+        why="divided by the mean", rule=None, invites=Norm(RMS)),
     trap("RMS: fourth power", """
         q = Pow(x, 4.)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(x, s)""",
         why="the fourth moment isn't the mean square", rule="power", invites=Norm(RMS)),
     trap("RMS: no root", "q = Mul(x, x)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  y = Div(x, e)",
-         why="divided by the mean square, not by its root", rule="root", invites=Norm(RMS)),
+        why="divided by the mean square, not by its root", rule="root", invites=Norm(RMS)),
     trap("RMS: of another tensor", """
         q = Mul(z, z)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  y = Div(x, s)""",
         why="the mean square is that of another tensor", rule="different-base", invites=Norm(RMS),
@@ -71,17 +71,17 @@ ROOT_MEAN_SQUARES = [
 
 LP_NORMS = [
     trap("Lp: L1 under a root", "a = ReduceL1<axes=[-1]>(x)  s = Sqrt(a)  y = Div(x, s)",
-         why="the root of the L1 norm isn't a norm", rule=None, invites=Norm(LP, epsilon=0.0)),
+        why="the root of the L1 norm isn't a norm", rule=None, invites=Norm(LP, epsilon=0.0)),
     trap("Lp: L2 without its root", "a = ReduceSumSquare<axes=[-1]>(x)  y = Div(x, a)",
-         why="divided by the square of the norm", rule="root", invites=Norm(LP, epsilon=0.0)),
+        why="divided by the square of the norm", rule="root", invites=Norm(LP, epsilon=0.0)),
     trap("Lp: sum without absolute values", "a = ReduceSum<axes=[-1]>(x)  y = Div(x, a)",
-         why="the sum of x isn't its L1 norm", rule=None, invites=Norm(LP, epsilon=0.0, p=1)),
+        why="the sum of x isn't its L1 norm", rule=None, invites=Norm(LP, epsilon=0.0, p=1)),
     trap("Lp: norm of the other axis in a square", "a = ReduceL2<axes=[-1], keepdims=0>(x)  y = Div(x, a)",
-         why="the norms of the rows divide the columns", rule="broadcast", invites=Norm(LP, epsilon=0.0),
-         inputs={"x": "4 4"}),
+        why="the norms of the rows divide the columns", rule="broadcast", invites=Norm(LP, epsilon=0.0),
+        inputs={"x": "4 4"}),
     trap("Lp: norm of another tensor", "a = ReduceL2<axes=[-1]>(z)  y = Div(x, a)",
-         why="the norm is that of another tensor", rule=None, invites=Norm(LP, epsilon=0.0),
-         inputs={"z": "B S 8"}),
+        why="the norm is that of another tensor", rule=None, invites=Norm(LP, epsilon=0.0),
+        inputs={"z": "B S 8"}),
     trap("Lp: third power", """
         b = Abs(x)  q = Pow(b, 3.)  a = ReduceSum<axes=[-1]>(q)  s = Pow(a, 0.3333333333333333)
         y = Div(x, s)""", why="the operator knows the first and the second norm alone", rule=None,

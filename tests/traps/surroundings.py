@@ -18,7 +18,7 @@ READERS = [
     trap("variance is an output", *PLAIN, outputs=("y", "v"), why=AN_OUTPUT, rule="graph-output",
         invites=None),
     trap("mean and variance are outputs", *PLAIN, outputs=("y", "m", "v"), why=AN_OUTPUT, rule="graph-output",
-         invites=None),
+        invites=None),
     trap("centred value read elsewhere", *PLAIN[:3],
         "g = Mul(n, gamma)  a = Add(g, beta)  b = Relu(d)  y = Add(a, b)", why=READ, rule="inner-reader",
         invites=None),
@@ -26,13 +26,15 @@ READERS = [
         "g = Mul(n, gamma)  a = Add(g, beta)  b = Exp(s)  y = Add(a, b)", why=READ, rule="inner-reader",
         invites=None),
     trap("scaled back", *PLAIN, "z = Mul(y, s)  w = Add(z, m)", outputs=("y", "w"),
-         why="the statistics are used again, to undo the normalization", rule="inner-reader", invites=None),
+        why="the statistics are used again, to undo the normalization", rule="inner-reader", invites=None),
     trap("centred value read in a sub-graph", *PLAIN, """
-        z = If(flag)<then_branch = yes () => (a) { a = Identity(d) }, else_branch = no () => (b) { b = Neg(d) }>""",
+        z = If(flag)<
+            then_branch = yes () => (a) { a = Identity(d) }, else_branch = no () => (b) { b = Neg(d) }>""",
         inputs={"flag": "bool"}, outputs=("y", "z"), why="an inner value is read from within a sub-graph",
         rule="inner-reader", invites=None),
     trap("variance read in one branch", *PLAIN, """
-        z = If(flag)<then_branch = yes () => (a) { a = Sqrt(v) }, else_branch = no () => (b) { b = Identity(v) }>""",
+        z = If(flag)<
+            then_branch = yes () => (a) { a = Sqrt(v) }, else_branch = no () => (b) { b = Identity(v) }>""",
         inputs={"flag": "bool"}, outputs=("y", "z"), why="an inner value is read from within a sub-graph",
         rule="inner-reader", invites=None),
 ]  # fmt: skip
@@ -42,9 +44,9 @@ NOT_CONSTANT = [
     trap("overridable exponent", CENTRE, EXPONENT, NORMALIZE, AFFINE, constants={"exponent": 2.0},
         overridable=("exponent",), why="the initializer is an input of the graph too", rule="different-base"),
     trap("overridable axes", "m = ReduceMean(x, over)  d = Sub(x, m)", VARIANCE, NORMALIZE, AFFINE,
-         constants={"over": np.array([1])}, overridable=("over",), inputs={"x": "B 8 8"},
-         why="the initializer is an input of the graph too", rule="axes",
-         invites=Norm("LayerNormalization", axes=(1,), scale="gamma", bias="beta"), opsets=(18, 23)),
+        constants={"over": np.array([1])}, overridable=("over",), inputs={"x": "B 8 8"},
+        why="the initializer is an input of the graph too", rule="axes",
+        invites=Norm("LayerNormalization", axes=(1,), scale="gamma", bias="beta"), opsets=(18, 23)),
     trap("overridable count", "t = ReduceSum<axes=[-1]>(x)  m = Div(t, count)  d = Sub(x, m)", VARIANCE,
         NORMALIZE, AFFINE, constants={"count": 8.0}, overridable=("count",),
         why="the initializer is an input of the graph too", rule="different-base"),

@@ -1,0 +1,23 @@
+"""``normgraph explain``: reads a model and lists its normalizations."""
+
+from __future__ import annotations
+
+from normgraph import api
+from normgraph.cli import rendering
+from normgraph.cli.arguments import ExplainOptions
+from normgraph.cli.output import show, write_json
+from normgraph.cli.progress import shown
+
+
+def explain(options: ExplainOptions) -> None:
+    """Run the command.
+
+    Raises:
+        BadModelError: the model can't be read.
+    """
+    with shown(wanted=True):
+        report = api.explain(options.model)
+    if options.json:
+        write_json(report.to_json())
+    else:
+        show(rendering.explained(report))

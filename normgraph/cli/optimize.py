@@ -1,0 +1,71 @@
+"""``normgraph optimize``: reads a model, fuses its normalizations, writes it, and says what was done."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from normgraph import api
+from normgraph.cli import files, rendering
+from normgraph.cli.arguments import OptimizeOptions
+from normgraph.cli.output import show, write_json
+from normgraph.cli.progress import shown
+from normgraph.errors import UsageError
+from normgraph.model_io import save
+from normgraph.report import Report
+
+
+def optimize(options: OptimizeOptions) -> None:
+    """Run the command.
+
+    Raises:
+        NormgraphError: it can't be done; then neither a model nor a report has been written.
+    """
+    started = time.perf_counter()
+    report, run = _run(options, files.output_of(options))
+    if options.json:
+        write_json(report.to_json())
+    elif not options.quiet:
+        show(rendering.optimized(report, replace(run, seconds=time.perf_counter() - started)))
+
+
+def _run(options: OptimizeOptions, output: Path | None) -> tuple[Report, rendering.Run]:
+    _check_opset(options.opset)
+    with shown(wanted=not options.quiet) as progress:
+        result = api.optimize(
+            options.model,
+            target=options.target,
+            opset=options.opset,
+            allow_contrib=options.allow_contrib,
+            progress=progress,
+        )
+        data = files.data_files(result.model)
+        read = files.size_of(options.model) + sum(file.size for file in data)
+        if output is not None and options.in_place and not _changed(result.report):
+            output = None
+        if output is not None and not options.in_place:
+            files.check_data_survives(output, data)
+        report = replace(result.report, output=None if output is None else str(output))
+        written: int | None = None
+        with files.written_report(options.report) as texts:
+            texts.append(report.to_json())
+            if output is not None:
+                progress("writing the model", 0, 0)
+                written = sum(files.size_of(path) for path in save(result.model, output))
+    return report, rendering.Run(read, written, seconds=0.0, dry=options.dry_run)
+
+
+def _changed(report: Report) -> bool:
+    return report.count("fused") > 0 or report.opset.before != report.opset.after
+
+
+def _check_opset(opset: int | None) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    if opset is not None and opset > newest:
+        raise UsageError(
+            f"there is no opset {opset}: the onnx {onnx.__version__} in use knows 1 to {newest}; "
+            "ask for one of them, or install a newer onnx"
+        )

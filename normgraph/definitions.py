@@ -1,0 +1,67 @@
+"""What the operators of a replacement compute, in float64, by the reference kernels.
+
+Of a runtime that isn't on this machine one can't measure how it rounds, but that the replacement computes the same thing
+is for the definitions to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from normgraph.constants import Array
+from normgraph.execution import NotRunnable
+from normgraph.kernels.group_normalization import group_normalization
+from normgraph.kernels.instance_normalization import instance_normalization
+from normgraph.kernels.layer_normalization import layer_normalization
+from normgraph.kernels.lp_normalization import lp_normalization
+from normgraph.kernels.mean_variance_normalization import mean_variance_normalization
+from normgraph.kernels.rms_normalization import rms_normalization
+from normgraph.lowering import INPUT, OUTPUT, Replacement
+
+Definition = Callable[[Sequence[Any], Mapping[str, Any]], Array]
+
+#: Operator → its definition: (operands, attributes) → result.
+DEFINITIONS: Mapping[str, Definition] = {
+    "Add": lambda operands, _: operands[0] + operands[1],
+    "GroupNormalization": lambda operands, a: group_normalization(
+        *operands, num_groups=a["num_groups"], epsilon=a["epsilon"]
+    ),
+    "InstanceNormalization": lambda operands, a: instance_normalization(*operands, epsilon=a["epsilon"]),
+    "LayerNormalization": lambda operands, a: layer_normalization(*operands, axis=a["axis"], epsilon=a["epsilon"]),
+    "LpNormalization": lambda operands, a: lp_normalization(operands[0], axis=a["axis"], p=a["p"]),
+    "MeanVarianceNormalization": lambda operands, a: mean_variance_normalization(operands[0], axes=a["axes"]),
+    "Mul": lambda operands, _: operands[0] * operands[1],
+    "RMSNormalization": lambda operands, a: rms_normalization(*operands, axis=a["axis"], epsilon=a["epsilon"]),
+    "Reshape": lambda operands, _: np.reshape(
+        operands[0], [operands[0].shape[i] if size == 0 else size for i, size in enumerate(operands[1])]
+    ),
+    "Shape": lambda operands, _: np.asarray(operands[0].shape, np.int64),
+    "SimplifiedLayerNormalization": lambda operands, a: rms_normalization(
+        *operands, axis=a["axis"], epsilon=a["epsilon"]
+    ),
+    "Transpose": lambda operands, a: np.transpose(operands[0], a["perm"]),
+}
+
+
+def compute(replacement: Replacement, x: Array) -> Array:
+    """The result of a replacement, in float64.
+
+    Raises:
+        NotRunnable: an operator has no definition here, or rejects its operands.
+    """
+    values: dict[str, Array] = {INPUT: x.astype(np.float64)}
+    for name, array in replacement.constants.items():
+        values[name] = array if array.dtype.kind == "i" else array.astype(np.float64)
+    for step in replacement.steps:
+        if step.operator not in DEFINITIONS:
+            raise NotRunnable(f"{step.operator} has no definition to be checked by")
+        try:
+            with np.errstate(all="ignore"):
+                result = DEFINITIONS[step.operator]([values[name] for name in step.inputs], dict(step.attributes))
+        except ValueError as error:
+            raise NotRunnable(f"{step.operator} can't be computed: {error}") from error
+        values[step.output] = result
+    return values[OUTPUT]
