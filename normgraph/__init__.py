@@ -1,9 +1,9 @@
 """Finds the normalizations in an ONNX model, however they are written, fuses them and proves each rewrite.
 
-    >>> import normgraph
-    >>> result = normgraph.optimize("model.onnx")          # doctest: +SKIP
-    >>> result.save("model.opt.onnx")                      # doctest: +SKIP
-    >>> normgraph.explain("model.onnx").sites              # doctest: +SKIP
+>>> import normgraph
+>>> result = normgraph.optimize("model.onnx")          # doctest: +SKIP
+>>> result.save("model.opt.onnx")                      # doctest: +SKIP
+>>> normgraph.explain("model.onnx").sites              # doctest: +SKIP
 """
 
 from __future__ import annotations

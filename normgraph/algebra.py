@@ -212,7 +212,9 @@ class Polynomial:
             for right_monomial, b in right.terms.items():
                 value = combine(np.multiply, a, b)
                 for monomial, factor in _product(left_monomial, right_monomial).terms.items():
-                    _accumulate(terms, monomial, value if factor == 1.0 else combine(np.multiply, value, factor))
+                    _accumulate(
+                        terms, monomial, value if factor == 1.0 else combine(np.multiply, value, factor)
+                    )
         return _limited(terms)
 
     __radd__ = __add__
@@ -240,7 +242,9 @@ class Polynomial:
                 _accumulate(terms, monomial, mean_over(value, over))
                 continue
             if not over.isdisjoint(axes_of_coefficient(value)):
-                raise NotRepresentable("weighted-mean", "a mean is taken of values with different constant weights")
+                raise NotRepresentable(
+                    "weighted-mean", "a mean is taken of values with different constant weights"
+                )
             mean = frozenset([(_mean(over, varying), Fraction(1))])
             for product, factor in _product(monomial - varying, mean).terms.items():
                 _accumulate(terms, product, combine(np.multiply, value, factor))
@@ -271,7 +275,9 @@ class Polynomial:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Polynomial:
         rule = _UFUNCS.get(ufunc.__name__)
         if rule is None or method != "__call__" or options:
-            raise TypeError(f"numpy.{ufunc.__name__} has no meaning for polynomials; a kernel must do without it")
+            raise TypeError(
+                f"numpy.{ufunc.__name__} has no meaning for polynomials; a kernel must do without it"
+            )
         return rule(*(_polynomial(operand) for operand in operands))
 
 
@@ -368,7 +374,7 @@ def _power(value: Polynomial, exponent: Fraction) -> Polynomial:
             result = result * value
         return result
     scale, scaled = _normalized(value)
-    return _of_atom(Sum(scaled), exponent) * constant(scale ** float(exponent))
+    return _of_atom(Sum(scaled), exponent) * constant(_raised(scale, exponent))
 
 
 def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -> Polynomial:
@@ -379,13 +385,16 @@ def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -
         for atom, power in monomial:
             if power.denominator == 1 and not _nonnegative(atom):
                 raise NotRepresentable("sign", "a root is taken of something that may have either sign")
-    factor = apply(lambda array: np.asarray(np.power(array, float(exponent))), value)
-    result = constant(factor)
+    result = constant(_raised(value, exponent))
     for atom, power in monomial:
         total = power * exponent
         inner = _inner(atom, total)
         result = result * (_of_atom(atom, total) if inner is None else _power(inner, total))
     return result
+
+
+def _raised(value: Coefficient, exponent: Fraction) -> Coefficient:
+    return apply(lambda array: np.asarray(np.power(array, float(exponent))), value)
 
 
 def _normalized(value: Polynomial) -> tuple[float, Polynomial]:
@@ -402,7 +411,11 @@ def _is_mean_square(monomial: Monomial) -> bool:
     if len(monomial) != 1:
         return False
     ((atom, exponent),) = monomial
-    return exponent == 1 and isinstance(atom, Mean) and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)
+    return (
+        exponent == 1
+        and isinstance(atom, Mean)
+        and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)
+    )
 
 
 def _snapped(value: Coefficient) -> Coefficient:
@@ -432,9 +445,13 @@ def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
         return Clamp(atom.of.renamed(renaming), atom.minimum)
     if isinstance(atom, Absolute):
         return Absolute(atom.of.renamed(renaming))
-    if isinstance(atom, Mean):
-        over = frozenset(part for axis in atom.over for part in renaming.get(axis, (axis,)))
-        return Mean(over, _renamed(atom.of, renaming))
+    if isinstance(atom, Mean):  # its own axes are bound: what they are called outside doesn't reach inside
+        free = {axis: renaming[axis] for axis in axes_of_monomial(atom.of) - atom.over if axis in renaming}
+        if not atom.over.isdisjoint(part for dimension in free.values() for part in dimension):
+            raise NotRepresentable(
+                "broadcast", "a constant meets an axis over which the mean beside it was taken"
+            )
+        return Mean(atom.over, _renamed(atom.of, free))
     return atom
 
 
@@ -458,15 +475,19 @@ def lower_bound(value: Polynomial) -> float:
 
 def _is_square(value: Polynomial) -> bool:
     """Whether the value is (Σ aᵢ·mᵢ)² with numbers aᵢ, signs chosen by the products with the first root."""
-    roots = {_root(m): c for m, c in value.terms.items() if _root(m) is not None and isinstance(c, float) and c > 0}
+    roots: list[tuple[Polynomial, float]] = []
+    for monomial, c in value.terms.items():
+        root = _root(monomial)
+        if root is not None and isinstance(c, float) and c > 0:
+            roots.append((Polynomial({root: 1.0}), c))
     if not 2 <= len(roots) <= 3:
         return False
-    (first, leading), *others = ((Polynomial({root: 1.0}), c) for root, c in roots.items() if root is not None)
+    (first, leading), *others = roots
     candidate = first * leading**0.5
-    for root, c in others:
-        (cross,) = (first * root).terms
-        sign = 1.0 if smallest(value.terms.get(cross, 0.0)) > 0 else -1.0
-        candidate = candidate + root * (sign * c**0.5)
+    for factor, c in others:
+        crossed = [smallest(value.terms.get(monomial, 0.0)) for monomial in (first * factor).terms]
+        sign = 1.0 if len(crossed) == 1 and crossed[0] > 0 else -1.0
+        candidate = candidate + factor * (sign * c**0.5)
     return (candidate * candidate).close_to(value)
 
 

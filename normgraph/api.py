@@ -91,6 +91,7 @@ def optimize(
     if original.functions:
         work = original.clone()
         inline(work)
+    progress("looking for normalizations", 0, 0)
     sites = fuse_normalizations(work, demanded, opset=opset, progress=progress)
     if work is not original:
         if any(site.status == "fused" for site in sites):
@@ -127,7 +128,9 @@ def explain(model: Source) -> Report:
 def _in_place(model: Source) -> ir.Model:
     found = getattr(model, "model", model)
     if not isinstance(found, ir.Model):
-        raise UsageError(f"only an onnx_ir.Model can be changed in place, not a {type(model).__name__}: leave in_place out")
+        raise UsageError(
+            f"only an onnx_ir.Model can be changed in place, not a {type(model).__name__}: leave in_place out"
+        )
     return found
 
 

@@ -59,7 +59,9 @@ def coefficient(values: npt.ArrayLike, dimensions: Iterable[Dimension]) -> Coeff
     if array.size and array.ndim and np.all(array == array.flat[0]) or array.size == 1:
         return float(array.flat[0])
     axes = tuple(axis for dimension in dimensions for axis in dimension)
-    return _ordered(axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)]))
+    return _ordered(
+        axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)])
+    )
 
 
 def _extent(axis: Axis, array: FloatArray, position: int) -> int:
@@ -69,7 +71,9 @@ def _extent(axis: Axis, array: FloatArray, position: int) -> int:
 
 def _ordered(axes: tuple[Axis, ...], array: FloatArray) -> LabelledArray:
     order = sorted(range(len(axes)), key=lambda position: axes[position].index)
-    return LabelledArray(tuple(axes[position] for position in order), np.ascontiguousarray(array.transpose(order)))
+    return LabelledArray(
+        tuple(axes[position] for position in order), np.ascontiguousarray(array.transpose(order))
+    )
 
 
 def axes_of_coefficient(value: Coefficient) -> tuple[Axis, ...]:
@@ -115,7 +119,8 @@ def mean_over(value: Coefficient, axes: frozenset[Axis]) -> Coefficient:
         return value
     kept = tuple(axis for axis in value.axes if axis not in axes)
     positions = tuple(position for position, axis in enumerate(value.axes) if axis in axes)
-    values = np.asarray(value.values.mean(axis=positions))
+    with np.errstate(all="ignore"):
+        values = np.asarray(value.values.mean(axis=positions))
     return collapse(LabelledArray(kept, values)) if kept else float(values)
 
 
@@ -149,7 +154,8 @@ def close(a: Coefficient, b: Coefficient) -> bool:
         return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
     axes = tuple(sorted({*axes_of_coefficient(a), *axes_of_coefficient(b)}, key=lambda axis: axis.index))
     left, right = spread(a, axes), spread(b, axes)
-    return bool(np.all(np.abs(left - right) <= TOLERANCE * np.maximum(np.abs(left), np.abs(right))))
+    with np.errstate(all="ignore"):
+        return bool(np.all(np.abs(left - right) <= TOLERANCE * np.maximum(np.abs(left), np.abs(right))))
 
 
 def sum_of(a: Coefficient, b: Coefficient) -> Coefficient:

@@ -201,15 +201,19 @@ class Constants:
         if tensor is not None:
             return None if tensor.dtype == ir.DataType.STRING else np.asarray(tensor.numpy())
         pending = [value]
-        while pending:  # operands before what is made of them, without recursion: chains of constants can be long
-            producer = pending[-1].producer()
+        while (
+            pending
+        ):  # operands before what is made of them, without recursion: chains of constants can be long
+            made = pending[-1]
+            producer = made.producer()
             assert producer is not None
             missing = [i for i in producer.inputs if i is not None and i not in self._arrays and _is_made(i)]
-            if missing:
+            if missing and made not in self._arrays:
                 pending.extend(missing)
-            else:
-                self._arrays[pending[-1]] = self._evaluated(producer)
-                pending.pop()
+                continue
+            pending.pop()
+            if made not in self._arrays:
+                self._arrays[made] = self._evaluated(producer)
         return self._arrays[value]
 
     def _evaluated(self, node: ir.Node) -> Array | None:
@@ -221,5 +225,9 @@ class Constants:
         with np.errstate(all="ignore"):
             try:
                 return FOLDERS[node.op_type](node, operands)  # type: ignore[arg-type]
-            except (ValueError, IndexError, TypeError):  # an invalid constant subgraph is the runtime's to report
+            except (
+                ValueError,
+                IndexError,
+                TypeError,
+            ):  # an invalid constant subgraph is the runtime's to report
                 return None

@@ -15,6 +15,7 @@ from normgraph.algebra import HALF, UNIT, Base, Clamp, Mean, Monomial, Polynomia
 from normgraph.coefficients import close
 from normgraph.norms import NORMS, atoms_of
 
+
 @dataclass(frozen=True, slots=True)
 class Shortfall:
     """Why something that looks like a normalization isn't one.
@@ -39,13 +40,16 @@ def is_divisor(atom: object, exponent: Fraction) -> bool:
     """Whether the factor is a root or a reciprocal of a mean of some power of x above the first."""
     if exponent.denominator == 1 and exponent > 0:
         return False
-    statistics = [atom] if isinstance(atom, Mean) else _statistics(atom.of) if isinstance(atom, Sum | Clamp) else []
+    statistics = (
+        [atom] if isinstance(atom, Mean) else _statistics(atom.of) if isinstance(atom, Sum | Clamp) else []
+    )
     return any(e > 1 for mean in statistics for a, e in mean.of if isinstance(a, Base))
 
 
 def _contains_base(value: Polynomial) -> bool:
     return any(
-        isinstance(atom, Base) or (isinstance(atom, Clamp | Sum) and _contains_base(atom.of)) for atom in atoms_of(value)
+        isinstance(atom, Base) or (isinstance(atom, Clamp | Sum) and _contains_base(atom.of))
+        for atom in atoms_of(value)
     )
 
 
@@ -86,7 +90,9 @@ def _different_axes(value: Polynomial) -> str | None:
     sets = {mean.over for mean in _statistics(value)}
     if len(sets) < 2:
         return None
-    described = sorted("[" + ", ".join(str(axis.index) for axis in sorted(s, key=lambda a: a.index)) + "]" for s in sets)
+    described = sorted(
+        "[" + ", ".join(str(axis.index) for axis in sorted(s, key=lambda a: a.index)) + "]" for s in sets
+    )
     return f"the statistics are taken over different axes of the input: {' and '.join(described)}"
 
 
@@ -132,9 +138,13 @@ def _half_centred(value: Polynomial) -> str | None:
             for a, e in m
         )
         if centred_spread and not centred:
-            return "the mean is subtracted before the variance is taken, but not from the value that is divided"
+            return (
+                "the mean is subtracted before the variance is taken, but not from the value that is divided"
+            )
         if centred and not centred_spread:
-            return "the mean is subtracted from the value, but what it is divided by isn't the centred variance"
+            return (
+                "the mean is subtracted from the value, but what it is divided by isn't the centred variance"
+            )
         if centred and isinstance(x, float) and isinstance(mean, float) and not close(x, -mean):
             return f"the mean is subtracted {-mean / x:.6g} times from what is divided, not once"
     return None
@@ -143,7 +153,8 @@ def _half_centred(value: Polynomial) -> str | None:
 def _degree(monomial: Monomial) -> Fraction:
     """The degree in x outside the divisor."""
     return sum(
-        (e for a, e in monomial if isinstance(a, Base) or (isinstance(a, Mean) and not is_divisor(a, e))), Fraction(0)
+        (e for a, e in monomial if isinstance(a, Base) or (isinstance(a, Mean) and not is_divisor(a, e))),
+        Fraction(0),
     )
 
 

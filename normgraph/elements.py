@@ -76,13 +76,15 @@ def _slice(node: ir.Node, facts: Facts) -> Elements | None:
         return None
     if len(node.inputs) == 1:  # before opset 10
         starts, ends = attribute(node, "starts"), attribute(node, "ends")
-        steps = (1,)
     else:
-        starts, ends = (facts.integers(node.inputs[i]) for i in (1, 2))
-        steps = facts.integers(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] is not None else (1,)
-    if not starts or not ends or not steps or steps[0] <= 0:
+        starts, ends = facts.integers(node.inputs[1]), facts.integers(node.inputs[2])
+    step: int | None = 1
+    if len(node.inputs) > 4 and node.inputs[4] is not None:
+        steps = facts.integers(node.inputs[4])
+        step = steps[0] if steps else None
+    if not starts or not ends or step is None or step <= 0:
         return None
-    return Elements(data.sizes[starts[0] : ends[0] : steps[0]], rank=1)
+    return Elements(data.sizes[starts[0] : ends[0] : step], rank=1)
 
 
 def _concat(node: ir.Node, facts: Facts) -> Elements | None:
@@ -104,12 +106,14 @@ def _reshaped(node: ir.Node, facts: Facts) -> Elements | None:
     source = _of(node, facts)
     if source is None:
         return None
-    if node.op_type == "Unsqueeze":
-        return Elements(source.sizes, rank=1) if source.rank == 0 else None
     if node.op_type == "Squeeze":
         return Elements(source.sizes, rank=0) if len(source.sizes) == 1 else None
-    shape = facts.integers(node.inputs[1])
-    return Elements(source.sizes, rank=len(shape)) if shape is not None and len(shape) <= 1 else None
+    written = attribute(node, "axes") if node.op_type == "Unsqueeze" else None
+    entries = written or (facts.integers(node.inputs[1]) if len(node.inputs) > 1 else None)
+    if entries is None:
+        return None
+    rank = len(entries) + (source.rank if node.op_type == "Unsqueeze" else 0)
+    return Elements(source.sizes, rank) if rank <= 1 else None
 
 
 def _passed_on(node: ir.Node, facts: Facts) -> Elements | None:
@@ -157,7 +161,7 @@ def _equal(a: Size, b: Size) -> Size | None:
         return Size(1)
     if not a.symbols and not b.symbols:
         return Size(0)
-    return Size(0) if min(a.factor, b.factor) < 0 else None
+    return Size(0) if min(a.factor, b.factor) < 0 <= max(a.factor, b.factor) else None
 
 
 def _where(node: ir.Node, facts: Facts) -> Elements | None:
@@ -178,7 +182,11 @@ def _reduce_prod(node: ir.Node, facts: Facts) -> Elements | None:
     source = _of(node, facts)
     if source is None or source.rank != 1 or any(size is None for size in source.sizes):
         return None
-    return Elements((product(s for s in source.sizes if s is not None),), rank=1 if attribute(node, "keepdims", 1) else 0)
+    if attribute(node, "noop_with_empty_axes", 0):
+        return None
+    return Elements(
+        (product(s for s in source.sizes if s is not None),), rank=1 if attribute(node, "keepdims", 1) else 0
+    )
 
 
 def _constant_of_shape(node: ir.Node, facts: Facts) -> Elements | None:
@@ -187,7 +195,11 @@ def _constant_of_shape(node: ir.Node, facts: Facts) -> Elements | None:
     if shape is None or len(shape) > 1 or value is None or not value.dtype.is_integer():
         return None
     count = shape[0] if shape else 1
-    return Elements((Size(int(value.numpy().reshape(-1)[0])),) * count, len(shape)) if count <= MAXIMAL_TRACKED else None
+    return (
+        Elements((Size(int(value.numpy().reshape(-1)[0])),) * count, len(shape))
+        if count <= MAXIMAL_TRACKED
+        else None
+    )
 
 
 ELEMENT_RULES: dict[str, Rule] = {

@@ -132,7 +132,9 @@ def _trials(match: Match, fragment: Fragment, truth: Reference, runners: Sequenc
     dtype = ir.DataType(element_type).numpy()
     for assignment in assignments(fragment.inputs, match):
         extents = tuple(_assigned(size, assignment) for size in shape)
-        over = tuple(i for i, dimension in enumerate(match.layout) if not match.norm.over.isdisjoint(dimension))
+        over = tuple(
+            i for i, dimension in enumerate(match.layout) if not match.norm.over.isdisjoint(dimension)
+        )
         others = {n: _filler(t, s, assignment) for n, t, s in fragment.inputs[1:]}
         for family, x in families(extents, over, dtype):
             feed = {name: x, **others}
@@ -143,7 +145,12 @@ def _trials(match: Match, fragment: Fragment, truth: Reference, runners: Sequenc
 
 
 def _judged(
-    family: str, shape: tuple[int, ...], exact: Float64, nudged: Float64, results: Sequence[Float64], dtype: np.dtype
+    family: str,
+    shape: tuple[int, ...],
+    exact: Float64,
+    nudged: Float64,
+    results: Sequence[Float64],
+    dtype: np.dtype,
 ) -> Trial:
     defined = np.isfinite(exact)
     if any(result.shape != exact.shape for result in results):

@@ -76,7 +76,9 @@ class Reference:
         """See `Runner`."""
         try:
             with np.errstate(all="ignore"):
-                return np.asarray(self._evaluator.run(None, {n: a for n, a in feed.items() if n in self._names})[0])
+                return np.asarray(
+                    self._evaluator.run(None, {n: a for n, a in feed.items() if n in self._names})[0]
+                )
         except Exception as failure:
             raise NotRunnable(f"onnx's reference evaluator fails on it: {_first_line(failure)}") from failure
 

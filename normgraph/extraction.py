@@ -90,7 +90,12 @@ def original_fragment(match: Match, facts: Facts) -> Fragment:
             constants[value.name] = numpy_helper.from_array(np.ascontiguousarray(array), value.name)
         elif node is None or node not in facts.positions or node.graph is not _graph_of(match):
             others[value] = None
-        elif node not in nodes and node not in match.nodes and value not in facts.elements and value not in facts.uniform:
+        elif (
+            node not in nodes
+            and node not in match.nodes
+            and value not in facts.elements
+            and value not in facts.uniform
+        ):
             others[value] = None
         elif node not in nodes:
             if subgraphs_of(node):
@@ -117,7 +122,9 @@ def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, o
         )
         for step in replacement.steps
     ]
-    constants = [numpy_helper.from_array(a, f"replacement/{name}") for name, a in replacement.constants.items()]
+    constants = [
+        numpy_helper.from_array(a, f"replacement/{name}") for name, a in replacement.constants.items()
+    ]
     inputs = (_described(match.base, facts),)
     return _fragment(nodes, inputs, _described(match.output, facts), constants, {**facts.opsets, "": opset})
 

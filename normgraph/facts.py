@@ -19,6 +19,8 @@ from normgraph.inference import infer_shapes
 from normgraph.shapes import SHAPE_RULES, Shape
 from normgraph.types import infer_types
 
+#: Before this opset operators broadcast in ways of their own; nothing is concluded from the nodes of such a model.
+OLDEST_OPSET = 7
 FLOATING = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 
 
@@ -131,7 +133,9 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
         _survey_node(node, facts)
     for node in reversed(graph):
         readers = (use.node for value in node.outputs for use in value.uses())
-        if all(reader in facts.dead for reader in readers) and not any(v.is_graph_output() for v in node.outputs):
+        if all(reader in facts.dead for reader in readers) and not any(
+            v.is_graph_output() for v in node.outputs
+        ):
             facts.dead.add(node)
 
 
@@ -154,19 +158,20 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
     for output, dtype in zip(node.outputs, infer_types(node, facts), strict=True):
         if dtype is not None and output.dtype is None:
             facts.dtypes[output] = dtype
-    if is_foldable(node) and all(i is None or i in facts.constants.known for i in node.inputs):
+    followed = not node.domain and facts.opset >= OLDEST_OPSET
+    if followed and is_foldable(node) and all(i is None or i in facts.constants.known for i in node.inputs):
         facts.constants.known.add(node.outputs[0])
-    if node.op_type == "CastLike" and not node.domain:
+    if followed and node.op_type == "CastLike":
         _note_cast_like(node, facts)
     if node.op_type == "If" and not node.domain:
         _note_branches(node, facts)
-    if not node.domain:
+    if followed:
         element_rule = ELEMENT_RULES.get(node.op_type)
         found = element_rule(node, facts) if element_rule else None
         if found is not None:
             _note_elements(node, found, facts)
         _note_uniform(node, facts)
-    shape_rule = None if node.domain else SHAPE_RULES.get(node.op_type)
+    shape_rule = SHAPE_RULES.get(node.op_type) if followed else None
     inferred: Sequence[Shape | None] = (shape_rule(node, facts) if shape_rule else None) or ()
     if not inferred and any(output.shape is None and output not in facts.shapes for output in node.outputs):
         inferred = infer_shapes(node, facts, facts.opsets) or ()
@@ -200,7 +205,9 @@ def _note_cast_like(node: ir.Node, facts: Facts) -> None:
     dtype, array = facts.dtype(node.outputs[0]), None
     if node.inputs[0] is not None and facts.shape(node.inputs[0]) is not None:
         sizes = product(facts.shapes[node.inputs[0]])
-        array = facts.constant(node.inputs[0]) if not sizes.symbols and sizes.factor <= MAXIMAL_TRACKED else None
+        array = (
+            facts.constant(node.inputs[0]) if not sizes.symbols and sizes.factor <= MAXIMAL_TRACKED else None
+        )
     if dtype is not None and array is not None:
         facts.constants.provide(node.outputs[0], array.astype(dtype.numpy()))
 
@@ -226,10 +233,15 @@ def _note_uniform(node: ir.Node, facts: Facts) -> None:
     if node.op_type == "ConstantOfShape":
         fill = attribute(node, "value")
         facts.uniform[output] = 0.0 if fill is None else float(fill.numpy().reshape(-1)[0])
-    elif node.op_type in ("Expand", "Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze") and node.inputs[0] is not None:
+    elif (
+        node.op_type in ("Expand", "Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze")
+        and node.inputs[0] is not None
+    ):
         source = node.inputs[0]
         if source in facts.uniform:
-            facts.uniform[output] = facts.uniform[source]
+            dtype = facts.dtype(output)  # a Cast rounds
+            number = np.float64(facts.uniform[source])
+            facts.uniform[output] = float(number if dtype is None else number.astype(dtype.numpy()))
         elif node.op_type == "Expand" and facts.shape(source) is not None:
             array = facts.constant(source) if product(facts.shapes[source]) == ONE else None
             if array is not None:
@@ -245,7 +257,7 @@ def _declare(value: ir.Value, facts: Facts) -> None:
         if isinstance(dim, int):
             sizes.append(Size(dim))
         else:
-            sizes.append(Size(1, (dim.value,)) if dim.value is not None else facts.new_symbol())
+            sizes.append(Size(1, (dim.value,)) if dim.value else facts.new_symbol())
     facts.shapes[value] = tuple(sizes)
 
 

@@ -53,7 +53,11 @@ def _described_inputs(
         if value is None or not value.name or shape is None:
             continue
         dims = [size.static if not size.symbols else str(size) for size in shape]
-        array = facts.constant(value) if all(not s.symbols for s in shape) and _count(shape) <= _MAXIMAL_SHOWN else None
+        array = (
+            facts.constant(value)
+            if all(not s.symbols for s in shape) and _count(shape) <= _MAXIMAL_SHOWN
+            else None
+        )
         element_type = facts.dtype(value)
         if element_type is None:
             continue

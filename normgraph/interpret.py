@@ -10,7 +10,7 @@ import onnx_ir as ir
 from normgraph import algebra, axes
 from normgraph.algebra import NotRepresentable
 from normgraph.axes import Axis, Dimension, Layout, SplitNeeded
-from normgraph.facts import Facts
+from normgraph.facts import OLDEST_OPSET, Facts
 from normgraph.transfer import Form, Scope, transfer_of
 
 #: An interpretation visits at most this many nodes; no normalization is as long.
@@ -56,7 +56,7 @@ class Interpretation:
 
 
 def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation | None:
-    """Interpret what a graph computes from `base` alone and constants; None if the rank of the base isn't known.
+    """Interpret what a graph computes from `base` alone and constants; None for a base of unknown rank and an opset too old.
 
     Args:
         base: the base tensor, made in the graph or captured from a graph around it.
@@ -64,7 +64,7 @@ def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation |
         facts: the facts about the model.
     """
     shape = facts.shape(base)
-    if shape is None:
+    if shape is None or facts.opset < OLDEST_OPSET:
         return None
     layout = axes.fresh_layout(shape, 0, fresh=False)
     next_axis = len(shape)
@@ -72,8 +72,6 @@ def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation |
         try:
             return _run(base, graph, layout, next_axis, facts)
         except SplitNeeded as needed:
-            if needed.axis.fresh:
-                return None
             parts: Dimension = tuple(Axis(next_axis + i, size) for i, size in enumerate(needed.sizes))
             next_axis += len(parts)
             layout = axes.split_layout(layout, {needed.axis: parts})

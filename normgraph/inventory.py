@@ -74,7 +74,9 @@ def _shape(value: ir.Value | None, facts: Facts) -> tuple[int | str | None, ...]
     shape = None if value is None else facts.shape(value)
     if shape is None:
         return None
-    return tuple(size.factor if not size.symbols else None if "?" in str(size) else str(size) for size in shape)
+    return tuple(
+        size.factor if not size.symbols else None if "?" in str(size) else str(size) for size in shape
+    )
 
 
 def _dtype(value: ir.Value | None, facts: Facts) -> str | None:
@@ -200,7 +202,8 @@ def _statistics(
     if attribute(node, "training_mode", 0) or batch_outputs:
         return "batch"
     stored = all(
-        value is not None and (facts.is_constant(value) or value.is_initializer()) for value in node.inputs[3:5]
+        value is not None and (facts.is_constant(value) or value.is_initializer())
+        for value in node.inputs[3:5]
     )
     return "running" if stored else None
 

@@ -109,7 +109,9 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
             covered.update(match.nodes)
         if missed is not None and all(missed.node is not other.node for other in near_misses):
             near_misses.append(missed)
-    unexplained = tuple(miss for miss in near_misses if miss.reduction not in covered and miss.node not in covered)
+    unexplained = tuple(
+        miss for miss in near_misses if miss.reduction not in covered and miss.node not in covered
+    )
     return Findings(tuple(matches), unexplained)
 
 
@@ -247,7 +249,9 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
         output = next(reversed(recognised))
         escape = min(first_escapes.values(), key=lambda e: list(forms).index(e.value))
         rule = "graph-output" if escape.value.is_graph_output() else "inner-reader"
-        return [_match(interpretation, output, recognised[output], regions[output], Shortfall(rule, str(escape)))]
+        return [
+            _match(interpretation, output, recognised[output], regions[output], Shortfall(rule, str(escape)))
+        ]
     _, outputs = max(plans, key=lambda plan: plan[0])
     return [_match(interpretation, output, recognised[output], regions[output], None) for output in outputs]
 
@@ -267,9 +271,9 @@ def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
     found: dict[ir.Value, Norm] = {}
     forms = interpretation.forms
     for value, form in interpretation.forms.items():
-        if form.dtype != forms[interpretation.base].dtype or sorted_dimensions(form.layout) != sorted_dimensions(
-            interpretation.layout
-        ):
+        if form.dtype != forms[interpretation.base].dtype or sorted_dimensions(
+            form.layout
+        ) != sorted_dimensions(interpretation.layout):
             continue
         norm = recognise(form.value, interpretation.layout)
         if norm is not None:
@@ -283,7 +287,11 @@ def sorted_dimensions(layout: Layout) -> list[tuple[int, ...]]:
 
 
 def _match(
-    interpretation: Interpretation, output: ir.Value, norm: Norm, nodes: tuple[ir.Node, ...], obstacle: Shortfall | None
+    interpretation: Interpretation,
+    output: ir.Value,
+    norm: Norm,
+    nodes: tuple[ir.Node, ...],
+    obstacle: Shortfall | None,
 ) -> Match:
     layout, forms = interpretation.layout, interpretation.forms
     shape_readers = tuple(
@@ -301,7 +309,15 @@ def _match(
         if axis in interpretation.assumed
     )
     return Match(
-        norm, interpretation.base, output, layout, forms[output].layout, nodes, shape_readers, assumed, obstacle
+        norm,
+        interpretation.base,
+        output,
+        layout,
+        forms[output].layout,
+        nodes,
+        shape_readers,
+        assumed,
+        obstacle,
     )
 
 

@@ -17,9 +17,9 @@ _PARAMETERS = frozenset({"weight", "bias", "gamma", "beta", "scale"})
 def site_name(nodes: Sequence[ir.Node], output: ir.Value) -> str:
     """The name of the module that made a region, in the spelling of its framework; else the output's name.
 
-    It is read off the scopes that all nodes share, else off the names of the trained parameters, else off the output's
-    own scope.  PyTorch's module paths come out dotted (``encoder.layer.0.norm``) from both of its exporters, others as
-    they stand in the names (``model/layer_normalization``).
+    It is read off the scopes that all nodes share, else off the names of the trained parameters, else off the
+    output's own scope.  PyTorch's module paths come out dotted (``encoder.layer.0.norm``) from both of its
+    exporters, others as they stand in the names (``model/layer_normalization``).
     """
     shared = _common_prefix([scope for node in nodes if (scope := _torch_scope(node)) is not None])
     if shared:
@@ -46,7 +46,7 @@ def _torch_scope(node: ir.Node) -> list[str] | None:
 
 
 def _written(scope: Sequence[str]) -> str:
-    """A scope as its framework writes it: PyTorch's begins with an empty part, and its lists name their items in full."""
+    """A scope as its framework writes it; PyTorch's begins with an empty part, and list items repeat their list."""
     if not scope or scope[0]:
         return "/".join(scope)
     parts: list[str] = []
@@ -59,13 +59,12 @@ def _written(scope: Sequence[str]) -> str:
 
 def _module_of_parameters(nodes: Sequence[ir.Node]) -> str:
     """The module whose parameters the nodes read, if it is but one."""
-    names = [value.name for node in nodes for value in node.inputs if value is not None and value.is_initializer()]
-    owners = [name.rpartition(".") for name in names if name]
-    return _only({module for module, _, parameter in owners if parameter in _PARAMETERS})
-
-
-def _only(names: set[str]) -> str:
-    return next(iter(names)) if len(names) == 1 else ""
+    stored = [
+        value for node in nodes for value in node.inputs if value is not None and value.is_initializer()
+    ]
+    owners = [(value.name or "").rpartition(".") for value in stored]
+    modules = {module for module, _, parameter in owners if parameter in _PARAMETERS}
+    return modules.pop() if len(modules) == 1 else ""
 
 
 def _common_prefix(paths: Sequence[Sequence[str]]) -> list[str]:

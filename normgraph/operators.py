@@ -87,7 +87,9 @@ def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     if isinstance(epsilon, Shortfall):
         return epsilon
     if any(node.op_type == "InstanceNormalization" for node in match.nodes):
-        return Shortfall("already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there")
+        return Shortfall(
+            "already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there"
+        )
     constants: dict[str, Array] = {
         "grouped_shape": np.array([0, groups, -1], np.int64),
         "ones": np.ones(groups, dtype.numpy()),
@@ -96,7 +98,12 @@ def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     steps = [
         Step("Shape", (INPUT,), "shape"),
         Step("Reshape", (INPUT, "grouped_shape"), "grouped"),
-        Step("InstanceNormalization", ("grouped", "ones", "zeros"), "normalized_groups", (("epsilon", epsilon),)),
+        Step(
+            "InstanceNormalization",
+            ("grouped", "ones", "zeros"),
+            "normalized_groups",
+            (("epsilon", epsilon),),
+        ),
         Step("Reshape", ("normalized_groups", "shape"), "normalized"),
     ]
     trailing = (1,) * (len(match.layout) - 2)
@@ -158,7 +165,9 @@ def _over_trailing(operator: str, match: Match, dtype: ir.DataType, names: tuple
     if isinstance(parameters, Shortfall):
         return parameters
     attributes: Attributes = (("axis", axis - len(inner)), ("epsilon", epsilon))
-    if dtype == ir.DataType.DOUBLE:  # by default the standard computes the statistics of a double tensor in float32
+    if (
+        dtype == ir.DataType.DOUBLE
+    ):  # by default the standard computes the statistics of a double tensor in float32
         attributes += (("stash_type", int(dtype)),)
     before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
     return _between_transposes(operator, tuple(parameters), attributes, before, after), parameters
@@ -181,7 +190,9 @@ def _epsilon(match: Match, dtype: ir.DataType) -> float | Shortfall:
     with np.errstate(over="ignore", under="ignore"):
         epsilon = np.float32(match.norm.epsilon)
     if not np.isfinite(epsilon) or (epsilon == 0) != (match.norm.epsilon == 0):
-        return Shortfall("epsilon-precision", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute")
+        return Shortfall(
+            "epsilon-precision", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute"
+        )
     if dtype == ir.DataType.DOUBLE and float(epsilon) != match.norm.epsilon:
         shown = f"{match.norm.epsilon!r} isn't a float32 number, and the operator's attribute is one"
         return Shortfall("epsilon-precision", f"epsilon {shown}: computed in double that would show")
@@ -199,7 +210,11 @@ def _groups(match: Match) -> int | Shortfall:
 
 
 def _parameters(
-    match: Match, dimensions: Sequence[Dimension], dtype: ir.DataType, names: tuple[str, ...], always: bool = False
+    match: Match,
+    dimensions: Sequence[Dimension],
+    dtype: ir.DataType,
+    names: tuple[str, ...],
+    always: bool = False,
 ) -> dict[str, Array] | Shortfall:
     """Scale and bias over these dimensions; a bias of zero is left out unless the operator always takes one."""
     values = {"scale": match.norm.gain, "bias": match.norm.bias}
@@ -242,7 +257,7 @@ def _extent(axis: Axis, match: Match) -> int | None:
             return size
     for parameter in (match.norm.gain, match.norm.bias):
         if not isinstance(parameter, float) and axis in parameter.axes:
-            return parameter.values.shape[parameter.axes.index(axis)]
+            return int(parameter.values.shape[parameter.axes.index(axis)])
     return None
 
 

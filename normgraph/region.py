@@ -15,7 +15,9 @@ from normgraph.transfer import Form, transfer_of
 _SHAPE_READERS = frozenset({"Shape", "Size"})
 
 
-def region_of(base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], facts: Facts) -> tuple[ir.Node, ...]:
+def region_of(
+    base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], facts: Facts
+) -> tuple[ir.Node, ...]:
     """The nodes through which `output` is computed from `base`, in the order of the graph."""
     nodes: set[ir.Node] = set()
     pending = [output]
@@ -108,7 +110,9 @@ def escapes(
     return found
 
 
-def reads_only_shape(reader: ir.Node, value: ir.Value, layout: Layout, forms: Mapping[ir.Value, Form]) -> bool:
+def reads_only_shape(
+    reader: ir.Node, value: ir.Value, layout: Layout, forms: Mapping[ir.Value, Form]
+) -> bool:
     """Whether the reader asks for nothing but the shape, and the base has the same one."""
     if reader.op_type not in _SHAPE_READERS or reader.domain:
         return False

@@ -56,7 +56,9 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
     graph = last.graph
     values: dict[str, ir.Value] = {INPUT: match.base}
     for name, array in replacement.constants.items():
-        values[name] = _stored_constant(match, array, facts) or _new_initializer(graph, f"{site}.{name}", array, names)
+        values[name] = _stored_constant(match, array, facts) or _new_initializer(
+            graph, f"{site}.{name}", array, names
+        )
     replaced = ", ".join(node.name or node.op_type for node in match.nodes)
     made: list[ir.Node] = []
     for step in replacement.steps:
@@ -69,7 +71,9 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
             metadata_props={PROVENANCE: replaced},
         )
         result = node.outputs[0]
-        result.dtype = facts.dtype(match.base)
+        dtype = facts.dtype(match.base)
+        if dtype is not None:
+            result.dtype = dtype
         result.name = names.unique(f"{output.name}/{step.output}") if step.output != OUTPUT else output.name
         values[step.output] = result
         made.append(node)
@@ -103,7 +107,9 @@ def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | Non
 def _new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> ir.Value:
     unique = names.unique(name)
     tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
-    value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(
+        name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     graph.register_initializer(value)
     return value
 

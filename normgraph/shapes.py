@@ -43,7 +43,9 @@ def broadcast_shapes(shapes: Sequence[Shape], facts: Facts) -> Shape:
 
 
 def _elementwise(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
-    shapes = [_input(node, facts, position) for position, value in enumerate(node.inputs) if value is not None]
+    shapes = [
+        _input(node, facts, position) for position, value in enumerate(node.inputs) if value is not None
+    ]
     known = [shape for shape in shapes if shape is not None]
     return [broadcast_shapes(known, facts)] if known and len(known) == len(shapes) else None
 
@@ -84,11 +86,15 @@ def _squeeze(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     shape = _input(node, facts)
     if shape is None:
         return None
-    if attribute(node, "axes") is None and (len(node.inputs) < 2 or node.inputs[1] is None):
+    listed = attribute(node, "axes")
+    if listed is None and (len(node.inputs) < 2 or node.inputs[1] is None):
         static = all(not size.symbols for size in shape)
         return [tuple(size for size in shape if size != ONE)] if static else None
-    axes = axes_of(node, facts, len(shape))
-    return None if axes is None else [tuple(s for position, s in enumerate(shape) if position not in axes)]
+    listed = listed or (facts.integers(node.inputs[1]) if len(node.inputs) > 1 else None)
+    axes = axes_of(node, facts, len(shape)) if listed else None  # runtimes differ on an empty list
+    if axes is None or any(shape[axis].static not in (1, None) for axis in axes):
+        return None
+    return [tuple(s for position, s in enumerate(shape) if position not in axes)]
 
 
 def _unsqueeze(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
@@ -112,7 +118,9 @@ def _transpose(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
 
 def _reshape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     source = _input(node, facts)
-    target = facts.elements.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    target = (
+        facts.elements.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    )
     if target is None:
         array = facts.constant(node.inputs[1]) if len(node.inputs) > 1 else None
         sizes: list[Size | None] = [] if array is None else [Size(int(size)) for size in array]
@@ -120,15 +128,17 @@ def _reshape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
             return None
     else:
         sizes = list(target.sizes)
-    inferred = [position for position, size in enumerate(sizes) if size is not None and size.factor == -1]
+    inferred = [position for position, size in enumerate(sizes) if size == Size(-1)]
     for position, size in enumerate(sizes):
         if size == Size(0) and not attribute(node, "allowzero", 0):
             sizes[position] = source[position] if source is not None and position < len(source) else None
     unknown = [position for position, size in enumerate(sizes) if size is None or position in inferred]
     if source is not None and len(unknown) == 1:
-        known = product(size for position, size in enumerate(sizes) if size is not None and position != unknown[0])
+        known = product(
+            size for position, size in enumerate(sizes) if size is not None and position != unknown[0]
+        )
         sizes[unknown[0]] = product(source).divided_by(known)
-    return [tuple(facts.new_symbol() if s is None or s.factor == -1 else s for s in sizes)]
+    return [tuple(facts.new_symbol() if s is None or s.factor < 0 else s for s in sizes)]
 
 
 def _flatten(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
@@ -214,7 +224,10 @@ def _concat(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     static = [shape[axis].static for shape in known]
     total = facts.new_symbol() if None in static else Size(sum(size for size in static if size is not None))
     columns = [{shape[position] for shape in known} for position in range(len(known[0]))]
-    agreed = [next((size for size in column if not size.symbols), next(iter(column))) for column in map(_sorted, columns)]
+    agreed = [
+        next((size for size in column if not size.symbols), next(iter(column)))
+        for column in map(_sorted, columns)
+    ]
     return [(*agreed[:axis], total, *agreed[axis + 1 :])]
 
 
@@ -223,10 +236,15 @@ def _sorted(sizes: set[Size]) -> list[Size]:
 
 
 def _expand(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
-    source, target = _input(node, facts), facts.elements.get(node.inputs[1]) if node.inputs[1] is not None else None
+    source, target = (
+        _input(node, facts),
+        facts.elements.get(node.inputs[1]) if node.inputs[1] is not None else None,
+    )
     if source is None or target is None:
         return None
-    return [broadcast_shapes([source, tuple(facts.new_symbol() if s is None else s for s in target.sizes)], facts)]
+    return [
+        broadcast_shapes([source, tuple(facts.new_symbol() if s is None else s for s in target.sizes)], facts)
+    ]
 
 
 def _constant_of_shape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
@@ -242,20 +260,25 @@ def _slice(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
         return None
     if len(node.inputs) > 1:
         starts, ends = facts.integers(node.inputs[1]), facts.integers(node.inputs[2])
-        axes = facts.integers(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] is not None else range(len(data))
-        steps = facts.integers(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] is not None else None
+        axes = (
+            facts.integers(node.inputs[3])
+            if len(node.inputs) > 3 and node.inputs[3] is not None
+            else range(len(data))
+        )
+        given = len(node.inputs) > 4 and node.inputs[4] is not None
+        steps = facts.integers(node.inputs[4]) if given else (1,) * len(data)
     else:
-        starts, ends, steps = attribute(node, "starts"), attribute(node, "ends"), None
+        starts, ends, steps = attribute(node, "starts"), attribute(node, "ends"), (1,) * len(data)
         axes = attribute(node, "axes") or range(len(data))
     if axes is None:
         return [tuple(facts.new_symbol() for _ in data)]
     sizes = list(data)
     for i, axis in enumerate(axes[: len(starts)] if starts is not None else axes):
         extent = data[axis].static
-        if starts is None or ends is None or extent is None:
+        if starts is None or ends is None or steps is None or extent is None:
             sizes[axis] = facts.new_symbol()
         else:
-            sizes[axis] = Size(len(range(extent)[starts[i] : ends[i] : steps[i] if steps else 1]))
+            sizes[axis] = Size(len(range(extent)[starts[i] : ends[i] : steps[i]]))
     return [tuple(sizes)]
 
 
@@ -264,9 +287,10 @@ def _split(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     if data is None:
         return None
     axis = attribute(node, "axis", 0) % len(data)
-    parts = attribute(node, "split") or (facts.integers(node.inputs[1]) if len(node.inputs) > 1 else None)
+    given = len(node.inputs) > 1 and node.inputs[1] is not None
+    parts = attribute(node, "split") or (facts.integers(node.inputs[1]) if given else None)
     extent = data[axis].static
-    if parts is None and extent is not None and extent % len(node.outputs) == 0:
+    if parts is None and not given and extent is not None and extent % len(node.outputs) == 0:
         parts = (extent // len(node.outputs),) * len(node.outputs)
     sizes = [Size(part) for part in parts] if parts else [facts.new_symbol() for _ in node.outputs]
     return [(*data[:axis], size, *data[axis + 1 :]) for size in sizes]

@@ -33,7 +33,9 @@ _STANDARD: Mapping[str, tuple[Operator, ...]] = {
     "GroupNormalization": (Operator(*_GROUP, _ALL, operators.group_normalization, worth_raising=False),),
     "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),),
     "LpNormalization": (Operator(*_LP, _F16 | _F32 | _F64, operators.lp_normalization),),
-    "MeanVarianceNormalization": (Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),),
+    "MeanVarianceNormalization": (
+        Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),
+    ),
 }
 
 _SIMPLIFIED = Operator(
@@ -88,12 +90,26 @@ TARGETS: Mapping[str, Target] = {
                     Operator(*_LAYER, _F16 | _BF16 | _F32, operators.layer_normalization, since=(8, 6)),
                 ),
                 "RMSNormalization": (
-                    Operator(*_RMS, _F16 | _BF16 | _F32, operators.rms_normalization, since=(10, 15), worth_raising=False),
+                    Operator(
+                        *_RMS,
+                        _F16 | _BF16 | _F32,
+                        operators.rms_normalization,
+                        since=(10, 15),
+                        worth_raising=False,
+                    ),
                 ),
                 "GroupNormalization": (
-                    Operator(*_GROUP, _F16 | _F32, operators.group_normalization, since=(10, 9), worth_raising=False),
+                    Operator(
+                        *_GROUP,
+                        _F16 | _F32,
+                        operators.group_normalization,
+                        since=(10, 9),
+                        worth_raising=False,
+                    ),
                 ),
-                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+                "InstanceNormalization": (
+                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
+                ),
                 "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
             },
             {},
@@ -103,11 +119,15 @@ TARGETS: Mapping[str, Target] = {
             "OpenVINO's ONNX frontend, measured on 2026.4",
             {
                 "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
-                "RMSNormalization": (Operator(*_RMS, _F16 | _F32, operators.rms_normalization, worth_raising=False),),
+                "RMSNormalization": (
+                    Operator(*_RMS, _F16 | _F32, operators.rms_normalization, worth_raising=False),
+                ),
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
-                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+                "InstanceNormalization": (
+                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
+                ),
                 "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
             },
             {},
@@ -120,10 +140,14 @@ TARGETS: Mapping[str, Target] = {
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
-                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+                "InstanceNormalization": (
+                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
+                ),
                 "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
                 "MeanVarianceNormalization": (
-                    Operator("MeanVarianceNormalization", 13, _F16 | _F32, operators.mean_variance_normalization),
+                    Operator(
+                        "MeanVarianceNormalization", 13, _F16 | _F32, operators.mean_variance_normalization
+                    ),
                 ),
             },
             {},
@@ -136,7 +160,9 @@ TARGETS: Mapping[str, Target] = {
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
-                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
+                "InstanceNormalization": (
+                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
+                ),
             },
             {},
         ),

@@ -72,13 +72,20 @@ class Scope:
             raise NotRepresentable("broadcast", str(misaligned)) from None
         for axis, size in result.assumed:
             if self.assumed.setdefault(axis, size) != size:
-                raise NotRepresentable("broadcast", f"a dimension of size {axis.size} meets constants of different sizes")
+                raise NotRepresentable(
+                    "broadcast", f"a dimension of size {axis.size} meets constants of different sizes"
+                )
         return a.value.renamed(result.left), b.value.renamed(result.right), result.layout
 
     def constant(self, value: ir.Value) -> Form | None:
         """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""
         known = self.facts.elements.get(value)
-        if known is not None and len(known.sizes) == 1 and known.sizes[0] is not None and known.sizes[0].symbols:
+        if (
+            known is not None
+            and len(known.sizes) == 1
+            and known.sizes[0] is not None
+            and known.sizes[0].symbols
+        ):
             size = known.sizes[0]
             polynomial = algebra.constant(float(size.factor))
             for symbol in size.symbols:
@@ -88,7 +95,9 @@ class Scope:
         if shape is None:
             return None
         if value in self.facts.uniform:
-            return Form(algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value))
+            return Form(
+                algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value)
+            )
         if not self.facts.is_constant(value):
             return None
         if axes.product(shape).factor > MAXIMAL_CONSTANT:
@@ -179,7 +188,9 @@ def _extremum(sign: int) -> Rule:
         a, b, layout = scope.aligned(*operands)
         value, bound = (a, b.constant) if isinstance(b.constant, float) else (b, a.constant)
         if not isinstance(bound, float):
-            raise NotRepresentable("clamp", f"{node.op_type} compares with something that isn't one constant number")
+            raise NotRepresentable(
+                "clamp", f"{node.op_type} compares with something that isn't one constant number"
+            )
         return Form((value * sign).clamped(bound * sign) * sign, layout, operands[0].dtype)
 
     return rule
@@ -252,7 +263,9 @@ def _reshape(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     except axes.SplitNeeded as needed:
         if not needed.axis.fresh:
             raise
-        raise NotRepresentable("reshape", f"{node.op_type} splits a dimension that a constant brought along") from None
+        raise NotRepresentable(
+            "reshape", f"{node.op_type} splits a dimension that a constant brought along"
+        ) from None
 
 
 def _expand(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
@@ -263,7 +276,8 @@ def _expand(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     extra = len(shape) - len(form.layout)
     padded = ((),) * extra + form.layout
     grown = [
-        axes.ONE if size == axes.size_of(dimension) else size for size, dimension in zip(shape, padded, strict=True)
+        axes.ONE if size == axes.size_of(dimension) else size
+        for size, dimension in zip(shape, padded, strict=True)
     ]
     value, _, layout = scope.aligned(form, Form(algebra.constant(0.0), scope.fresh(grown), form.dtype))
     return Form(value, layout, form.dtype)
@@ -368,10 +382,14 @@ TRANSFER: dict[str, Transfer] = {
     "Neg": Transfer(_unary(lambda a: -a)),
     "Pow": Transfer(_power),
     "Reciprocal": Transfer(_unary(lambda a: a**-1)),
-    "ReduceL2": Transfer(_reduction(lambda a, over, count: ((a**2).mean(axis=over) * count) ** HALF), operands=1),
+    "ReduceL2": Transfer(
+        _reduction(lambda a, over, count: ((a**2).mean(axis=over) * count) ** HALF), operands=1
+    ),
     "ReduceMean": Transfer(_reduction(lambda a, over, count: a.mean(axis=over)), operands=1),
     "ReduceSum": Transfer(_reduction(lambda a, over, count: a.mean(axis=over) * count), operands=1),
-    "ReduceSumSquare": Transfer(_reduction(lambda a, over, count: (a**2).mean(axis=over) * count), operands=1),
+    "ReduceSumSquare": Transfer(
+        _reduction(lambda a, over, count: (a**2).mean(axis=over) * count), operands=1
+    ),
     "Relu": Transfer(_unary(lambda a: a.clamped(0.0))),
     "Reshape": Transfer(_reshape, operands=1),
     "Sqrt": Transfer(_unary(lambda a: a**HALF)),

@@ -47,10 +47,17 @@ def _sources(operator: str, version: int, domain: str) -> tuple[int | ir.DataTyp
         schema = onnx.defs.get_schema(operator, version, domain)
     except onnx.defs.SchemaError:
         return ()
-    variables = {parameter.type_str: position for position, parameter in reversed(list(enumerate(schema.inputs)))}
-    allowed = {constraint.type_param_str: constraint.allowed_type_strs for constraint in schema.type_constraints}
+    variables = {
+        parameter.type_str: position for position, parameter in reversed(list(enumerate(schema.inputs)))
+    }
+    allowed = {
+        constraint.type_param_str: constraint.allowed_type_strs for constraint in schema.type_constraints
+    }
     sources: list[int | ir.DataType | None] = []
     for output in schema.outputs:
+        if not output.is_homogeneous:  # what a Loop carries has as many types as values
+            sources.append(None)
+            continue
         types = allowed.get(output.type_str, [output.type_str])
         only = _TENSOR_TYPES.get(types[0]) if len(types) == 1 else None
         sources.append(only if only is not None else variables.get(output.type_str))

@@ -199,8 +199,9 @@ def _type_outputs(model: onnx.ModelProto) -> None:
 def weights(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Random values of both signs, away from zero, that every element type but bfloat16 holds exactly."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    magnitudes: npt.NDArray[np.float64] = random.integers(8, 48, size=shape) / 32
-    return magnitudes * random.choice([-1, 1], size=shape)
+    values: npt.NDArray[np.float64] = random.integers(8, 48, size=shape) / 32
+    values *= random.choice([-1, 1], size=shape)
+    return values
 
 
 def _quoted(text: str) -> str:

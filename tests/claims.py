@@ -97,9 +97,10 @@ def _root_mean_square(x: Exact, norm: Norm, epsilon: float) -> Exact:
 
 def _group(x: Exact, norm: Norm, epsilon: float) -> Exact:
     (channels,) = norm.axes
-    first = np.moveaxis(x, channels, 1)
+    first: Exact = np.moveaxis(x, channels, 1)
     n = _centred(first.reshape(x.shape[0], norm.groups, -1), replace(norm, axes=(2,)), epsilon)
-    return np.moveaxis(n.reshape(first.shape), 1, channels)
+    normalized: Exact = np.moveaxis(n.reshape(first.shape), 1, channels)
+    return normalized
 
 
 def _mean_variance(x: Exact, norm: Norm, epsilon: float) -> Exact:

@@ -1,6 +1,7 @@
 """The command line: ``normgraph optimize`` and ``normgraph explain``.
 
-Nothing here imports onnx, NumPy or ONNX Runtime before a command runs, so that help and usage errors come at once.
+Nothing here imports onnx, NumPy or ONNX Runtime before a command runs, so that help and usage errors come at
+once.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands behind the program's name; by default ``sys.argv``'s.
 
     Returns:
-        The exit status: 0 done, 1 a requested guarantee doesn't hold (the opset can't be had), 2 bad input or usage, 70 an
-        error of normgraph itself, 130 interrupted, 141 nobody reads the output any more.
+        The exit status: 0 done, 1 a requested guarantee doesn't hold (the opset can't be had), 2 bad input or
+        usage, 70 an error of normgraph itself, 130 interrupted, 141 nobody reads the output any more.
     """
     try:
         status = _run(arguments)
@@ -60,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         import traceback
 
         traceback.print_exc()
-        _complain("this is an error in normgraph itself: please report it, with the lines above and the model")
+        _complain("this is an error of normgraph's own; please report it with the lines above")
         return INTERNAL_ERROR
     except SystemExit as finished:  # argparse has printed help or a version
         return finished.code if isinstance(finished.code, int) else DONE

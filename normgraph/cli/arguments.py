@@ -138,7 +138,11 @@ def parse(arguments: Sequence[str] | None) -> tuple[str, Any]:
 def _parser() -> _Parser:
     parser = _Parser(prog="normgraph", description=_DESCRIPTION, epilog=_OVERVIEW)
     parser.add_argument(
-        "--version", action=_Version, nargs=0, dest=argparse.SUPPRESS, help="show the versions in use and exit"
+        "--version",
+        action=_Version,
+        nargs=0,
+        dest=argparse.SUPPRESS,
+        help="show the versions in use and exit",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     optimize = commands.add_parser(
@@ -163,7 +167,7 @@ def _add_optimize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="IN", type=Path, help="the model, an ONNX file")
     where = parser.add_argument_group("what is written").add_mutually_exclusive_group()
     where.add_argument(
-        "-o", "--output", metavar="OUT", type=Path, help="where to write the model (default: IN with .opt.onnx)"
+        "-o", "--output", metavar="OUT", type=Path, help="the file to write (default: IN with .opt.onnx)"
     )
     where.add_argument("--in-place", action="store_true", help="write over the input")
     where.add_argument("--dry-run", action="store_true", help="write no model, only say what would be done")

@@ -1,6 +1,6 @@
 """The files of a run: where the output goes, what may not be written over, and how much they take."""
 
-# Path's own questions raise for names that are too long and folders that can't be searched; os.path's answer no.
+# Path's own questions raise for names that are too long and folders that can't be searched; os.path's say no.
 # ruff: noqa: PTH110, PTH112, PTH113
 
 from __future__ import annotations
@@ -113,9 +113,10 @@ def check_data_survives(output: Path, data: list[OpenFile]) -> None:
 
 @contextmanager
 def written_report(path: Path | None) -> Iterator[list[str]]:
-    """A list whose texts are put into a file when the block ends well; if it doesn't, an earlier file stays as it is.
+    """A list whose texts are put into a file if the block ends well; if it doesn't, an earlier file stays.
 
-    The file is tried out when the block begins, so that one that can't be written is known of before anything else is.
+    The file is tried out when the block begins, so that one that can't be written is known of before anything
+    else is written.
 
     Raises:
         OutputError: the file can't be written.

@@ -1,4 +1,4 @@
-"""Writes to the standard output: tables as wide as the terminal, or, where there is none, as wide as they are."""
+"""Writes to the standard output: tables no wider than the terminal, or, where there is none, as they are."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ def write(text: str) -> None:
     except OSError as error:
         # Python flushes once more when it exits, and would complain a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError(f"the standard output takes no more ({error.strerror}); check the space left") from error
+        reason = error.strerror or str(error)
+        raise OutputError(f"the standard output takes no more ({reason}); check the space left") from error
 
 
 def write_json(text: str) -> None:
-    """Print JSON, which is UTF-8 whatever the terminal's encoding; what isn't text is escaped as JSON has it."""
+    """Print JSON: UTF-8 whatever the terminal's encoding is, what isn't text escaped as JSON has it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     write(text)

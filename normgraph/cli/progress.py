@@ -23,8 +23,16 @@ def shown(*, wanted: bool) -> Iterator[Callback]:
     if not wanted or not console.is_interactive:
         yield silent
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
     task = bar.add_task("reading the model", total=None, count="")
 
     def move(description: str, done: int, total: int) -> None:

@@ -24,9 +24,7 @@ _STATISTICS: dict[Statistics, str] = {
     "batch": "over the batch",
     "running": "over the batch (running statistics)",
 }
-_ERRORS = (
-    "Error: the largest deviation, before → after, on ordinary inputs and on those that normalizations go wrong on."
-)
+_ERRORS = "Error: the largest deviation, before → after, on ordinary inputs and on those made to break it."
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def optimized(report: Report, run: Run) -> RenderableType:
         _change(report.nodes, "nodes"),
         _change(report.opset, "opset", before=True),
         _sizes(run),
-        f"{run.seconds:.1f} s",
+        f"{run.seconds:.1f} s" if run.seconds >= 1 else f"{run.seconds * 1000:.0f} ms",
     ]
     parts.append(_spaced(_summary(report, "would be fused" if run.dry else "fused")))
     parts.append(Text(" · ".join(figures)))
@@ -114,9 +112,6 @@ def _change(change: Change, noun: str, *, before: bool = False) -> str:
 
 def _sizes(run: Run) -> str:
     return file_size(run.read) + ("" if run.written is None else f" → {file_size(run.written)}")
-
-
-# --- sections --------------------------------------------------------------------------------------------------------
 
 
 def _section(section: Section, columns: Sequence[_Column]) -> RenderableType:
@@ -202,7 +197,8 @@ class Breakable:
     @property
     def parts(self) -> list[str]:
         """What isn't broken."""
-        return re.findall(f"[^{re.escape(self.separators)}]*.?", self.text)[:-1] if self.separators else [self.text]
+        pattern = f"[^{re.escape(self.separators)}]*.?"
+        return re.findall(pattern, self.text)[:-1] if self.separators else [self.text]
 
     @property
     def minimum(self) -> int:

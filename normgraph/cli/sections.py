@@ -1,4 +1,4 @@
-"""A report arranged for people: sites that share their fate in one section, sites that share all else in one row."""
+"""A report arranged for people: sites of one fate make a section, those that share all else a row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from normgraph.cli.text import merged, printable
 from normgraph.inventory import Site, Statistics, Status
 
-#: Up to so many sites of a section have a row each; of more, those that differ in their number only share one.
+#: Up to so many sites of a section have a row each; of more, those that only differ in numbers share one.
 ROOMY = 8
-#: Up to so many reasons of one rule are told one by one; of more that differ in names and numbers only the first is.
+#: Up to so many reasons of one rule are told one by one; of more that are alike only the first is.
 TOLD = 3
 
 _ORDER: tuple[Status, ...] = ("fused", "kept", "near_miss", "native")

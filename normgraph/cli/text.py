@@ -14,10 +14,10 @@ _SHORTEST_RANGE = 3
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that a terminal would obey instead of showing.
+    r"""The text with everything escaped that a terminal would obey instead of showing.
 
-    >>> printable("norm" + chr(27) + "[31m")
-    'norm\\\\x1b[31m'
+    >>> print(printable("norm" + chr(27) + "[31m"))
+    norm\x1b[31m
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -73,7 +73,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def merged(names: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
-    """Names that differ in nothing but numbers as one, in the notation of shells, each with the positions it stands for.
+    """Names that differ in nothing but numbers as one, written as shells do, with the positions of each.
 
     Every number in braces goes with every other: a merged name stands for exactly the names that were given.
 

@@ -164,13 +164,14 @@ def layer_norm(
     scale: float | str = "gamma",
     bias: float | str = "beta",
     epsilon: float | str = "1e-5",
+    of: str = "x",
     opsets: tuple[int, int] = (11, 23),
     dtypes: tuple[str, ...] = ("float",),
     after: str | None = LN,
     hard: str = "",
 ) -> Spelling:
     """One LayerNormalization over the last axis of a [B, S, 8] input, and whatever `after` says."""
-    norm = Norm("LayerNormalization", epsilon=epsilon, scale=scale, bias=bias)
+    norm = Norm(LN, epsilon=epsilon, scale=scale, bias=bias, of=of)
     return Spelling(
         name,
         "\n".join(steps),
@@ -272,8 +273,8 @@ SCALED = [
         "c = Mul(d, 3.)  q = Mul(c, c)  v = ReduceMean<axes=[-1]>(q)",
         "e = Add(v, 9e-5)  s = Sqrt(e)  n = Div(c, s)", GAIN_BIAS),
     layer_norm("scaled: x tripled, not compensated",
-        "c = Mul(x, 3.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)", POW, DIV, GAIN_BIAS, epsilon=1e-5 / 9,
-        after=None),
+        "c = Mul(x, 3.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)", POW, DIV, GAIN_BIAS, of="c",
+        after=f"Mul {LN}"),
     layer_norm("scaled: x shifted", "c = Add(x, 5.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)", POW, DIV,
         GAIN_BIAS, after=None),
     layer_norm("scaled: mean minus x", "m = ReduceMean<axes=[-1]>(x)  d = Sub(m, x)", POW, DIV, GAIN_BIAS,
@@ -288,22 +289,25 @@ IDLE = [
         "d = Sub(i, j)", POW, DIV, "k = Identity(n)  g = Mul(k, gamma)  h = Add(g, beta)  y = Identity(h)",
         after=None),
     layer_norm("idle: Dropout", SUB, POW, DIV, "k = Dropout(n)  g = Mul(k, gamma)  y = Add(g, beta)"),
-    layer_norm("idle: Cast to the same type", "i = Cast<to=1>(x)  m = ReduceMean<axes=[-1]>(i)  d = Sub(i, m)",
-        POW, DIV, GAIN_BIAS),
+    layer_norm("idle: Cast to the same type", "i = Cast<to=1>(x)  m = ReduceMean<axes=[-1]>(i)",
+        "d = Sub(i, m)", POW, DIV, GAIN_BIAS),
     layer_norm("idle: zero added, times one", SUB, POW, "a = Mul(v, 1.)  e = Add(a, 1e-5)  s = Sqrt(e)",
         "n = Div(d, s)  k = Add(n, 0.)  g = Mul(k, gamma)  y = Add(g, beta)"),
-    layer_norm("idle: double negation", SUB, POW, DEVIATION, "a = Neg(d)  b = Neg(s)  n = Div(a, b)", GAIN_BIAS),
+    layer_norm("idle: double negation", SUB, POW, DEVIATION, "a = Neg(d)  b = Neg(s)  n = Div(a, b)",
+        GAIN_BIAS),
     layer_norm("idle: Unsqueeze and Squeeze", "i = Unsqueeze<axes=[0]>(x)  m = ReduceMean<axes=[3]>(i)",
-        "d = Sub(i, m)", POW, DIV, "g = Mul(n, gamma)  h = Add(g, beta)  y = Squeeze<axes=[0]>(h)", after=None),
+        "d = Sub(i, m)", POW, DIV, "g = Mul(n, gamma)  h = Add(g, beta)  y = Squeeze<axes=[0]>(h)",
+        after=None),
     layer_norm("idle: mean twice", "m = ReduceMean<axes=[-1]>(x)  k = ReduceMean<axes=[2]>(x)  c = Sub(x, k)",
         "d = Sub(x, m)  q = Mul(c, c)  v = ReduceMean<axes=[-1]>(q)", DIV, GAIN_BIAS),
     layer_norm("idle: one input to Sum and Max", "i = Sum(x)  k = Max(i)  m = ReduceMean<axes=[-1]>(k)",
         "d = Sub(x, m)", POW, DIV, GAIN_BIAS),
     layer_norm("idle: Slice of everything", "i = Slice(x, [0], [9223372036854775807], [1])",
         "m = ReduceMean<axes=[-1]>(i)  d = Sub(i, m)", POW, DIV, GAIN_BIAS, after=None),
-    layer_norm("idle: branch that nobody reads", SUB, POW, DIV, "a = Reciprocal(s)  b = Mul(d, a)", GAIN_BIAS),
-    layer_norm("idle: square root squared", SUB, POW, DEVIATION, "a = Mul(s, s)  b = Div(d, a)  n = Mul(b, s)",
+    layer_norm("idle: branch that nobody reads", SUB, POW, DIV, "a = Reciprocal(s)  b = Mul(d, a)",
         GAIN_BIAS),
+    layer_norm("idle: square root squared", SUB, POW, DEVIATION, "a = Mul(s, s)  b = Div(d, a)",
+        "n = Mul(b, s)", GAIN_BIAS),
 ]  # fmt: skip
 
 DTYPES = ("float", "float16", "bfloat16")

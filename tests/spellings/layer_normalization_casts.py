@@ -100,7 +100,7 @@ WIDER = [
          f" h = Cast<to={BFLOAT}>(n)  g = Mul(h, gamma)  y = Add(g, beta)", dtype="bfloat16", after=ONE),
     cast("bfloat16 in the middle of float", f"i = Cast<to={BFLOAT}>(x)  c = Cast<to={FLOAT}>(i)  {CENTRED}"
          f" {core('d', 'f32')} h = Cast<to={BFLOAT}>(n)  y = Cast<to={FLOAT}>(h)", dtype="float", of="i",
-        output="h", scale=1.0, bias=0.0, after="Cast LayerNormalization Cast"),
+        output="h", scale=1.0, bias=0.0),
     cast("integers made float first",
         f"i = Cast<to=7>(x)  c = Cast<to={FLOAT}>(i)  {CENTRED} {core('d', 'f32')}"
          "  g = Mul(n, gamma)  y = Add(g, beta)", dtype="float", of="c",

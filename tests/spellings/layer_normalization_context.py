@@ -137,7 +137,7 @@ NESTED = [
 FLOAT = ("float",)
 STANDARD = [
     Spelling(f"the standard's body: {name}", f"y = LayerNormalization<{attributes}>({inputs})",
-        inputs={"x": dims}, expanded=(LN,), opsets=(17, 23), after=LN, dtypes=dtypes,
+        inputs={"x": dims}, expanded=(LN,), opsets=(17, 23), dtypes=dtypes,
         constants={"gamma": shape, "beta": shape},
         claims=(Norm(LN, axes=axes, epsilon=epsilon, scale="gamma",
                      bias="beta" if "beta" in inputs else 0.0),))

@@ -49,7 +49,7 @@ VARYING = [
         why="the sum of the constants is negative, and bounded behind", rule=None),
     trap("epsilon that float32 rounds", CENTRE, VARIANCE, "e = Add(v, 1e-5)  s = Sqrt(e)", DIVIDE, AFFINE,
         why="the operator keeps epsilon as a float32, three parts in a hundred million away",
-        rule="proof-failed", invites=None, dtypes=("double",)),
+        rule="epsilon-precision", invites=None, dtypes=("double",)),
     trap("epsilon below float32", CENTRE, VARIANCE, "e = Add(v, 1e-50)  s = Sqrt(e)", DIVIDE, AFFINE,
         why="the operator keeps epsilon as a float32, in which this is zero", rule="epsilon-precision",
         invites=None, dtypes=("double",)),

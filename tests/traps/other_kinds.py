@@ -97,11 +97,11 @@ GROUPS = [
         invites=Norm(GN, axes=(1,), groups=4, scale="gamma", bias="beta"), inputs={"x": "B 8 4 5"},
         constants={"gamma": (8, 1, 1), "beta": (8, 1, 1)}),
     trap("group: batch in the groups", """
-        t = Reshape(x, [4, -1])  m = ReduceMean<axes=[1]>(t)  d = Sub(t, m)  q = Mul(d, d)
+        t = Reshape(x, [1, -1])  m = ReduceMean<axes=[1]>(t)  d = Sub(t, m)  q = Mul(d, d)
         v = ReduceMean<axes=[1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)
         y = Reshape(n, [2, 8, 4, 5])""",
-        why="each row holds half of a sample, and would another batch hold something else", rule=None,
-        invites=Norm(GN, axes=(1,), groups=4), inputs={"x": "2 8 4 5"}),
+        why="the one group holds both samples", rule=None,
+        invites=Norm(GN, axes=(1,), groups=1), inputs={"x": "2 8 4 5"}),
     trap("group: gain that isn't the channels'", """
         t = Reshape(x, [0, 4, 16])  n = InstanceNormalization(t, ones, zeros)  h = Reshape(n, [0, 8, 1, 8])
         y = Mul(h, gamma)""", why="the gain runs along the last axis, as long as the channels'", rule=None,

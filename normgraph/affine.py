@@ -1,0 +1,140 @@
+"""Affine maps per channel: where a graph computes scale·x + shift with constants, in whatever nodes.
+
+An inference-mode BatchNormalization is one, and so are its decompositions into Sub, Div, Mul and Add and the chains of
+several: in the algebra they are the polynomials of degree one without statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from normgraph.algebra import UNIT, Base
+from normgraph.axes import Axis, Dimension, Layout
+from normgraph.coefficients import Coefficient, axes_of_coefficient, spread
+from normgraph.facts import Facts
+from normgraph.interpret import Interpretation
+from normgraph.region import escapes, region_of
+from normgraph.transfer import Form
+
+#: The operators that affine maps are written with; what reads a value begins one only through these.
+AFFINE_OPERATORS = frozenset(
+    {"Add", "BatchNormalization", "Cast", "Div", "Identity", "Mul", "Neg", "Sub", "Sum"}
+)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """output = scale·base + shift.
+
+    Attributes:
+        base: the tensor that is mapped.
+        output: the result, of the base's type and layout.
+        scale: over whatever axes it varies along.
+        shift: likewise.
+        layout: the axes of the base's dimensions.
+        nodes: the nodes between, in the order of the graph.
+    """
+
+    base: ir.Value
+    output: ir.Value
+    scale: Coefficient
+    shift: Coefficient
+    layout: Layout
+    nodes: tuple[ir.Node, ...]
+
+    @property
+    def axes(self) -> frozenset[Axis]:
+        """The axes along which scale or shift vary."""
+        return frozenset({*axes_of_coefficient(self.scale), *axes_of_coefficient(self.shift)})
+
+    @property
+    def is_normalization(self) -> bool:
+        """Whether it is what a BatchNormalization leaves: such an operator, or a scale per channel."""
+        return not isinstance(self.scale, float) or any(
+            node.op_type == "BatchNormalization" for node in self.nodes
+        )
+
+
+def coefficients_of(form: Form) -> tuple[Coefficient, Coefficient] | None:
+    """Scale and shift, if the form is affine in the base."""
+    scale: Coefficient | None = None
+    shift: Coefficient = 0.0
+    for monomial, value in form.value.terms.items():
+        if monomial == UNIT:
+            shift = value
+            continue
+        if scale is not None or len(monomial) != 1:
+            return None
+        ((atom, exponent),) = monomial
+        if not isinstance(atom, Base) or exponent != 1:
+            return None
+        scale = value
+    return (0.0 if scale is None else scale, shift)
+
+
+def affine_maps(interpretation: Interpretation, facts: Facts) -> list[Affine]:
+    """The values that are affine maps of the base and close off their region, the furthest last."""
+    base, forms, layout = interpretation.base, interpretation.forms, interpretation.layout
+    found: list[Affine] = []
+    for value, form in forms.items():
+        if value is base or form.layout != layout or form.dtype != forms[base].dtype:
+            continue
+        coefficients = coefficients_of(form)
+        if coefficients is None:
+            continue
+        nodes = region_of(base, value, forms, facts)
+        outside = escapes(nodes, base, forms, facts)
+        outside.pop(value, None)
+        if not outside and _all_readers_inside(base, nodes, facts):
+            found.append(Affine(base, value, *coefficients, layout, nodes))
+    return found
+
+
+def _all_readers_inside(base: ir.Value, nodes: tuple[ir.Node, ...], facts: Facts) -> bool:
+    """Whether nothing but the region reads the base."""
+    readers = {use.node for use in base.uses()} - facts.dead
+    return readers <= set(nodes) and not base.is_graph_output()
+
+
+def per_channel(value: Coefficient, dimension: Dimension, channels: int) -> npt.NDArray[np.float64] | None:
+    """The coefficient as a vector over a dimension; None where it varies along other axes too."""
+    if not frozenset(axes_of_coefficient(value)) <= frozenset(dimension):
+        return None
+    ascending = tuple(sorted(dimension, key=lambda axis: axis.index))
+    array = spread(value, ascending).transpose([ascending.index(axis) for axis in dimension])
+    extents = [_extent(axis, array.shape[i], dimension, channels) for i, axis in enumerate(dimension)]
+    if not dimension:
+        return np.full(channels, float(array.reshape(())))
+    if None in extents:
+        return None
+    full = np.broadcast_to(array, [extent for extent in extents if extent is not None]).reshape(-1)
+    return full if full.size == channels else None
+
+
+def _extent(axis: Axis, present: int, dimension: Dimension, channels: int) -> int | None:
+    if present != 1:
+        return present
+    return axis.size.static if axis.size.static is not None else channels if len(dimension) == 1 else None
+
+
+def begins_affine(value: ir.Value, facts: Facts) -> bool:
+    """Whether some reader of the value may begin an affine map: cheap, asked before interpreting anything."""
+    return any(
+        use.node.op_type in AFFINE_OPERATORS
+        and not use.node.domain
+        and all(
+            operand is value or operand is None or facts.is_constant(operand) or operand in facts.elements
+            for operand in use.node.inputs
+        )
+        for use in value.uses()
+    )
+
+
+def names_of(nodes: Mapping[ir.Node, None] | tuple[ir.Node, ...]) -> tuple[str, ...]:
+    """The names of nodes, for people."""
+    return tuple(node.name or f"{node.op_type}:{node.outputs[0].name}" for node in nodes)

@@ -1,0 +1,242 @@
+"""Folding: affine maps per channel go into the weights of the linear operator behind which or before which they stand.
+
+One search for both directions: it pairs an `Affine` with a row of `normgraph.linear.LINEAR` and asks that row for the new
+weights.  Composed in float64 and rounded once to the weights' type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.affine import Affine, affine_maps, begins_affine, per_channel
+from normgraph.axes import Dimension
+from normgraph.constants import Array
+from normgraph.diagnosis import Shortfall
+from normgraph.facts import Facts
+from normgraph.interpret import interpret
+from normgraph.linear import LINEAR, Float64, LinearOperator, Weights
+from normgraph.transfer import LAYOUT_OPERATORS
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear operator with constant weights.
+
+    Attributes:
+        node: the node.
+        row: its row of the table.
+        weights: the weights as they enter the arithmetic.
+        dtype: the type in which they are stored.
+    """
+
+    node: ir.Node
+    row: LinearOperator
+    weights: Weights
+    dtype: np.dtype
+
+    @property
+    def data(self) -> ir.Value:
+        """The operand that the operator is linear in."""
+        value = self.node.inputs[self.row.data]
+        assert value is not None
+        return value
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """An affine map and what it folds into.
+
+    Attributes:
+        affine: the map.
+        linear: the operator; of several that read the map, one plan each is made.
+        direction: "backward" into the operator before the map, "forward" into the one behind it.
+        weight: the new weight, in the stored type.
+        bias: the new bias; None where it is zero and the operator had none.
+        base: the tensor from which the region is computed.
+        output: the tensor that must stay the same.
+        nodes: the region, in the order of the graph.
+    """
+
+    affine: Affine
+    linear: Linear
+    direction: str
+    weight: Array
+    bias: Array | None
+    base: ir.Value
+    output: ir.Value
+    nodes: tuple[ir.Node, ...]
+
+    @property
+    def graph(self) -> ir.Graph | None:
+        """The graph that the plan is for."""
+        return self.linear.node.graph
+
+
+def linear_of(node: ir.Node, facts: Facts) -> Linear | None:
+    """The node as a linear operator with constant weights, or None."""
+    if node.domain:
+        return None
+    for row in LINEAR.get(node.op_type, ()):
+        if len(node.inputs) <= max(row.data, row.weight):
+            continue
+        data, weight = node.inputs[row.data], node.inputs[row.weight]
+        if data is None or weight is None or facts.is_constant(data) or not facts.is_constant(weight):
+            continue
+        bias = node.inputs[row.bias] if row.bias is not None and len(node.inputs) > row.bias else None
+        if bias is not None and not facts.is_constant(bias):
+            return None
+        stored = facts.constant(weight)
+        if stored is None or stored.dtype.kind not in "fV" or stored.ndim < 2:
+            return None
+        exact = stored.astype(np.float64)
+        channels = row.channels(node, exact)
+        added = None if bias is None else facts.constant(bias)
+        if bias is not None and (added is None or added.size not in (1, channels)):
+            return None
+        shift = (
+            np.zeros(channels)
+            if added is None
+            else np.broadcast_to(added.astype(np.float64).reshape(-1), channels)
+        )
+        return Linear(node, row, row.effective(node, Weights(exact, shift)), stored.dtype)
+    return None
+
+
+def backward_plans(graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | tuple[Affine, Shortfall]]:
+    """Affine maps behind a linear operator, each with its plan or the reason why there is none."""
+    for node in graph:
+        if node.op_type not in LINEAR or node.domain or not begins_affine(node.outputs[0], facts):
+            continue
+        linear = linear_of(node, facts)
+        interpretation = None if linear is None else interpret(node.outputs[0], graph, facts)
+        if linear is None or interpretation is None:
+            continue
+        maps = [affine for affine in affine_maps(interpretation, facts) if affine.is_normalization]
+        for affine in reversed(maps):
+            axis = linear.row.output_axis(node, len(affine.layout))
+            vectors = _vectors(affine, affine.layout[axis], linear.weights.bias.size)
+            if vectors is None:
+                continue
+            weights = linear.row.behind(node, linear.weights, *vectors)
+            yield _plan(
+                affine, linear, "backward", weights, linear.data, affine.output, (node, *affine.nodes)
+            )
+            break
+
+
+def forward_plans(graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tuple[Affine, Shortfall]]:
+    """Affine maps all of whose readers are linear operators, each with its plans or the reason why there are none."""
+    done: set[ir.Node] = set()
+    for node in graph:
+        if (
+            node in done
+            or node.op_type not in ("BatchNormalization", "Mul", "Div", "Sub", "Add")
+            or node.domain
+        ):
+            continue
+        base = next((v for v in node.inputs if v is not None and not facts.is_constant(v)), None)
+        if base is None or not begins_affine(base, facts):
+            continue
+        interpretation = interpret(base, graph, facts)
+        if interpretation is None:
+            continue
+        maps = [affine for affine in affine_maps(interpretation, facts) if affine.is_normalization]
+        for affine in reversed(maps):
+            result = _absorbed(affine, graph, facts)
+            if result is not None:
+                done.update(affine.nodes)
+                yield result
+                break
+
+
+def _absorbed(
+    affine: Affine, graph: ir.Graph, facts: Facts
+) -> list[FoldPlan] | tuple[Affine, Shortfall] | None:
+    """The plans that take the map into every reader, the first reason why one can't, or None if one isn't linear."""
+    interpretation = interpret(affine.output, graph, facts)
+    if interpretation is None or affine.output.is_graph_output():
+        return None
+    plans: list[FoldPlan] = []
+    pending: list[tuple[ir.Value, tuple[ir.Node, ...]]] = [(affine.output, ())]
+    while pending:
+        value, between = pending.pop()
+        for reader in value.consumers():
+            if reader in facts.dead:
+                continue
+            if (
+                reader.op_type in LAYOUT_OPERATORS
+                and not reader.domain
+                and reader.outputs[0] in interpretation.forms
+            ):
+                if reader.outputs[0].is_graph_output():
+                    return None
+                pending.append((reader.outputs[0], (*between, reader)))
+                continue
+            linear = linear_of(reader, facts)
+            if linear is None or linear.data is not value:
+                return None
+            layout = interpretation.forms[value].layout
+            axis = linear.row.input_axis(reader, len(layout))
+            dimension = _corresponding(layout[axis], interpretation.layout, affine)
+            count = None if dimension is None else facts.shapes[value][axis].static
+            vectors = None if dimension is None or count is None else _vectors(affine, dimension, count)
+            if vectors is None:
+                return affine, Shortfall(
+                    "layout", f"its channels aren't those that {reader.op_type} sums over"
+                )
+            weights = linear.row.before(reader, linear.weights, *vectors)
+            if isinstance(weights, Shortfall):
+                return affine, weights
+            nodes = (*affine.nodes, *between, reader)
+            plan = _plan(affine, linear, "forward", weights, affine.base, reader.outputs[0], nodes)
+            if isinstance(plan, tuple):
+                return plan
+            plans.append(plan)
+    return plans or None
+
+
+def _corresponding(dimension: Dimension, layout: tuple[Dimension, ...], affine: Affine) -> Dimension | None:
+    """The axes of a dimension of the map's output, as axes of the map's base, whose dimensions are the same."""
+    translation = {
+        axis: base_dimension
+        for output_dimension, base_dimension in zip(layout, affine.layout, strict=True)
+        for axis in output_dimension
+        if len(output_dimension) == 1
+    }
+    if any(axis not in translation for axis in dimension):
+        return None
+    return tuple(part for axis in dimension for part in translation[axis])
+
+
+def _vectors(affine: Affine, dimension: Dimension, channels: int) -> tuple[Float64, Float64] | None:
+    scale = per_channel(affine.scale, dimension, channels)
+    shift = per_channel(affine.shift, dimension, channels)
+    return None if scale is None or shift is None else (scale, shift)
+
+
+def _plan(
+    affine: Affine,
+    linear: Linear,
+    direction: str,
+    weights: Weights,
+    base: ir.Value,
+    output: ir.Value,
+    nodes: tuple[ir.Node, ...],
+) -> FoldPlan | tuple[Affine, Shortfall]:
+    """Round the new weights once to the stored type, and refuse where they don't fit."""
+    with np.errstate(over="ignore", under="ignore"):
+        weight = weights.weight.astype(linear.dtype)
+        bias = weights.bias.astype(linear.dtype)
+    for name, array, exact in (("weight", weight, weights.weight), ("bias", bias, weights.bias)):
+        largest = float(np.max(np.abs(exact), initial=0.0))
+        if not np.all(np.isfinite(array.astype(np.float64))):
+            return affine, Shortfall(
+                "parameter-range", f"the {name} would reach {largest:.3g}, beyond {linear.dtype}"
+            )
+    had_bias = linear.row.bias is not None and len(linear.node.inputs) > linear.row.bias
+    needed = bool(np.any(bias.astype(np.float64) != 0)) or had_bias
+    return FoldPlan(affine, linear, direction, weight, bias if needed else None, base, output, nodes)
