@@ -128,7 +128,7 @@ def begins_affine(value: ir.Value, facts: Facts) -> bool:
         use.node.op_type in AFFINE_OPERATORS
         and not use.node.domain
         and all(
-            operand is value or operand is None or facts.is_constant(operand) or operand in facts.elements
+            operand is value or operand is None or facts.depends_on_shapes_only(operand)
             for operand in use.node.inputs
         )
         for use in value.uses()

@@ -93,8 +93,7 @@ def original_fragment(match: Match, facts: Facts) -> Fragment:
         elif (
             node not in nodes
             and node not in match.nodes
-            and value not in facts.elements
-            and value not in facts.uniform
+            and not facts.depends_on_shapes_only(value)
         ):
             others[value] = None
         elif node not in nodes:

@@ -33,6 +33,7 @@ class Facts:
         dtypes: element type of values of which the model itself doesn't declare it.
         elements: the elements of small integer tensors, as sizes.
         uniform: tensors of unknown shape all of whose elements are the same number.
+        expanded: constants expanded to a shape known at run time only, and what they were before.
         positions: each node's place in the order of its graph.
         dead: the nodes on which no output of their graph depends.
         constants: the constants, computed when asked for.
@@ -43,6 +44,7 @@ class Facts:
     dtypes: dict[ir.Value, ir.DataType] = field(default_factory=dict)
     elements: dict[ir.Value, Elements] = field(default_factory=dict)
     uniform: dict[ir.Value, float] = field(default_factory=dict)
+    expanded: dict[ir.Value, ir.Value] = field(default_factory=dict)
     positions: dict[ir.Node, int] = field(default_factory=dict)
     dead: set[ir.Node] = field(default_factory=set)
     constants: Constants = field(default_factory=Constants)
@@ -52,6 +54,10 @@ class Facts:
     def is_constant(self, value: ir.Value | None) -> bool:
         """Whether the value is the same in every run."""
         return value in self.constants.known
+
+    def depends_on_shapes_only(self, value: ir.Value) -> bool:
+        """Whether the value is computed from constants and shapes, never from the elements of another tensor."""
+        return any(value in known for known in (self.constants.known, self.uniform, self.elements, self.expanded))
 
     def constant(self, value: ir.Value | None) -> Array | None:
         """The elements of a constant, else None."""
@@ -246,6 +252,8 @@ def _note_uniform(node: ir.Node, facts: Facts) -> None:
             array = facts.constant(source) if product(facts.shapes[source]) == ONE else None
             if array is not None:
                 facts.uniform[output] = float(array.reshape(-1)[0])
+            elif facts.is_constant(source):
+                facts.expanded[output] = source
 
 
 def _declare(value: ir.Value, facts: Facts) -> None:

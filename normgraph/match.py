@@ -163,7 +163,7 @@ def _dominators(graph: ir.Graph, facts: Facts) -> dict[ir.Value, ir.Value | None
         transfer = transfer_of(node)
         if transfer is None:
             continue
-        operands = [v for v in transfer.operands_of(node) if v is not None and not _independent(v, facts)]
+        operands = [v for v in transfer.operands_of(node) if v is not None and not facts.depends_on_shapes_only(v)]
         if not operands:
             continue
         dominator: ir.Value | None = operands[0]
@@ -173,10 +173,6 @@ def _dominators(graph: ir.Graph, facts: Facts) -> dict[ir.Value, ir.Value | None
         parents[output] = dominator
         depths[output] = 0 if dominator is None else depths.get(dominator, 0) + 1
     return parents
-
-
-def _independent(value: ir.Value, facts: Facts) -> bool:
-    return facts.is_constant(value) or value in facts.uniform or value in facts.elements
 
 
 def _candidates(

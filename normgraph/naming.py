@@ -46,7 +46,7 @@ def _torch_scope(node: ir.Node) -> list[str] | None:
 
 
 def _written(scope: Sequence[str]) -> str:
-    """A scope as its framework writes it; PyTorch's begins with an empty part, and list items repeat their list."""
+    """A scope as its framework writes it: PyTorch's begins with an empty part, and items repeat their list."""
     if not scope or scope[0]:
         return "/".join(scope)
     parts: list[str] = []

@@ -77,6 +77,13 @@ class Scope:
                 )
         return a.value.renamed(result.left), b.value.renamed(result.right), result.layout
 
+    def expanded(self, form: Form, shape: Sequence[Size]) -> Form:
+        """The form broadcast to a shape, its dimensions of size one to fresh axes."""
+        padded = ((),) * (len(shape) - len(form.layout)) + form.layout
+        grown = [size if not dimension else axes.ONE for size, dimension in zip(shape, padded, strict=True)]
+        value, _, layout = self.aligned(form, Form(algebra.constant(0.0), self.fresh(grown), form.dtype))
+        return Form(value, layout, form.dtype)
+
     def constant(self, value: ir.Value) -> Form | None:
         """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""
         known = self.facts.elements.get(value)
@@ -98,6 +105,9 @@ class Scope:
             return Form(
                 algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value)
             )
+        if value in self.facts.expanded:
+            source = self.constant(self.facts.expanded[value])
+            return None if source is None else self.expanded(source, shape)
         if not self.facts.is_constant(value):
             return None
         if axes.product(shape).factor > MAXIMAL_CONSTANT:
@@ -269,18 +279,10 @@ def _reshape(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
 
 
 def _expand(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
-    form = operands[0]
     shape = scope.facts.shape(node.outputs[0])
     if shape is None:
         raise NotRepresentable("shape", "the shape that Expand makes isn't known")
-    extra = len(shape) - len(form.layout)
-    padded = ((),) * extra + form.layout
-    grown = [
-        axes.ONE if size == axes.size_of(dimension) else size
-        for size, dimension in zip(shape, padded, strict=True)
-    ]
-    value, _, layout = scope.aligned(form, Form(algebra.constant(0.0), scope.fresh(grown), form.dtype))
-    return Form(value, layout, form.dtype)
+    return scope.expanded(operands[0], shape)
 
 
 def _tile(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:

@@ -106,7 +106,8 @@ def _group(x: Exact, norm: Norm, epsilon: float) -> Exact:
 def _mean_variance(x: Exact, norm: Norm, epsilon: float) -> Exact:
     d = x - x.mean(axis=norm.axes, keepdims=True)
     deviation: Exact = np.sqrt((d * d).mean(axis=norm.axes, keepdims=True))
-    return d / (deviation + epsilon)
+    normalized: Exact = d / (deviation + epsilon)
+    return normalized
 
 
 def _lp(x: Exact, norm: Norm, epsilon: float) -> Exact:

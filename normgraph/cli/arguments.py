@@ -116,7 +116,8 @@ class _Version(argparse.Action):
             except PackageNotFoundError:
                 continue
         found["Python"] = sys.version.split()[0]
-        parser.exit(0, ", ".join(f"{name} {number}" for name, number in found.items()) + "\n")
+        sys.stdout.write(", ".join(f"{name} {number}" for name, number in found.items()) + "\n")
+        parser.exit()
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[str, Any]:
