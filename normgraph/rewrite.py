@@ -72,7 +72,7 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
         )
         result = node.outputs[0]
         dtype = facts.dtype(match.base)
-        if dtype is not None:
+        if dtype is not None and step.output == OUTPUT:
             result.dtype = dtype
         result.name = names.unique(f"{output.name}/{step.output}") if step.output != OUTPUT else output.name
         values[step.output] = result

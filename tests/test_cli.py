@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_an_earlier_output_untouched(tmp_path: Path) -> None:
 
 
 def test_an_opset_that_cannot_be_had_is_a_broken_guarantee(tmp_path: Path) -> None:
-    # Where linear interpolation samples was left open until opset 11, so that it can't be told what was meant.
+    # Where linear interpolation samples was left open until opset 11, so what was meant can't be told.
     graph = helper.make_graph(
         [helper.make_node("Upsample", ["x", "scales"], ["y"], mode="linear")],
         "graph",

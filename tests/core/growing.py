@@ -127,7 +127,7 @@ class Graph:
             self.nodes,
             "random",
             [helper.make_tensor_value_info("x", TensorProto.DOUBLE, self.declared)],
-            [helper.make_tensor_value_info(n, TensorProto.DOUBLE, [None] * len(self.shapes[n])) for n in names],
+            [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in names],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])

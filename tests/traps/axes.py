@@ -35,7 +35,7 @@ DIFFERENT = [
     trap("moments over different axes", """
         m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  a = Mul(x, x)  b = ReduceMean<axes=[1, 2]>(a)
         c = ReduceMean<axes=[1, 2]>(x)  f = Mul(c, c)  v = Sub(b, f)  e = Add(v, 1e-5)  s = Sqrt(e)
-        y = Div(d, s)""", why=DIFFER, rule="axes-differ", invites=LAST),
+        n = Div(d, s)  g = Mul(n, gamma)  y = Add(g, beta)""", why=DIFFER, rule="axes-differ", invites=LAST),
     trap("variance over everything", "m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)",
         APART.replace("<axes=[-1]>", ""), why="without axes the variance runs over everything",
         rule="axes-differ", invites=LAST),

@@ -1,0 +1,131 @@
+"""What all export scripts do: compare in ONNX Runtime, then write the samples and their records."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from manifest import HERE, Export, Input, Record, merge, summary
+
+Array = npt.NDArray[Any]
+# (rtol, atol) of ONNX Runtime's output against the framework's.
+TOLERANCE = {"float32": (1e-4, 1e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
+SEEDS = (1, 2, 3)
+#: An architecture's name, a label for messages, and what makes its record and its export.
+Job = tuple[str, str, Callable[[], tuple[Record, Export]]]
+
+
+def compare(
+    export: Export, draw: Callable[[bool, int], Sequence[Array]], run: Callable[[Sequence[Array]], Array]
+) -> list[list[list[int]]]:
+    """Compare with the framework in ONNX Runtime, its optimizations off and on; returns the shapes compared.
+
+    Args:
+        export: the export.
+        draw: the inputs, from whether they have the dynamic dimensions' second size, and a seed.
+        run: the framework's output for such inputs.
+
+    Raises:
+        AssertionError: they differ by more than TOLERANCE, or the file holds a path of this machine.
+    """
+    onnx.checker.check_model(export.content, full_check=True)
+    for path in (sys.prefix, str(HERE)):
+        assert path.encode() not in export.content, f"the export holds {path}, a path of this machine"
+    rtol, atol = TOLERANCE[export.dtype]
+    levels = onnxruntime.GraphOptimizationLevel
+    dynamic = any(spec.dynamic for spec in export.inputs)
+    names = [spec.name for spec in export.inputs]
+    for second_size in (False, True)[: 1 + dynamic]:
+        for seed in SEEDS:
+            inputs = draw(second_size, seed)
+            expected = run(inputs).astype(np.float64)
+            assert np.isfinite(expected).all(), "the framework's output is not finite"
+            for level in (levels.ORT_DISABLE_ALL, levels.ORT_ENABLE_ALL):
+                actual = _output(export.content, dict(zip(names, inputs, strict=True)), level)
+                np.testing.assert_allclose(
+                    actual.astype(np.float64), expected, rtol, atol, err_msg=f"{level}"
+                )
+    return [
+        [list(spec.at(second_size)) for spec in export.inputs]
+        for second_size in (False, True)[: 1 + dynamic]
+    ]
+
+
+def _output(content: bytes, feeds: dict[str, Array], level: onnxruntime.GraphOptimizationLevel) -> Array:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    if all(array.dtype.kind != "V" and array.dtype.name != "bfloat16" for array in feeds.values()):
+        return np.asarray(session.run(None, feeds)[0])
+    # NumPy has no bfloat16, so that ONNX Runtime takes and gives it as values of its own.
+    binding = session.io_binding()
+    element_type = onnx.TensorProto.BFLOAT16
+    for name, array in feeds.items():
+        value = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, element_type)
+        binding.bind_ortvalue_input(name, value)
+    output = session.get_outputs()[0].name
+    binding.bind_output(output, "cpu")
+    session.run_with_iobinding(binding)
+    (result,) = binding.get_outputs()
+    return np.asarray(result.numpy()).view(next(iter(feeds.values())).dtype)
+
+
+def random_inputs(inputs: Sequence[Input], dtype: npt.DTypeLike, second_size: bool, seed: int) -> list[Array]:
+    """Random numbers as the specifications say, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    return [
+        random.integers(0, spec.high, spec.at(second_size))
+        if spec.high is not None
+        else random.standard_normal(spec.at(second_size)).astype(dtype)
+        for spec in inputs
+    ]
+
+
+def write(description: str | None, jobs: Iterable[Job], arguments: Sequence[str] | None = None) -> int:
+    """The command line of an export script: do the jobs, or those named, and write what passes.
+
+    Samples are written one by one, the manifest and the README's table once all jobs are done. Returns the
+    exit status: 1 if a job failed.
+    """
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="architectures to export (default: all, and the manifest)")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder of samples/ and manifest.json")
+    options = parser.parse_args(arguments)
+    (options.output / "samples").mkdir(parents=True, exist_ok=True)
+    records, failures = [], 0
+    for name, label, make in jobs:
+        if options.names and name not in options.names:
+            continue
+        try:
+            record, export = _quietly(make)
+        except Exception as error:
+            failures += 1
+            reason = " ".join(str(error).split())[:600]
+            print(f"{label}: {type(error).__name__}: {reason}", file=sys.stderr)
+            continue
+        (options.output / record["file"]).write_bytes(export.content)
+        records.append(record)
+        print(f"{record['file']}: {record['nodes']} nodes, {summary(record)}", flush=True)
+    if not options.names and not failures:
+        merge(records, options.output)
+    return 1 if failures else 0
+
+
+def _quietly(make: Callable[[], tuple[Record, Export]]) -> tuple[Record, Export]:
+    """Exporters print and warn a lot."""
+    quiet = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+        warnings.simplefilter("ignore")
+        return make()
