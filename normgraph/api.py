@@ -11,7 +11,9 @@ import onnx_ir as ir
 from normgraph.errors import UsageError
 from normgraph.model_io import Source, as_model, save
 from normgraph.opset import raise_opset
-from normgraph.passes import Progress, fuse_normalizations, inline, silent, take_inventory
+from normgraph.fold_pass import fold_batch_normalizations, foldable
+from normgraph.passes import fuse_normalizations, inline, take_inventory
+from normgraph.progress import Progress, silent
 from normgraph.report import Change, Report
 from normgraph.targets import DEFAULT_TARGET, demand
 
@@ -92,16 +94,18 @@ def optimize(
         work = original.clone()
         inline(work)
     progress("looking for normalizations", 0, 0)
+    folds = fold_batch_normalizations(work, progress)
     sites = fuse_normalizations(work, demanded, opset=opset, progress=progress)
     if work is not original:
-        if any(site.status == "fused" for site in sites):
+        if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):
             original.graph = work.graph
             original.functions.clear()
         work = original  # where nothing was gained by inlining, the functions stay
     if opset is not None and opset != work.opset_imports.get("", opset):
         raise_opset(work, opset)
     after = _size(work)
-    report = Report(name, target, Change(before[0], after[0]), Change(before[1], after[1]), tuple(sites))
+    opsets, nodes = Change(before[0], after[0]), Change(before[1], after[1])
+    report = Report(name, target, opsets, nodes, tuple(sites), tuple(folds))
     return Optimized(work, report)
 
 
@@ -122,7 +126,8 @@ def explain(model: Source) -> Report:
     name = _name_of(model, original)
     inline(original)
     sites = take_inventory(original)
-    return Report(name, None, Change(opset, opset), Change(nodes, nodes), tuple(sites))
+    folds = foldable(original)
+    return Report(name, None, Change(opset, opset), Change(nodes, nodes), tuple(sites), tuple(folds))
 
 
 def _in_place(model: Source) -> ir.Model:

@@ -98,7 +98,8 @@ def _concat(node: ir.Node, facts: Facts) -> Elements | None:
                 return None
             part = Elements((None,) * shape[0].static, rank=1)
         sizes.extend(part.sizes)
-    return Elements(tuple(sizes), rank=1) if len(sizes) <= MAXIMAL_TRACKED else None
+    followed = len(sizes) <= MAXIMAL_TRACKED and any(size is not None for size in sizes)
+    return Elements(tuple(sizes), rank=1) if followed else None
 
 
 def _reshaped(node: ir.Node, facts: Facts) -> Elements | None:

@@ -8,7 +8,7 @@ would cause.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from normgraph.extraction import Fragment, NotExtractable, original_fragment, re
 from normgraph.facts import Facts
 from normgraph.lowering import Replacement, Target
 from normgraph.match import Match
+from normgraph.region import Rewritable
 
 FACTOR = 4.0
 ULPS = 16.0
@@ -112,31 +113,44 @@ def prove(match: Match, replacement: Replacement, target: Target, facts: Facts) 
         facts: the facts about the graph.
     """
     opset = max(facts.opset, replacement.opset)
-    try:
-        before = original_fragment(match, facts)
-        truth = Reference(before.in_double().model)
+
+    def runner(_: Fragment) -> Runner:
         if target.provable:
-            replaced = runner_of(replacement_fragment(match, replacement, facts, opset).model)
-        else:
+            return runner_of(replacement_fragment(match, replacement, facts, opset).model)
+        return lambda feed: compute(replacement, feed[match.base.name or ""])
 
-            def replaced(feed: Mapping[str, Array]) -> Array:
-                return compute(replacement, feed[before.inputs[0][0]])
+    return compare(match, runner, facts)
 
-        return Evidence(tuple(_trials(match, before, truth, (runner_of(before.model), replaced))))
+
+def compare(
+    region: Rewritable, replaced: Callable[[Fragment], Runner], facts: Facts, *, least_extent: int = 2
+) -> Evidence:
+    """Run a region and what is to replace it over all families of inputs, each judged against float64.
+
+    Args:
+        region: what is replaced.
+        replaced: makes what replaces it, given the region as a model of its own.
+        facts: the facts about the graph.
+        least_extent: the least size that dynamic dimensions are tried at.
+    """
+    try:
+        before = original_fragment(region, facts)
+        truth = Reference(before.in_double().model)
+        runners = (runner_of(before.model), replaced(before))
+        return Evidence(tuple(_trials(region, before, truth, runners, least_extent)))
     except (NotExtractable, NotRunnable) as failure:
         return Evidence(failure=str(failure))
 
 
-def _trials(match: Match, fragment: Fragment, truth: Reference, runners: Sequence[Runner]) -> Iterator[Trial]:
+def _trials(
+    region: Rewritable, fragment: Fragment, truth: Reference, runners: Sequence[Runner], least_extent: int
+) -> Iterator[Trial]:
     name, element_type, shape = fragment.inputs[0]
     dtype = ir.DataType(element_type).numpy()
-    for assignment in assignments(fragment.inputs, match):
+    for assignment in assignments(fragment.inputs, region.assumed, least_extent):
         extents = tuple(_assigned(size, assignment) for size in shape)
-        over = tuple(
-            i for i, dimension in enumerate(match.layout) if not match.norm.over.isdisjoint(dimension)
-        )
         others = {n: _filler(t, s, assignment) for n, t, s in fragment.inputs[1:]}
-        for family, x in families(extents, over, dtype):
+        for family, x in families(extents, region.axes, dtype):
             feed = {name: x, **others}
             exact = _exact(truth, feed)
             nudged = _exact(truth, {**feed, name: _nudged(x, dtype)})
@@ -217,18 +231,27 @@ def families(shape: tuple[int, ...], over: tuple[int, ...], dtype: np.dtype) -> 
     yield "large magnitude", (noise * min(1e4, largest / 50)).astype(dtype)
 
 
-def assignments(inputs: Sequence[tuple[str, int, tuple[Size, ...]]], match: Match) -> list[dict[str, int]]:
-    """Sizes for the dynamic dimensions: two assignments where there are any, with sizes that can't be confused."""
+def assignments(
+    inputs: Sequence[tuple[str, int, tuple[Size, ...]]], assumed: Sequence[tuple[int, int]], least: int
+) -> list[dict[str, int]]:
+    """Sizes for the dynamic dimensions: two assignments where there are any, with sizes that can't be confused.
+
+    Args:
+        inputs: the fragment's inputs.
+        assumed: sizes that are demanded of dimensions of the first input.
+        least: the least size; below it only a batch of one is tried.
+    """
     symbols = list(dict.fromkeys(s for _, _, shape in inputs for size in shape for s in size.symbols))
-    assumed: dict[str, int] = {}
-    for position, size in match.assumed:
+    demanded: dict[str, int] = {}
+    for position, size in assumed:
         symbol = inputs[0][2][position]
         if len(symbol.symbols) == 1 and symbol.factor == 1:
-            assumed[symbol.symbols[0]] = size
+            demanded[symbol.symbols[0]] = size
     if not symbols:
         return [{}]
-    first = {s: assumed.get(s, 2 + i) for i, s in enumerate(symbols)}
-    second = {s: assumed.get(s, 1 if i == 0 else 5 + 2 * i) for i, s in enumerate(symbols)}
+    leading = inputs[0][2][0].symbols[:1] if inputs[0][2] else ()
+    first = {s: demanded.get(s, least + i) for i, s in enumerate(symbols)}
+    second = {s: demanded.get(s, 1 if s in leading else least + 3 + 2 * i) for i, s in enumerate(symbols)}
     return [first, second]
 
 

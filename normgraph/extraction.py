@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from normgraph.errors import NormgraphError
 from normgraph.facts import FLOATING, Facts, subgraphs_of
 from normgraph.lowering import Replacement
 from normgraph.match import Match
+from normgraph.region import Rewritable
 
 DOUBLE = int(ir.DataType.DOUBLE)
 #: Operators that compute their statistics in the type that their attribute stash_type names, by default float32.
@@ -68,8 +70,8 @@ def _as_double(tensor: onnx.TensorProto) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(numpy_helper.to_array(tensor), np.float64), tensor.name)
 
 
-def original_fragment(match: Match, facts: Facts) -> Fragment:
-    """The nodes from the match's base to its output, with the constants and the shape arithmetic that they need.
+def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
+    """The nodes from a region's base to its output, with the constants and the shape arithmetic that they need.
 
     Raises:
         NotExtractable: a node holds a subgraph, or something is read whose shape or type isn't known.
@@ -77,10 +79,10 @@ def original_fragment(match: Match, facts: Facts) -> Fragment:
     nodes: set[ir.Node] = set()
     constants: dict[str, onnx.TensorProto] = {}
     others: dict[ir.Value, None] = {}
-    pending = [match.output]
+    pending = [region.output]
     while pending:
         value = pending.pop()
-        if value is match.base or not value.name:
+        if value is region.base or not value.name:
             continue
         node = value.producer()
         if facts.is_constant(value):
@@ -88,11 +90,11 @@ def original_fragment(match: Match, facts: Facts) -> Fragment:
             if array is None:
                 raise NotExtractable(f"the constant '{value.name}' can't be read")
             constants[value.name] = numpy_helper.from_array(np.ascontiguousarray(array), value.name)
-        elif node is None or node not in facts.positions or node.graph is not _graph_of(match):
+        elif node is None or node not in facts.positions or node.graph is not region.graph:
             others[value] = None
         elif (
             node not in nodes
-            and node not in match.nodes
+            and node not in region.nodes
             and not facts.depends_on_shapes_only(value)
         ):
             others[value] = None
@@ -103,8 +105,8 @@ def original_fragment(match: Match, facts: Facts) -> Fragment:
             pending.extend(operand for operand in node.inputs if operand is not None)
     ordered = sorted(nodes, key=facts.positions.__getitem__)
     protos = [ir.serde.serialize_node(node) for node in ordered]
-    inputs = tuple(_described(value, facts) for value in (match.base, *others))
-    output = _described(match.output, facts)
+    inputs = tuple(_described(value, facts) for value in (region.base, *others))
+    output = _described(region.output, facts)
     return _fragment(protos, inputs, output, constants.values(), facts.opsets)
 
 
@@ -117,7 +119,7 @@ def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, o
             [names.get(name, f"replacement/{name}") for name in step.inputs],
             [names.get(step.output, f"replacement/{step.output}")],
             domain=step.domain,
-            **dict(step.attributes),
+            **dict[str, Any](step.attributes),
         )
         for step in replacement.steps
     ]
@@ -126,10 +128,6 @@ def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, o
     ]
     inputs = (_described(match.base, facts),)
     return _fragment(nodes, inputs, _described(match.output, facts), constants, {**facts.opsets, "": opset})
-
-
-def _graph_of(match: Match) -> ir.Graph | None:
-    return match.nodes[-1].graph
 
 
 def _described(value: ir.Value, facts: Facts) -> tuple[str, int, tuple[Size, ...]]:
@@ -143,7 +141,7 @@ def _fragment(
     nodes: Sequence[onnx.NodeProto],
     inputs: tuple[tuple[str, int, tuple[Size, ...]], ...],
     output: tuple[str, int, tuple[Size, ...]],
-    constants: Mapping[str, onnx.TensorProto] | object,
+    constants: Iterable[onnx.TensorProto],
     opsets: Mapping[str, int],
 ) -> Fragment:
     graph = helper.make_graph(
@@ -151,7 +149,7 @@ def _fragment(
         "fragment",
         [helper.make_tensor_value_info(n, t, [s.static for s in shape]) for n, t, shape in inputs],
         [helper.make_tensor_value_info(output[0], output[1], [None] * len(output[2]))],
-        list(constants),  # type: ignore[call-overload]
+        list(constants),
     )
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     model = helper.make_model(graph, opset_imports=imports)

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.affine import Affine, affine_maps, begins_affine, per_channel
+from normgraph.affine import Affine, affine_maps, begins_affine, names_of, per_channel
 from normgraph.axes import Dimension
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
-from normgraph.facts import Facts
+from normgraph.execution import NotRunnable, Runner, runner_of
+from normgraph.extraction import Fragment
+from normgraph.facts import Facts, survey
 from normgraph.interpret import interpret
 from normgraph.linear import LINEAR, Float64, LinearOperator, Weights
+from normgraph.rewrite import PROVENANCE, Names, forget, new_initializer, take_over
 from normgraph.transfer import LAYOUT_OPERATORS
 
 
@@ -74,6 +77,16 @@ class FoldPlan:
     def graph(self) -> ir.Graph | None:
         """The graph that the plan is for."""
         return self.linear.node.graph
+
+    @property
+    def assumed(self) -> tuple[tuple[int, int], ...]:
+        """See `normgraph.region.Rewritable`: nothing is assumed."""
+        return ()
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """See `normgraph.region.Rewritable`: there are no statistics."""
+        return ()
 
 
 def linear_of(node: ir.Node, facts: Facts) -> Linear | None:
@@ -240,3 +253,72 @@ def _plan(
     had_bias = linear.row.bias is not None and len(linear.node.inputs) > linear.row.bias
     needed = bool(np.any(bias.astype(np.float64) != 0)) or had_bias
     return FoldPlan(affine, linear, direction, weight, bias if needed else None, base, output, nodes)
+
+
+def apply_plan(plan: FoldPlan, names: Names) -> list[ir.Node]:
+    """Give the linear operator its new weights and let the readers of the map read what they are to read now.
+
+    The map's nodes stay behind without readers, for `normgraph.rewrite.remove_dead` to take.
+
+    Returns:
+        The new nodes.
+    """
+    node, row = plan.linear.node, plan.linear.row
+    graph = node.graph
+    assert graph is not None
+    made: list[ir.Node] = []
+    unused = [node.inputs[row.weight], node.inputs[row.bias] if row.bias and len(node.inputs) > row.bias else None]
+    stem = (unused[0].name if unused[0] is not None else None) or node.name or node.op_type
+    node.replace_input_with(row.weight, new_initializer(graph, f"{stem}.folded", plan.weight, names))
+    for attribute_name in ("alpha", "beta"):
+        node.attributes.pop(attribute_name, None)
+    result = node.outputs[0]
+    if plan.bias is not None and row.bias is not None:
+        bias = new_initializer(graph, f"{stem}.folded_bias", plan.bias, names)
+        if len(node.inputs) <= row.bias:
+            node.resize_inputs(row.bias + 1)
+        node.replace_input_with(row.bias, bias)
+    elif plan.bias is not None:
+        axis = row.output_axis(node, len(plan.affine.layout))
+        shape = [-1 if position == axis else 1 for position in range(axis, len(plan.affine.layout))]
+        bias = new_initializer(graph, f"{stem}.folded_bias", plan.bias.reshape(shape), names)
+        made.append(ir.node("Add", [None, bias], name=names.unique(f"{node.name or stem}/Add")))
+    node.metadata_props[PROVENANCE] = ", ".join(names_of(plan.affine.nodes))
+    if plan.direction == "forward":
+        plan.affine.output.replace_all_uses_with(plan.affine.base)
+    if plan.direction == "backward" or made:
+        take_over(plan.output, made[0].outputs[0] if made else result, names)
+    if made:
+        made[0].replace_input_with(0, result)
+        graph.insert_after(node, made)
+    forget(unused)
+    return made
+
+
+def folded_alone(fragment: Fragment, direction: str) -> Runner:
+    """The region as a model of its own, folded by the very code that folds it in the graph.
+
+    Raises:
+        NotRunnable: there is nothing to fold in it.
+    """
+    model = ir.from_proto(fragment.model)
+    facts = survey(model)
+    plans = list(plans_for(direction, model.graph, facts))
+    names = Names(model)
+    for group in plans:
+        for plan in group if isinstance(group, list) else ():
+            apply_plan(plan, names)
+    if not any(isinstance(group, list) for group in plans):
+        raise NotRunnable("the region by itself can't be folded")
+    return runner_of(ir.to_proto(model))
+
+
+def plans_for(
+    direction: str, graph: ir.Graph, facts: Facts
+) -> Iterator[list[FoldPlan] | tuple[Affine, Shortfall]]:
+    """All plans of a direction; those in one list stand or fall together."""
+    if direction == "forward":
+        yield from forward_plans(graph, facts)
+        return
+    for plan in backward_plans(graph, facts):
+        yield plan if isinstance(plan, tuple) else [plan]

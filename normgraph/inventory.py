@@ -66,6 +66,35 @@ class Site:
         return replace(self, status="kept", rule=shortfall.rule, reason=shortfall.reason, evidence=evidence)
 
 
+@dataclass(frozen=True)
+class Fold:
+    """An affine map per channel, such as an inference-mode BatchNormalization, and what became of it.
+
+    Attributes:
+        name: the exporter's scope, else the name of the output.
+        status: "folded", or "kept" where it is still there.
+        output: the name of the mapped tensor.
+        nodes: the names of the nodes that made it.
+        into: the name of the linear operator that took it in, None where none did.
+        direction: "backward" into the operator before it, "forward" into the one behind it.
+        channels: how many channels there are.
+        rule: the stable code of what stands in the way, None where nothing does.
+        reason: the same as a sentence.
+        evidence: how the fold was proven.
+    """
+
+    name: str
+    status: Literal["folded", "kept"]
+    output: str
+    nodes: tuple[str, ...]
+    into: str | None = None
+    direction: str | None = None
+    channels: int | None = None
+    rule: str | None = None
+    reason: str | None = None
+    evidence: Evidence | None = None
+
+
 def _label(node: ir.Node) -> str:
     return node.name or f"{node.op_type}:{node.outputs[0].name}"
 

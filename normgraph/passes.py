@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -16,16 +15,9 @@ from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_
 from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Findings, Match, find
 from normgraph.opset import obstacles, raise_opset
+from normgraph.progress import Progress, silent
 from normgraph.region import dead_readers, feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
-
-#: Called with what is being done, how many of them are done and how many there are.
-Progress = Callable[[str, int, int], None]
-
-
-def silent(task: str, done: int, total: int) -> None:
-    """Report no progress."""
-
 
 @dataclass
 class _Candidate:

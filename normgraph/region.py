@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import onnx_ir as ir
 
@@ -13,6 +14,34 @@ from normgraph.facts import Facts
 from normgraph.transfer import Form, transfer_of
 
 _SHAPE_READERS = frozenset({"Shape", "Size"})
+
+
+class Rewritable(Protocol):
+    """A region that is to be replaced: what is computed in `nodes` from `base` (and constants) up to `output`."""
+
+    @property
+    def base(self) -> ir.Value:
+        """The tensor from which it is computed."""
+
+    @property
+    def output(self) -> ir.Value:
+        """The tensor that must stay the same."""
+
+    @property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """The nodes, in the order of the graph."""
+
+    @property
+    def graph(self) -> ir.Graph | None:
+        """The graph that it is in."""
+
+    @property
+    def assumed(self) -> tuple[tuple[int, int], ...]:
+        """Sizes that constants demand of dynamic dimensions of the base: (dimension, size)."""
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The dimensions of the base over which statistics are taken; none for a linear region."""
 
 
 def region_of(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normgraph.evidence import Evidence, Trial
-from normgraph.inventory import Site
+from normgraph.inventory import Fold, Site
 
 #: The version of the JSON's form.
 SCHEMA = 1
@@ -37,6 +37,7 @@ class Report:
         opset: the version of the default domain.
         nodes: the number of nodes, those of subgraphs included.
         sites: every normalization, in the order of the graph.
+        folds: every affine map per channel that was folded, and every BatchNormalization that is left.
         output: the file that was written, None if none was.
     """
 
@@ -45,6 +46,7 @@ class Report:
     opset: Change
     nodes: Change
     sites: tuple[Site, ...]
+    folds: tuple[Fold, ...] = ()
     output: str | None = None
 
     def count(self, status: str, kind: str | None = None) -> int:
@@ -65,7 +67,7 @@ class Report:
             "opset": {"before": self.opset.before, "after": self.opset.after},
             "nodes": {"before": self.nodes.before, "after": self.nodes.after},
             "sites": [_site(site) for site in self.sites],
-            "folds": [],
+            "folds": [_fold(fold) for fold in self.folds],
         }
 
     def to_json(self) -> str:
@@ -89,6 +91,21 @@ def _site(site: Site) -> dict[str, Any]:
         "parameters": site.parameters,
         "statistics": site.statistics,
         "evidence": None if site.evidence is None else _evidence(site.evidence),
+    }
+
+
+def _fold(fold: Fold) -> dict[str, Any]:
+    return {
+        "name": fold.name,
+        "status": fold.status,
+        "rule": fold.rule,
+        "reason": fold.reason,
+        "output": fold.output,
+        "nodes": list(fold.nodes),
+        "into": fold.into,
+        "direction": fold.direction,
+        "channels": fold.channels,
+        "evidence": None if fold.evidence is None else _evidence(fold.evidence),
     }
 
 

@@ -56,7 +56,7 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
     graph = last.graph
     values: dict[str, ir.Value] = {INPUT: match.base}
     for name, array in replacement.constants.items():
-        values[name] = _stored_constant(match, array, facts) or _new_initializer(
+        values[name] = _stored_constant(match, array, facts) or new_initializer(
             graph, f"{site}.{name}", array, names
         )
     replaced = ", ".join(node.name or node.op_type for node in match.nodes)
@@ -81,13 +81,19 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
         for position, operand in enumerate(reader.inputs):
             if operand is not None and operand.producer() in match.nodes:
                 reader.replace_input_with(position, match.base)
-    new = values[OUTPUT]
-    new.shape, new.type, new.doc_string = output.shape, output.type or new.type, output.doc_string
-    new.metadata_props.update(output.metadata_props)
     graph.insert_before(last, made)
-    output.replace_all_uses_with(new, replace_graph_outputs=True)
-    output.name = names.unique(f"{output.name}/replaced")
+    take_over(output, values[OUTPUT], names)
     return made
+
+
+def take_over(old: ir.Value, new: ir.Value, names: Names) -> None:
+    """Let one value stand for another everywhere, under its name and with what is declared of it."""
+    name = old.name
+    new.shape, new.type, new.doc_string = old.shape, old.type or new.type, old.doc_string
+    new.metadata_props.update(old.metadata_props)
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+    old.name = names.unique(f"{name}/replaced")
+    new.name = name
 
 
 def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | None:
@@ -104,7 +110,7 @@ def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | Non
     return None
 
 
-def _new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> ir.Value:
+def new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> ir.Value:
     unique = names.unique(name)
     tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
     value = ir.Value(
@@ -112,6 +118,18 @@ def _new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> 
     )
     graph.register_initializer(value)
     return value
+
+
+def forget(values: Iterable[ir.Value | None]) -> None:
+    """Remove initializers, and the Constant nodes of constants, that nothing reads any more."""
+    for value in values:
+        if value is None or value.uses() or value.is_graph_output() or value.is_graph_input():
+            continue
+        producer = value.producer()
+        if value.is_initializer() and value.graph is not None and value.name:
+            value.graph.initializers.pop(value.name, None)
+        elif producer is not None and producer.op_type == "Constant" and producer.graph is not None:
+            producer.graph.remove(producer, safe=True)
 
 
 def remove_dead(nodes: Iterable[ir.Node], positions: Mapping[ir.Node, int]) -> list[ir.Node]:

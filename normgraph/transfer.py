@@ -78,9 +78,12 @@ class Scope:
         return a.value.renamed(result.left), b.value.renamed(result.right), result.layout
 
     def expanded(self, form: Form, shape: Sequence[Size]) -> Form:
-        """The form broadcast to a shape, its dimensions of size one to fresh axes."""
+        """The form broadcast to a shape, its dimensions of size one to fresh axes; a dynamic one is assumed to fit."""
         padded = ((),) * (len(shape) - len(form.layout)) + form.layout
-        grown = [size if not dimension else axes.ONE for size, dimension in zip(shape, padded, strict=True)]
+        grown = [
+            axes.ONE if size == axes.size_of(dimension) else size
+            for size, dimension in zip(shape, padded, strict=True)
+        ]
         value, _, layout = self.aligned(form, Form(algebra.constant(0.0), self.fresh(grown), form.dtype))
         return Form(value, layout, form.dtype)
 

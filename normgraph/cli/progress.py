@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from normgraph.passes import Progress as Callback
-from normgraph.passes import silent
+from normgraph.progress import Progress as Callback
+from normgraph.progress import silent
 
 #: Seconds before the bar is shown.
 PATIENCE = 1.0

@@ -118,7 +118,7 @@ def _section(section: Section, columns: Sequence[_Column]) -> RenderableType:
     parts: list[RenderableType] = [_heading(section)]
     if section.reason is not None:
         parts.append(_indented(_reason(section)))
-    parts.append(_indented(_table(section, columns)))
+    parts.append(_indented(_Sites(section, columns)))
     return _spaced(Group(*parts))
 
 
@@ -142,13 +142,15 @@ def _reason(section: Section) -> Text:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: its title, what it says of a row, and how that is set; one that says nothing new is left out.
+    """A column: its title, what it says of a row, and how that is set.
 
     Attributes:
         title: the heading.
         cell: the text for a row.
         breaks: behind which characters the text may be broken.
+        right: whether it is set to the right.
         idle: the texts that needn't be told if there are no others.
+        shared: whether it may be told once for all rows that agree.
     """
 
     title: str
@@ -156,30 +158,47 @@ class _Column:
     breaks: str = ""
     right: bool = False
     idle: frozenset[str] = frozenset({""})
+    shared: bool = True
 
 
-def _table(section: Section, columns: Sequence[_Column]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    told = [(column, [column.cell(row) for row in section.rows]) for column in columns]
-    told = [(column, cells) for column, cells in told if not column.idle.issuperset(cells)]
+@dataclass(frozen=True)
+class _Sites:
+    """The rows of a section as a table; where that is too wide, what they all share is told once above it."""
+
+    section: Section
+    columns: Sequence[_Column]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        told = [(column, [column.cell(row) for row in self.section.rows]) for column in self.columns]
+        told = [(column, cells) for column, cells in told if not column.idle.issuperset(cells)]
+        width = sum(2 + max(map(cell_len, [column.title, *cells])) for column, cells in told) - 2
+        if width > options.max_width:
+            common = [(column, cells) for column, cells in told if column.shared and len(set(cells)) == 1]
+            if common:
+                words = " · ".join(f"{column.title.lower()} {cells[0]}" for column, cells in common)
+                yield Text(words, "dim")
+            told = [entry for entry in told if entry not in common]
+        yield _table(told)
+
+
+def _table(told: Sequence[tuple[_Column, Sequence[str]]]) -> Table:
+    table = Table(
+        box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_header=len(told) > 1
+    )
     for column, cells in told:
         table.add_column(
             column.title,
             justify="right" if column.right else "left",
             no_wrap=not column.breaks,
-            min_width=max(map(_longest_part, _breakables(cells, column))) if column.breaks else None,
+            min_width=max(cell.minimum for cell in _breakables(cells, column)) if column.breaks else None,
         )
-    for number in range(len(section.rows)):
-        table.add_row(*(next(_breakables([cells[number]], column)) for column, cells in told))
+    for row in zip(*(_breakables(cells, column) for column, cells in told), strict=True):
+        table.add_row(*row)
     return table
 
 
 def _breakables(cells: Iterable[str], column: _Column) -> Iterator[Breakable]:
     return (Breakable(cell, column.breaks) for cell in cells)
-
-
-def _longest_part(cell: Breakable) -> int:
-    return cell.minimum
 
 
 @dataclass(frozen=True)
@@ -197,8 +216,9 @@ class Breakable:
     @property
     def parts(self) -> list[str]:
         """What isn't broken."""
-        pattern = f"[^{re.escape(self.separators)}]*.?"
-        return re.findall(pattern, self.text)[:-1] if self.separators else [self.text]
+        separator = re.escape(self.separators)
+        pattern = rf"(?:\{{[^}}]*\}}|[^{separator}])+[{separator}]*|[{separator}]+"
+        return re.findall(pattern, self.text) if self.separators else [self.text]
 
     @property
     def minimum(self) -> int:
@@ -236,18 +256,20 @@ def _errors(row: Row) -> str:
     return f"{scientific(before, 2)} → {scientific(after, 2)}"
 
 
-_SITE = _Column("Site", lambda row: row.name, breaks="./")
-_NUMBER = _Column("", lambda row: f"{len(row.sites)}×" if len(row.sites) > 1 else "", right=True)
+_SITE = _Column("Site", lambda row: row.name, breaks="./", shared=False)
+_NUMBER = _Column(
+    "", lambda row: f"{len(row.sites)}×" if len(row.sites) > 1 else "", right=True, shared=False
+)
 _AXES = _Column("Axes", lambda row: ",".join(map(str, row.site.axes)))
-_SHAPE = _Column("Shape", _shape, breaks="×")
-_TYPE = _Column("Type", lambda row: row.site.dtype or "unknown", idle=frozenset({"float"}))
+_SHAPE = _Column("Shape", _shape, breaks="×", idle=frozenset({"unknown"}))
+_TYPE = _Column("Type", lambda row: row.site.dtype or "unknown", idle=frozenset({"float", "unknown"}))
 _EPSILON = _Column("Epsilon", _epsilon)
 _PARAMETERS = _Column(
     "Parameters",
     lambda row: "" if row.site.parameters is None else f"{row.site.parameters:,}",
     right=True,
 )
-_ERROR = _Column("Error vs float64", _errors)
+_ERROR = _Column("Error vs float64", _errors, shared=False)
 
 _OPTIMIZED = (_SITE, _NUMBER, _AXES, _SHAPE, _TYPE, _EPSILON, _ERROR)
 _EXPLAINED = (_SITE, _NUMBER, _AXES, _SHAPE, _TYPE, _EPSILON, _PARAMETERS)

@@ -1,0 +1,70 @@
+"""Graphs executed: every value that onnx's reference evaluator computes in float64, and how far rounding may carry it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+
+from tests.core.growing import Exact, Shape
+
+Array = npt.NDArray[np.generic]
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+# Beyond this a value is the outcome of a division by almost nothing, and old versions of Clip cut it.
+LARGEST = 1e30
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Every value of a graph for one input.
+
+    Attributes:
+        values: the values by name.
+        nearby: the same for an input a few units in the last place away.
+    """
+
+    values: Mapping[str, Array]
+    nearby: Mapping[str, Array]
+
+    def differs(self, name: str, found: Exact) -> str | None:
+        """In words how far `found` is from the value, if it is beyond rounding; where that is finite, that is."""
+        seen, near = (np.asarray(values[name], np.float64) for values in (self.values, self.nearby))
+        if found.shape != seen.shape:
+            return f"{name} has shape {seen.shape}, not {found.shape}"
+        with np.errstate(all="ignore"):
+            slack = 1e-6 * (1 + np.abs(seen)) + 1e5 * np.abs(near - seen)
+            judged = np.isfinite(seen) & np.isfinite(near) & (np.abs(seen) < LARGEST) & (slack < 1e-2 * (1 + np.abs(seen)))
+            wrong = judged & ~(np.abs(found - seen) <= slack)
+        if not wrong.any():
+            return None
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        return f"{name}{list(place)} is {seen[place]:.9g}, not {found[place]:.9g}"
+
+
+def exact(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with every Cast to a floating type leading to double."""
+    widened = onnx.ModelProto()
+    widened.CopyFrom(model)
+    for node in widened.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _FLOATS:
+                attribute.i = TensorProto.DOUBLE
+    return widened
+
+
+def observe(evaluator: ReferenceEvaluator, x: Exact) -> Observation:
+    """Run a model that is `exact` on x."""
+    nudges = np.resize([1e-13, -1e-13, 0.0], x.size).reshape(x.shape)
+    with np.errstate(all="ignore"):
+        values = evaluator.run(None, {"x": x}, intermediate=True)
+        nearby = evaluator.run(None, {"x": x * (1 + nudges)}, intermediate=True)
+    return Observation(values, nearby)
+
+
+def sample(shape: Shape, seed: int) -> Exact:
+    """Numbers of both signs for an even seed, of one for an odd one."""
+    normal = np.random.default_rng(seed).standard_normal(shape)
+    return np.asarray(np.exp(normal) if seed % 2 else normal)

@@ -1,0 +1,143 @@
+"""What is claimed of a value is true of it: random graphs, executed in float64, against everything said about them."""
+
+from collections.abc import Iterator, Mapping
+from random import Random
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
+
+from normgraph.axes import Size
+from normgraph.facts import Facts, survey
+from normgraph.interpret import Interpretation, interpret
+from normgraph.transfer import TRANSFER
+from tests.core.evaluation import Evaluation
+from tests.core.growing import Graph
+from tests.core.observing import Observation, exact, observe, sample
+from tests.core.random_graphs import grow
+
+Symbols = dict[str, int]
+QUIET = {
+    "deadline": None,
+    "database": None,
+    "derandomize": True,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+randoms = st.randoms(use_true_random=False)
+
+
+def number(size: Size, symbols: Mapping[str, int]) -> int | None:
+    """The size as a number, if its symbols are known."""
+    if any(symbol not in symbols for symbol in size.symbols):
+        return None
+    return size.factor * int(np.prod([symbols[symbol] for symbol in size.symbols], dtype=np.int64))
+
+
+def runs(graph: Graph, model: onnx.ModelProto) -> Iterator[tuple[Symbols, Observation]]:
+    """The graph at the sizes at which it grew, and at others where it runs at these too."""
+    evaluator = ReferenceEvaluator(exact(model))
+    seed = graph.random.randrange(100)
+    sizes = {name: n for name, n in zip(graph.declared, graph.shape, strict=True) if isinstance(name, str)}
+    yield sizes, observe(evaluator, sample(graph.shape, seed))
+    others = {name: graph.random.choice([1, 2, 3, 4]) for name in sizes}
+    # The reference evaluator doesn't mind parameters of the wrong size.
+    if others == sizes or any("Normalization" in node.op_type for node in graph.nodes):
+        return
+    try:
+        shape = tuple(others[name] if isinstance(name, str) else name for name in graph.declared)
+        yield others, observe(evaluator, sample(shape, seed))
+    except (ValueError, IndexError, RuntimeError, TypeError):  # constants fit the sizes at which it grew only
+        return
+
+
+def values_of(model: ir.Model) -> dict[str, ir.Value]:
+    """The values of the main graph, by name."""
+    made = [value for node in model.graph for value in node.outputs]
+    return {v.name: v for v in (*model.graph.inputs, *model.graph.initializers.values(), *made) if v.name}
+
+
+def bind(facts: Facts, value: ir.Value, seen: np.ndarray, symbols: Symbols) -> None:
+    """Learn the sizes that the facts don't name from the first value that has them."""
+    for size, n in zip(facts.shape(value) or (), seen.shape, strict=False):
+        if len(size.symbols) == 1 and size.factor:
+            symbols.setdefault(size.symbols[0], n // size.factor)
+
+
+def check_facts(facts: Facts, value: ir.Value, seen: np.ndarray, symbols: Symbols) -> None:
+    shape, dtype = facts.shape(value), facts.dtype(value)
+    if shape is not None:
+        known = [number(size, symbols) for size in shape]
+        assert len(known) == seen.ndim, f"{value.name} has shape {seen.shape}"
+        assert all(m in (None, n) for m, n in zip(known, seen.shape, strict=True)), f"{value.name}: {seen.shape}"
+    array = facts.constant(value)
+    if array is not None:
+        np.testing.assert_array_equal(array, seen, err_msg=f"{value.name}", strict=True)
+        assert dtype is None or dtype.numpy() == array.dtype
+    if value in facts.uniform:
+        assert np.all(seen == facts.uniform[value])
+    elements = facts.elements.get(value)
+    if elements is not None:
+        assert (elements.rank, len(elements.sizes)) == (seen.ndim, seen.size), value.name
+        claimed = [None if size is None else number(size, symbols) for size in elements.sizes]
+        assert all(m in (None, n) for m, n in zip(claimed, seen.reshape(-1).tolist(), strict=True)), value.name
+
+
+def holds(interpretation: Interpretation, symbols: Symbols) -> bool:
+    """Whether what the interpretation assumes of dynamic sizes is so."""
+    return all(number(axis.size, symbols) == n for axis, n in interpretation.assumed.items())
+
+
+def check_forms(interpretation: Interpretation, seen: Observation, symbols: Symbols) -> int:
+    """Compare every form with what was executed; how many there were."""
+    x = np.asarray(seen.values[interpretation.base.name or ""], np.float64)
+    evaluation = Evaluation(x, interpretation.layout, symbols)
+    for value, form in interpretation.forms.items():
+        assert seen.differs(value.name or "", evaluation.array(form)) is None, f"from {interpretation.base.name}"
+    return len(interpretation.forms)
+
+
+def check_graph(graph: Graph) -> int:
+    """Everything that is said of one graph; how many forms were compared."""
+    proto = graph.model()
+    model = ir.from_proto(proto)
+    facts = survey(model)
+    values = values_of(model)
+    bases = [values["x"], values[graph.random.choice(list(graph.shapes))]]
+    interpretations = [found for base in bases if (found := interpret(base, model.graph, facts)) is not None]
+    compared = 0
+    for symbols, seen in runs(graph, proto):
+        present = {values[name]: np.asarray(array) for name, array in seen.values.items() if name in values}
+        for value, array in present.items():
+            bind(facts, value, array, symbols)
+        for value, array in present.items():
+            check_facts(facts, value, array, symbols)
+        for interpretation in interpretations:
+            if holds(interpretation, symbols):
+                compared += check_forms(interpretation, seen, symbols)
+    return compared
+
+
+@settings(max_examples=500, **QUIET)
+@given(random=randoms)
+def test_every_claim_about_a_random_graph_is_true(random: Random) -> None:
+    graph = grow(random)
+    note(onnx.printer.to_text(graph.model()))
+    check_graph(graph)
+
+
+@pytest.mark.slow
+def test_every_claim_about_many_random_graphs_is_true() -> None:
+    for number in range(50_000):
+        check_graph(grow(Random(number), longest=16))
+
+
+def test_random_graphs_are_worth_the_name() -> None:
+    """They use every operator that has a transfer function, at several opsets, and most of their values get a form."""
+    graphs = [grow(Random(seed)) for seed in range(300)]
+    assert {node.op_type for graph in graphs for node in graph.nodes} >= set(TRANSFER)
+    compared = [check_graph(graph) for graph in graphs[:60]]
+    assert sum(compared) > 500
