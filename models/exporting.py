@@ -56,8 +56,7 @@ def compare(
                     actual.astype(np.float64), expected, rtol, atol, err_msg=f"{level}"
                 )
     return [
-        [list(spec.at(second_size)) for spec in export.inputs]
-        for second_size in (False, True)[: 1 + dynamic]
+        [list(spec.at(second_size)) for spec in export.inputs] for second_size in (False, True)[: 1 + dynamic]
     ]
 
 

@@ -6,6 +6,7 @@ Tensors are channels last, N×T×C or N×H×W×C.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -153,7 +154,9 @@ def dense(draw: Draw, name: str, inputs: int, outputs: int, dtype: str = "float3
     return found
 
 
-def convolution(draw: Draw, name: str, shape: Sequence[int], strides: int = 1, depthwise: bool = False) -> Any:
+def convolution(
+    draw: Draw, name: str, shape: Sequence[int], strides: int = 1, depthwise: bool = False
+) -> Any:
     """A convolution whose kernel has this shape, height × width × inputs × outputs, with random weights."""
     *size, inputs, outputs = shape
     kind = keras.layers.DepthwiseConv2D(size, strides, padding="same", name=name) if depthwise else None
@@ -196,7 +199,7 @@ def image_spellings() -> Network:
 
 def layers(library: Any, name: str) -> Network:
     """A library's own layers on sentences."""
-    draw, made = Draw(name), library.layers
+    draw, made = Draw(f"keras_layers_{name}"), library.layers
     found = {
         "layer_norm": made.LayerNormalization(name="layer_norm"),
         "without_bias": made.LayerNormalization(center=False, name="without_bias"),
@@ -210,13 +213,12 @@ def layers(library: Any, name: str) -> Network:
 
 def image_layers(library: Any, name: str) -> Network:
     """A library's own layers on images."""
-    draw, made = Draw(name), library.layers
+    draw, made = Draw(f"keras_images_{name}"), library.layers
     found = {
         "channels": made.LayerNormalization(name="channels"),
         "image": made.LayerNormalization(axis=[1, 2, 3], name="image"),
         "group_norm": made.GroupNormalization(4, name="group_norm"),
         "instance_norm": made.GroupNormalization(-1, name="instance_norm"),
-        "batch_norm": made.BatchNormalization(name="batch_norm"),
     }
     return chain(draw, {scope: layer(draw, norm, IMAGES) for scope, norm in found.items()}, 8)
 
@@ -273,7 +275,7 @@ def transformer() -> Network:
         weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) * (heads / WIDTH) ** 0.5)
         mixed = tf.reshape(tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3]), [-1, *SENTENCES[1:]])
         x = x + project["attended"](mixed)
-        x = x + narrow(tf.nn.gelu(widen(call("feed_forward_norm", x))))
+        x = x + narrow(tf.nn.gelu(widen(call("feed_forward_norm", x)), approximate=True))
         return call("last_norm", x)
 
     return Network(sites, forward)
@@ -296,21 +298,21 @@ def convolutional() -> Network:
 
     def forward(call: Call, x: Any) -> Any:
         x = call("stem_norm", stem(x))
-        x = x + narrow(tf.nn.gelu(widen(call("block_norm", depthwise(x)))))
+        x = x + narrow(tf.nn.gelu(widen(call("block_norm", depthwise(x))), approximate=True))
         x = x + first(tf.nn.silu(call("group_norm", x)))
         return tf.nn.relu(call("instance_norm", second(x)))
 
     return Network(sites, forward)
 
 
-def residual() -> Network:
+def residual(library: Any, name: str) -> Network:
     """Blocks of ResNet v2 and MobileNet: BatchNormalizations that no convolution stands directly before.
 
     TensorFlow's own optimizer, which tf2onnx runs, folds the others away.
     """
-    draw, width = Draw("keras_residual"), 8
+    draw, width, made = Draw(f"keras_residual_{name}"), 8, library.layers.BatchNormalization
     scopes = ("first_norm", "second_norm", "depthwise_norm", "last_norm")
-    sites = {s: layer(draw, keras.layers.BatchNormalization(name=s), (2, 6, 6, width)) for s in scopes}
+    sites = {scope: layer(draw, made(name=scope), (2, 6, 6, width)) for scope in scopes}
     stem = convolution(draw, "stem", (3, 3, 3, width), 2)
     first, second = (convolution(draw, name, (3, 3, width, width)) for name in ("first", "second"))
     depthwise = convolution(draw, "depthwise", (3, 3, width, 1), depthwise=True)
@@ -325,33 +327,21 @@ def residual() -> Network:
     return Network(sites, forward)
 
 
-def _opsets(*opsets: int) -> tuple[tuple[str, int], ...]:
-    return tuple((TF2ONNX, opset) for opset in opsets)
-
-
 PIXELS = (2, 12, 12, 3)
-SAMPLES: tuple[Sample, ...] = (
-    Sample("tf_spellings", "LayerNorms written with tf.nn", spellings, SENTENCES, _opsets(13, 15, 18)),
-    Sample("tf_images", "norms of images written with tf.nn", image_spellings, IMAGES, _opsets(13, 18)),
-    Sample("tf_unit_length", "tf.linalg.l2_normalize and divide_no_nan", unit_length, SENTENCES, _opsets(13, 18)),
-    Sample("keras3_layers", "Keras 3 layers", lambda: layers(keras, "keras3_layers"), SENTENCES, _opsets(13, 15, 18)),
-    Sample("keras2_layers", "Keras 2 layers", lambda: layers(tf_keras, "keras2_layers"), SENTENCES, _opsets(13, 15, 18)),
-    Sample(
-        "keras3_images",
-        "Keras 3 layers on images",
-        lambda: image_layers(keras, "keras3_images"),
-        IMAGES,
-        _opsets(13, 18),
-    ),
-    Sample(
-        "keras2_images",
-        "Keras 2 layers on images",
-        lambda: image_layers(tf_keras, "keras2_images"),
-        IMAGES,
-        _opsets(13, 18),
-    ),
-    Sample("keras_half", "Keras 3 layers, float16", half, SENTENCES, _opsets(13, 18), "float16"),
-    Sample("keras_transformer", "Keras 3 encoder block", transformer, SENTENCES, _opsets(13, 15, 18)),
-    Sample("keras_convolutional", "Keras 3 norms between convolutions", convolutional, PIXELS, _opsets(13, 15, 18)),
-    Sample("keras_residual", "Keras 3 ResNet v2 and MobileNet blocks", residual, PIXELS, _opsets(13, 18)),
+SAMPLES: tuple[Sample, ...] = tuple(
+    Sample(name, title, build, shape, tuple((TF2ONNX, opset) for opset in opsets), dtype)
+    for name, title, build, shape, opsets, dtype in (
+        ("tf_spellings", "LayerNorms written with tf.nn", spellings, SENTENCES, (13, 15, 18), "float32"),
+        ("tf_images", "norms of images written with tf.nn", image_spellings, IMAGES, (13, 18), "float32"),
+        ("tf_unit_length", "l2_normalize and divide_no_nan", unit_length, SENTENCES, (13, 18), "float32"),
+        ("keras3_layers", "Keras 3 layers", partial(layers, keras, "3"), SENTENCES, (13, 15, 18), "float32"),
+        ("keras2_layers", "Keras 2 layers", partial(layers, tf_keras, "2"), SENTENCES, (13, 15, 18), "float32"),
+        ("keras3_images", "Keras 3 layers on images", partial(image_layers, keras, "3"), IMAGES, (13, 18), "float32"),
+        ("keras2_images", "Keras 2 layers on images", partial(image_layers, tf_keras, "2"), IMAGES, (13, 18), "float32"),
+        ("keras_half", "Keras 3 layers and tf.nn, float16", half, SENTENCES, (13, 18), "float16"),
+        ("keras_transformer", "Keras 3 encoder block", transformer, SENTENCES, (13, 15, 18), "float32"),
+        ("keras_convolutional", "Keras 3 norms between convolutions", convolutional, PIXELS, (13, 15, 18), "float32"),
+        ("keras3_residual", "Keras 3 ResNet v2, MobileNet", partial(residual, keras, "3"), PIXELS, (13, 18), "float32"),
+        ("keras2_residual", "Keras 2 ResNet v2, MobileNet", partial(residual, tf_keras, "2"), PIXELS, (13, 18), "float32"),
+    )
 )  # fmt: skip

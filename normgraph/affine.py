@@ -14,12 +14,12 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from normgraph.algebra import UNIT, Base
-from normgraph.axes import Axis, Dimension, Layout
+from normgraph.axes import Axis, Dimension, Layout, axes_of
 from normgraph.coefficients import Coefficient, axes_of_coefficient, spread
 from normgraph.facts import Facts
 from normgraph.interpret import Interpretation
 from normgraph.region import escapes, region_of
-from normgraph.transfer import Form
+from normgraph.transfer import LAYOUT_OPERATORS, Form
 
 #: The operators that affine maps are written with; what reads a value begins one only through these.
 AFFINE_OPERATORS = frozenset(
@@ -33,11 +33,12 @@ class Affine:
 
     Attributes:
         base: the tensor that is mapped.
-        output: the result, of the base's type and layout.
+        output: the result, of the base's type.
         scale: over whatever axes it varies along.
         shift: likewise.
         layout: the axes of the base's dimensions.
         nodes: the nodes between, in the order of the graph.
+        operands: of each node the position of an input that depends on the base.
     """
 
     base: ir.Value
@@ -46,6 +47,7 @@ class Affine:
     shift: Coefficient
     layout: Layout
     nodes: tuple[ir.Node, ...]
+    operands: tuple[int, ...]
 
     @property
     def axes(self) -> frozenset[Axis]:
@@ -77,12 +79,25 @@ def coefficients_of(form: Form) -> tuple[Coefficient, Coefficient] | None:
     return (0.0 if scale is None else scale, shift)
 
 
-def affine_maps(interpretation: Interpretation, facts: Facts) -> list[Affine]:
-    """The values that are affine maps of the base and close off their region, the furthest last."""
+def affine_maps(interpretation: Interpretation, facts: Facts, *, rearranged: bool = False) -> list[Affine]:
+    """The values that are affine maps of the base and close off their region, the furthest last.
+
+    Args:
+        interpretation: starting from the base.
+        facts: the facts about the model.
+        rearranged: take values, too, whose elements are those of the base in another order or shape.
+    """
     base, forms, layout = interpretation.base, interpretation.forms, interpretation.layout
+    elements = sorted(axis.index for axis in axes_of(layout))
     found: list[Affine] = []
     for value, form in forms.items():
-        if value is base or form.layout != layout or form.dtype != forms[base].dtype:
+        producer = value.producer()
+        if producer is None or value is base or form.dtype != forms[base].dtype:
+            continue
+        same = form.layout == layout
+        if not same and not (rearranged and sorted(axis.index for axis in axes_of(form.layout)) == elements):
+            continue
+        if producer.op_type in LAYOUT_OPERATORS:  # it moves elements and maps none
             continue
         coefficients = coefficients_of(form)
         if coefficients is None:
@@ -91,7 +106,8 @@ def affine_maps(interpretation: Interpretation, facts: Facts) -> list[Affine]:
         outside = escapes(nodes, base, forms, facts)
         outside.pop(value, None)
         if not outside and _all_readers_inside(base, nodes, facts):
-            found.append(Affine(base, value, *coefficients, layout, nodes))
+            operands = tuple(next(i for i, v in enumerate(node.inputs) if v in forms) for node in nodes)
+            found.append(Affine(base, value, *coefficients, layout, nodes, operands))
     return found
 
 
@@ -125,7 +141,7 @@ def _extent(axis: Axis, present: int, dimension: Dimension, channels: int) -> in
 def begins_affine(value: ir.Value, facts: Facts) -> bool:
     """Whether some reader of the value may begin an affine map: cheap, asked before interpreting anything."""
     return any(
-        use.node.op_type in AFFINE_OPERATORS
+        use.node.op_type in AFFINE_OPERATORS | LAYOUT_OPERATORS
         and not use.node.domain
         and all(
             operand is value or operand is None or facts.depends_on_shapes_only(operand)

@@ -128,8 +128,8 @@ def backward_plans(graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | tuple[A
         interpretation = None if linear is None else interpret(node.outputs[0], graph, facts)
         if linear is None or interpretation is None:
             continue
-        maps = [affine for affine in affine_maps(interpretation, facts) if affine.is_normalization]
-        for affine in reversed(maps):
+        maps = affine_maps(interpretation, facts, rearranged=True)
+        for affine in (affine for affine in reversed(maps) if affine.is_normalization):
             axis = linear.row.output_axis(node, len(affine.layout))
             vectors = _vectors(affine, affine.layout[axis], linear.weights.bias.size)
             if vectors is None:
@@ -286,13 +286,27 @@ def apply_plan(plan: FoldPlan, names: Names) -> list[ir.Node]:
     node.metadata_props[PROVENANCE] = ", ".join(names_of(plan.affine.nodes))
     if plan.direction == "forward":
         plan.affine.output.replace_all_uses_with(plan.affine.base)
-    if plan.direction == "backward" or made:
-        take_over(plan.output, made[0].outputs[0] if made else result, names)
     if made:
+        moved = plan.output if plan.direction == "forward" else result
+        take_over(moved, made[0].outputs[0], names)
         made[0].replace_input_with(0, result)
         graph.insert_after(node, made)
+    if plan.direction == "backward":
+        _bypass(plan.affine, names)
     forget(unused)
     return made
+
+
+def _bypass(affine: Affine, names: Names) -> None:
+    """Let what reads a node of the map read the node's operand instead; what only moves elements stays."""
+    for node, position in zip(affine.nodes, affine.operands, strict=True):
+        operand = node.inputs[position]
+        if node.op_type in LAYOUT_OPERATORS or operand is None:
+            continue
+        if node.outputs[0] is affine.output:
+            take_over(affine.output, operand, names)
+        else:
+            node.outputs[0].replace_all_uses_with(operand)
 
 
 def folded_alone(fragment: Fragment, direction: str) -> Runner:

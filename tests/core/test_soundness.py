@@ -42,7 +42,7 @@ def runs(graph: Graph, model: onnx.ModelProto) -> Iterator[tuple[Symbols, Observ
     evaluator = ReferenceEvaluator(exact(model))
     seed = graph.random.randrange(100)
     sizes = {name: n for name, n in zip(graph.declared, graph.shape, strict=True) if isinstance(name, str)}
-    yield sizes, observe(evaluator, sample(graph.shape, seed))
+    yield dict(sizes), observe(evaluator, sample(graph.shape, seed))
     others = {name: graph.random.choice([1, 2, 3, 4]) for name in sizes}
     # The reference evaluator doesn't mind parameters of the wrong size.
     if others == sizes or any("Normalization" in node.op_type for node in graph.nodes):
