@@ -11,6 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from normgraph.constants import Array
 from normgraph.errors import NormgraphError
+from normgraph.reference_operators import OPERATORS
 from normgraph.runtime import onnxruntime
 
 
@@ -67,7 +68,7 @@ class Reference:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         try:
-            self._evaluator = ReferenceEvaluator(model)
+            self._evaluator = ReferenceEvaluator(model, new_ops=OPERATORS)
         except Exception as failure:
             raise NotRunnable(f"onnx's reference evaluator refuses it: {_first_line(failure)}") from failure
         self._names = set(self._evaluator.input_names)

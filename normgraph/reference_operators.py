@@ -1,0 +1,52 @@
+"""The kernels as operators of onnx's reference evaluator, in place of its own where these are wrong or fail.
+
+onnx 1.23.2's BatchNormalization is wrong at opsets 9 and 13, its ConvTranspose fails with groups; and a convolution by the
+kernels is bounded in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnx.reference.op_run import OpRun
+
+from normgraph.kernels.batch_normalization import batch_normalization
+from normgraph.kernels.convolution import convolution
+from normgraph.kernels.transposed_convolution import transposed_convolution
+
+
+class BatchNormalization(OpRun):  # type: ignore[misc]
+    """Inference-mode BatchNormalization."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, scale: Any, bias: Any, mean: Any, variance: Any, **attributes: Any) -> tuple[Any]:
+        if attributes.get("training_mode"):
+            raise NotImplementedError("BatchNormalization in training mode")
+        return (batch_normalization(x, scale, bias, mean, variance, epsilon=attributes["epsilon"]),)
+
+
+class Conv(OpRun):  # type: ignore[misc]
+    """Convolution."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, weight: Any, bias: Any = None, **attributes: Any) -> tuple[Any]:
+        return (convolution(x, weight, bias, **_given(attributes)),)
+
+
+class ConvTranspose(OpRun):  # type: ignore[misc]
+    """Transposed convolution."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, weight: Any, bias: Any = None, **attributes: Any) -> tuple[Any]:
+        return (transposed_convolution(x, weight, bias, **_given(attributes)),)
+
+
+def _given(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes that say something the weight doesn't: kernel_shape only repeats its shape."""
+    return {name: value for name, value in attributes.items() if value is not None and name != "kernel_shape"}
+
+
+OPERATORS = [BatchNormalization, Conv, ConvTranspose]
