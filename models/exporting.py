@@ -19,7 +19,7 @@ from manifest import HERE, Export, Input, Record, merge, summary
 
 Array = npt.NDArray[Any]
 # (rtol, atol) of ONNX Runtime's output against the framework's.
-TOLERANCE = {"float32": (1e-4, 1e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
+TOLERANCE = {"float32": (1e-4, 1e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-2, 1e-2)}
 SEEDS = (1, 2, 3)
 #: An architecture's name, a label for messages, and what makes its record and its export.
 Job = tuple[str, str, Callable[[], tuple[Record, Export]]]
@@ -44,17 +44,18 @@ def compare(
     rtol, atol = TOLERANCE[export.dtype]
     levels = onnxruntime.GraphOptimizationLevel
     dynamic = any(spec.dynamic for spec in export.inputs)
-    names = [spec.name for spec in export.inputs]
+    half = export.dtype == "bfloat16"
+    content = _in_float(export.proto) if half else export.content
+    names = [f"{spec.name}_float" if half else spec.name for spec in export.inputs]
     for second_size in (False, True)[: 1 + dynamic]:
         for seed in SEEDS:
             inputs = draw(second_size, seed)
             expected = run(inputs).astype(np.float64)
             assert np.isfinite(expected).all(), "the framework's output is not finite"
             for level in (levels.ORT_DISABLE_ALL, levels.ORT_ENABLE_ALL):
-                actual = _output(export.content, dict(zip(names, inputs, strict=True)), level)
-                np.testing.assert_allclose(
-                    actual.astype(np.float64), expected, rtol, atol, err_msg=f"{level}"
-                )
+                fed = [array.astype(np.float32) if half else array for array in inputs]
+                actual = _output(content, dict(zip(names, fed, strict=True)), level).astype(np.float64)
+                np.testing.assert_allclose(actual, expected, rtol, atol, err_msg=f"{level}")
     return [
         [list(spec.at(second_size)) for spec in export.inputs] for second_size in (False, True)[: 1 + dynamic]
     ]
@@ -66,19 +67,23 @@ def _output(content: bytes, feeds: dict[str, Array], level: onnxruntime.GraphOpt
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-    if all(array.dtype.kind != "V" and array.dtype.name != "bfloat16" for array in feeds.values()):
-        return np.asarray(session.run(None, feeds)[0])
-    # NumPy has no bfloat16, so that ONNX Runtime takes and gives it as values of its own.
-    binding = session.io_binding()
-    element_type = onnx.TensorProto.BFLOAT16
-    for name, array in feeds.items():
-        value = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, element_type)
-        binding.bind_ortvalue_input(name, value)
-    output = session.get_outputs()[0].name
-    binding.bind_output(output, "cpu")
-    session.run_with_iobinding(binding)
-    (result,) = binding.get_outputs()
-    return np.asarray(result.numpy()).view(next(iter(feeds.values())).dtype)
+    return np.asarray(session.run(None, feeds)[0])
+
+
+def _in_float(model: onnx.ModelProto) -> bytes:
+    """A bfloat16 model fed with float32 numbers and giving such: ONNX Runtime's arrays can't hold bfloat16."""
+    wrapped = onnx.ModelProto()
+    wrapped.CopyFrom(model)
+    graph, bfloat16 = wrapped.graph, onnx.TensorProto.BFLOAT16
+    for value in [*graph.input, *graph.output]:
+        if value.type.tensor_type.elem_type == bfloat16:
+            inner, outer = value.name, f"{value.name}_float"
+            made = value.name in {output.name for output in graph.output}
+            ends, target = ((inner, outer), onnx.TensorProto.FLOAT) if made else ((outer, inner), bfloat16)
+            cast = onnx.helper.make_node("Cast", ends[:1], ends[1:], to=target)
+            graph.node.insert(len(graph.node) if made else 0, cast)
+            value.name, value.type.tensor_type.elem_type = outer, onnx.TensorProto.FLOAT
+    return wrapped.SerializeToString()
 
 
 def random_inputs(inputs: Sequence[Input], dtype: npt.DTypeLike, second_size: bool, seed: int) -> list[Array]:

@@ -327,21 +327,30 @@ def residual(library: Any, name: str) -> Network:
     return Network(sites, forward)
 
 
+def _sample(
+    name: str,
+    title: str,
+    build: Callable[[], Network],
+    shape: tuple[int, ...],
+    *opsets: int,
+    dtype: str = "float32",
+) -> Sample:
+    return Sample(name, title, build, shape, tuple((TF2ONNX, opset) for opset in opsets), dtype)
+
+
 PIXELS = (2, 12, 12, 3)
-SAMPLES: tuple[Sample, ...] = tuple(
-    Sample(name, title, build, shape, tuple((TF2ONNX, opset) for opset in opsets), dtype)
-    for name, title, build, shape, opsets, dtype in (
-        ("tf_spellings", "LayerNorms written with tf.nn", spellings, SENTENCES, (13, 15, 18), "float32"),
-        ("tf_images", "norms of images written with tf.nn", image_spellings, IMAGES, (13, 18), "float32"),
-        ("tf_unit_length", "l2_normalize and divide_no_nan", unit_length, SENTENCES, (13, 18), "float32"),
-        ("keras3_layers", "Keras 3 layers", partial(layers, keras, "3"), SENTENCES, (13, 15, 18), "float32"),
-        ("keras2_layers", "Keras 2 layers", partial(layers, tf_keras, "2"), SENTENCES, (13, 15, 18), "float32"),
-        ("keras3_images", "Keras 3 layers on images", partial(image_layers, keras, "3"), IMAGES, (13, 18), "float32"),
-        ("keras2_images", "Keras 2 layers on images", partial(image_layers, tf_keras, "2"), IMAGES, (13, 18), "float32"),
-        ("keras_half", "Keras 3 layers and tf.nn, float16", half, SENTENCES, (13, 18), "float16"),
-        ("keras_transformer", "Keras 3 encoder block", transformer, SENTENCES, (13, 15, 18), "float32"),
-        ("keras_convolutional", "Keras 3 norms between convolutions", convolutional, PIXELS, (13, 15, 18), "float32"),
-        ("keras3_residual", "Keras 3 ResNet v2, MobileNet", partial(residual, keras, "3"), PIXELS, (13, 18), "float32"),
-        ("keras2_residual", "Keras 2 ResNet v2, MobileNet", partial(residual, tf_keras, "2"), PIXELS, (13, 18), "float32"),
-    )
-)  # fmt: skip
+_3, _2 = (keras, "3"), (tf_keras, "2")
+SAMPLES: tuple[Sample, ...] = (
+    _sample("tf_spellings", "LayerNorms written with tf.nn", spellings, SENTENCES, 13, 15, 18),
+    _sample("tf_images", "norms of images written with tf.nn", image_spellings, IMAGES, 13, 18),
+    _sample("tf_unit_length", "l2_normalize and divide_no_nan", unit_length, SENTENCES, 13, 18),
+    _sample("keras3_layers", "Keras 3 layers", partial(layers, *_3), SENTENCES, 13, 15, 18),
+    _sample("keras2_layers", "Keras 2 layers", partial(layers, *_2), SENTENCES, 13, 15, 18),
+    _sample("keras3_images", "Keras 3 layers on images", partial(image_layers, *_3), IMAGES, 13, 18),
+    _sample("keras2_images", "Keras 2 layers on images", partial(image_layers, *_2), IMAGES, 13, 18),
+    _sample("keras_half", "Keras 3 and tf.nn, float16", half, SENTENCES, 13, 18, dtype="float16"),
+    _sample("keras_transformer", "Keras 3 encoder block", transformer, SENTENCES, 13, 15, 18),
+    _sample("keras_convolutional", "Keras 3, norms between convolutions", convolutional, PIXELS, 13, 15, 18),
+    _sample("keras3_residual", "Keras 3 ResNet v2, MobileNet", partial(residual, *_3), PIXELS, 13, 18),
+    _sample("keras2_residual", "Keras 2 ResNet v2, MobileNet", partial(residual, *_2), PIXELS, 13, 18),
+)

@@ -25,7 +25,7 @@ CONVENTIONS = {
     "epsilon": "as the module stores it; the graph holds it rounded to its own type",
     "parameters": "as PyTorch counts them: gain and bias, no running statistics",
     "statistics": "sample: of the input, within a sample; batch: likewise, over the batch; running: stored",
-    "groups": "of a GroupNormalization: consecutive channels that share a mean; axes then hold the channels' too",
+    "groups": "of a GroupNormalization: runs of channels that share a mean; axes hold the channels' as well",
     "guard": "of an LpNormalization: how epsilon keeps the divisor from zero",
     "form": "native: one ONNX operator of that kind; decomposed: spelled in other operators; affine: stored "
     "statistics and epsilon computed into one gain and one bias",
@@ -56,7 +56,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Norm:
-    """What a module, layer or function says of the norm that it computes; CONVENTIONS says what each means."""
+    """What a module, layer or function says of the norm that it computes, in the terms of CONVENTIONS."""
 
     kind: str
     axes: tuple[int, ...]

@@ -135,10 +135,11 @@ def _silent(
     rtol, atol = TOLERANCE[sample.dtype]
     expected = [run(values).astype(np.float64) for values in draws]
     hidden = []
-    for network.wrong in network.sites:
+    for scope in network.sites:
+        network.wrong = scope
         wrong = [run(values).astype(np.float64) for values in draws]
         if all(np.allclose(a, b, rtol, atol) for a, b in zip(wrong, expected, strict=True)):
-            hidden.append(network.wrong)
+            hidden.append(scope)
     network.wrong = None
     return hidden
 

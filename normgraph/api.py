@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 
@@ -9,6 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from normgraph.errors import UsageError
+from normgraph.inventory import Fold, Site
 from normgraph.model_io import Source, as_model, save
 from normgraph.opset import raise_opset
 from normgraph.fold_pass import fold_batch_normalizations, foldable
@@ -94,8 +96,9 @@ def optimize(
         work = original.clone()
         inline(work)
     progress("looking for normalizations", 0, 0)
-    folds = fold_batch_normalizations(work, progress)
     sites = fuse_normalizations(work, demanded, opset=opset, progress=progress)
+    folds = fold_batch_normalizations(work, progress)
+    sites = [site for site in sites if site.kind != "BatchNormalization" or _is_left(site, folds)]
     if work is not original:
         if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):
             original.graph = work.graph
@@ -109,11 +112,13 @@ def optimize(
     return Optimized(work, report)
 
 
-def explain(model: Source) -> Report:
+def explain(model: Source, *, target: str = DEFAULT_TARGET, allow_contrib: bool = False) -> Report:
     """List every normalization of a model, native or decomposed, and what stands in the way of those that aren't fused.
 
     Args:
         model: as for `optimize`; it isn't changed.
+        target: the runtime for which it is said what could be fused.
+        allow_contrib: as for `optimize`.
 
     Returns:
         The report: what `optimize` could fuse has the status "kept" and the rule "not-fused".
@@ -125,9 +130,14 @@ def explain(model: Source) -> Report:
     opset, nodes = _size(original)
     name = _name_of(model, original)
     inline(original)
-    sites = take_inventory(original)
+    sites = take_inventory(original, demand(target, contrib=allow_contrib))
     folds = foldable(original)
     return Report(name, None, Change(opset, opset), Change(nodes, nodes), tuple(sites), tuple(folds))
+
+
+def _is_left(site: Site, folds: Sequence[Fold]) -> bool:
+    """Whether a native BatchNormalization is still there after the folds."""
+    return all(fold.status == "kept" or site.nodes[0] not in fold.nodes for fold in folds)
 
 
 def _in_place(model: Source) -> ir.Model:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import onnx_ir as ir
 
-from normgraph.affine import names_of
+from normgraph.affine import Affine, names_of
 from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence, compare
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.folding import FoldPlan, apply_plan, folded_alone, plans_for
-from normgraph.inventory import Fold
+from normgraph.inventory import NATIVE, Fold
 from normgraph.linear import LINEAR
+from normgraph.match import find
 from normgraph.naming import site_name
 from normgraph.progress import Progress, silent
 from normgraph.rewrite import Names, remove_dead
@@ -37,7 +39,7 @@ def fold_batch_normalizations(model: ir.Model, progress: Progress = silent) -> l
     refused: dict[str, Shortfall] = {}
     for direction in DIRECTIONS:
         facts = survey(model)
-        found = [result for graph in graphs_of(model) for result in plans_for(direction, graph, facts)]
+        found = [result for graph in graphs_of(model) for result in _plans(direction, graph, facts)]
         names = Names(model)
         doomed: list[ir.Node] = []
         for done, result in enumerate(found):
@@ -67,7 +69,7 @@ def foldable(model: ir.Model) -> list[Fold]:
     refused: dict[str, Shortfall] = {}
     for direction in DIRECTIONS:
         for graph in graphs_of(model):
-            for result in plans_for(direction, graph, facts):
+            for result in _plans(direction, graph, facts):
                 if isinstance(result, tuple):
                     refused.update((node.outputs[0].name or "", result[1]) for node in result[0].nodes)
                     continue
@@ -76,6 +78,16 @@ def foldable(model: ir.Model) -> list[Fold]:
                 planned.setdefault(record.output, replace(record, status="kept", rule="not-folded", reason=reason))
     covered = {name for fold in planned.values() for name in fold.nodes}
     return [*planned.values(), *(fold for fold in _left(model, refused) if not covered & set(fold.nodes))]
+
+
+def _plans(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tuple[Affine, Shortfall]]:
+    """The plans of a direction, those aside that would take the gain and bias of another normalization apart."""
+    normalizing = {node for match in find(graph, facts).matches for node in match.nodes}
+    normalizing.update(node for node in graph if node.op_type in NATIVE and node.op_type != "BatchNormalization")
+    for result in plans_for(direction, graph, facts):
+        affine = result[0].affine if isinstance(result, list) else result[0]
+        if normalizing.isdisjoint(affine.nodes) and affine.base.producer() not in normalizing:
+            yield result
 
 
 def _prove(plan: FoldPlan, facts: Facts) -> Evidence:

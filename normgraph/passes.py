@@ -42,24 +42,48 @@ def inline(model: ir.Model) -> None:
         InlinePass()(model)
 
 
-def take_inventory(model: ir.Model) -> list[Site]:
-    """Every normalization of a model whose functions are inlined, as it stands: decomposed ones count as kept."""
+def take_inventory(model: ir.Model, demand: Demand) -> list[Site]:
+    """Every normalization of a model whose functions are inlined, as it stands: decomposed ones count as kept.
+
+    Args:
+        model: the model; it isn't changed.
+        demand: for which runtime it is said what could be fused.
+    """
     facts = survey(model)
-    sites: list[Site] = []
+    candidates, others, numbers = _look(model, demand, facts)
+    _keep_within(_Reach(model, candidates, None, facts), candidates)
+    for candidate in candidates:
+        if candidate.alternatives:
+            unfused = Shortfall("not-fused", "it is spelled out in nodes; `normgraph optimize` fuses it")
+            candidate.site = replace(candidate.site, kind=candidate.alternatives[0].kind).kept(unfused)
+    return _in_order(candidates, others, numbers, facts)
+
+
+_Placed = tuple[int, int, Site]
+
+
+def _look(
+    model: ir.Model, demand: Demand, facts: Facts
+) -> tuple[list[_Candidate], list[_Placed], dict[ir.Graph | None, int]]:
+    """All that is found in a model: matches, and everything else with its place."""
+    candidates: list[_Candidate] = []
+    others: list[_Placed] = []
+    numbers: dict[ir.Graph | None, int] = {}
     for graph in graphs_of(model):
+        number = numbers[graph] = len(numbers)
         findings = find(graph, facts)
-        placed = [(facts.positions[m.nodes[-1]], _decomposed(m, facts)) for m in findings.matches]
-        placed += _misses(findings, facts)
+        candidates += [_candidate(match, demand, facts) for match in findings.matches]
         covered = {node for match in findings.matches for node in match.nodes}
-        placed += native_sites(graph, facts, covered)
-        sites.extend(site for _, site in sorted(placed, key=lambda entry: entry[0]))
-    return sites
+        rest = (*_misses(findings, facts), *native_sites(graph, facts, covered))
+        others += [(number, position, site) for position, site in rest]
+    return candidates, others, numbers
 
 
-def _decomposed(match: Match, facts: Facts) -> Site:
-    site = site_of_match(match, facts)
-    unfused = Shortfall("not-fused", "it is spelled out in nodes; `normgraph optimize` fuses it")
-    return site.kept(match.obstacle or unfused)
+def _in_order(
+    candidates: list[_Candidate], others: list[_Placed], numbers: dict[ir.Graph | None, int], facts: Facts
+) -> list[Site]:
+    placed = [(numbers[c.match.graph], facts.positions[c.match.nodes[-1]], c.site) for c in candidates]
+    return [site for _, _, site in sorted((*placed, *others), key=lambda entry: entry[:2])]
 
 
 def _misses(findings: Findings, facts: Facts) -> list[tuple[int, Site]]:
@@ -84,25 +108,16 @@ def fuse_normalizations(
         All normalizations of the model, in the order of its nodes.
     """
     facts = survey(model)
-    candidates: list[_Candidate] = []
-    placed: list[tuple[int, int, Site]] = []
-    numbers: dict[ir.Graph | None, int] = {}
-    for graph in graphs_of(model):
-        numbers[graph] = len(numbers)
-        findings = find(graph, facts)
-        candidates += [_candidate(match, demand, facts) for match in findings.matches]
-        placed += [(numbers[graph], position, site) for position, site in _misses(findings, facts)]
-        covered = {node for match in findings.matches for node in match.nodes}
-        placed += [(numbers[graph], p, site) for p, site in native_sites(graph, facts, covered)]
+    candidates, others, numbers = _look(model, demand, facts)
     _keep_within(_Reach(model, candidates, opset, facts), candidates)
     for done, candidate in enumerate(candidates):
         progress("proving rewrites", done, len(candidates))
         _prove(candidate, demand.target, facts)
     progress("proving rewrites", len(candidates), len(candidates))
     _keep_within(_Reach(model, candidates, opset, facts), candidates)
-    placed += [(numbers[c.match.graph], facts.positions[c.match.nodes[-1]], c.site) for c in candidates]
+    sites = _in_order(candidates, others, numbers, facts)
     _rewrite(model, [c for c in candidates if c.replacement is not None], facts)
-    return [site for _, _, site in sorted(placed, key=lambda entry: entry[:2])]
+    return sites
 
 
 def _candidate(match: Match, demand: Demand, facts: Facts) -> _Candidate:

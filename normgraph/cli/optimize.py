@@ -59,7 +59,8 @@ def _run(options: OptimizeOptions, output: Path | None) -> tuple[Report, renderi
 
 
 def _changed(report: Report) -> bool:
-    return report.count("fused") > 0 or report.opset.before != report.opset.after
+    folded = any(fold.status == "folded" for fold in report.folds)
+    return folded or report.count("fused") > 0 or report.opset.before != report.opset.after
 
 
 def _check_opset(opset: int | None) -> None:

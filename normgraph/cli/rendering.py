@@ -1,29 +1,28 @@
-"""Reports as tables: what each site is, what became of it, and why where nothing did."""
+"""Reports for people: what each site is, what became of it, and why where nothing did."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from normgraph.cli.sections import Row, Section, sections_of
-from normgraph.cli.text import counted, file_size, printable, scientific, shortest
-from normgraph.inventory import Statistics, Status
+from normgraph.cli.sections import Entry, Row, Section, sections_of, sections_of_folds
+from normgraph.cli.tables import Column, Rows
+from normgraph.cli.text import counted, file_size, merged, printable, scientific, shortest
+from normgraph.inventory import Fold, Site, Statistics
 from normgraph.report import Change, Report
 
-_STYLES: dict[Status, str] = {"fused": "green", "native": "cyan", "kept": "yellow", "near_miss": "magenta"}
+_STYLES = {"fused": "green", "folded": "green", "kept": "yellow", "near_miss": "magenta", "native": "cyan"}
 _STATISTICS: dict[Statistics, str] = {
     "sample": "within each sample",
     "batch": "over the batch",
     "running": "over the batch (running statistics)",
 }
+#: What is only there because the model was explained, not optimized: rule → what it makes a site or fold.
+_OPEN = {"not-fused": "decomposed", "not-folded": "foldable"}
 _ERRORS = "Error: the largest deviation, before → after, on ordinary inputs and on those made to break it."
 
 
@@ -46,18 +45,19 @@ class Run:
 
 def optimized(report: Report, run: Run) -> RenderableType:
     """What `normgraph optimize` prints."""
-    sections = sections_of(report.sites, by_statistics=False)
     parts: list[RenderableType] = [_title(report.model, f"for {report.target}")]
-    parts += [_section(section, _OPTIMIZED) for section in sections]
-    if any(site.evidence is not None and site.evidence.trials for site in report.sites):
+    parts += [_section(section, _OPTIMIZED) for section in sections_of(report.sites, by_statistics=False)]
+    parts += [_section(section, _FOLDS) for section in sections_of_folds(report.folds)]
+    proofs = [*(site.evidence for site in report.sites), *(fold.evidence for fold in report.folds)]
+    if any(proof is not None and proof.trials for proof in proofs):
         parts.append(_spaced(Text(_ERRORS, "dim")))
     figures = [
-        _change(report.nodes, "nodes"),
-        _change(report.opset, "opset", before=True),
-        _sizes(run),
+        _change(report.nodes) + (" node" if report.nodes == Change(1, 1) else " nodes"),
+        f"opset {_change(report.opset)}",
+        file_size(run.read) + ("" if run.written is None else f" → {file_size(run.written)}"),
         f"{run.seconds:.1f} s" if run.seconds >= 1 else f"{run.seconds * 1000:.0f} ms",
     ]
-    parts.append(_spaced(_summary(report, "would be fused" if run.dry else "fused")))
+    parts.append(_spaced(_summary(report, "would be " if run.dry else "")))
     parts.append(Text(" · ".join(figures)))
     if report.output is not None:
         parts.append(Text.assemble("written to ", (printable(report.output), "bold")))
@@ -70,12 +70,12 @@ def optimized(report: Report, run: Run) -> RenderableType:
 
 def explained(report: Report) -> RenderableType:
     """What `normgraph explain` prints."""
-    sections = sections_of(report.sites, by_statistics=True)
     nodes = f"{counted(report.nodes.before, 'node')} · opset {report.opset.before}"
     return Group(
         _title(report.model, nodes),
-        *(_section(section, _EXPLAINED) for section in sections),
-        _spaced(_summary(report, "fused")),
+        *(_section(section, _EXPLAINED) for section in sections_of(report.sites, by_statistics=True)),
+        *(_section(section, _FOLDS) for section in sections_of_folds(report.folds)),
+        _spaced(_summary(report, "")),
     )
 
 
@@ -91,185 +91,136 @@ def _indented(renderable: RenderableType) -> RenderableType:
     return Padding(renderable, (0, 0, 0, 2), expand=False)
 
 
-def _summary(report: Report, fused: str) -> Text:
-    unfused = sum(site.rule == "not-fused" for site in report.sites)
-    counts = [
-        (report.count("fused"), f"{report.count('fused'):,} {fused}", "fused"),
-        (unfused, f"{unfused:,} decomposed", "kept"),
-        (report.count("kept") - unfused, f"{report.count('kept') - unfused:,} kept as they are", "kept"),
-        (report.count("near_miss"), counted(report.count("near_miss"), "near miss"), "near_miss"),
-        (report.count("native"), f"{report.count('native'):,} native", "native"),
+def _change(change: Change) -> str:
+    return f"{change.before:,}" + ("" if change.before == change.after else f" → {change.after:,}")
+
+
+def _summary(report: Report, mood: str) -> Text:
+    told = [
+        Text(words, f"bold {_STYLES[status]}")
+        for status, words in (*_counted_sites(report.sites, mood), *_counted_folds(report.folds, mood))
     ]
-    told = [Text(text, f"bold {_STYLES[status]}") for count, text, status in counts if count]  # type: ignore[index]
     return Text(", ").join(told) if told else Text("no normalization found", "bold")
 
 
-def _change(change: Change, noun: str, *, before: bool = False) -> str:
-    same = change.before == change.after
-    numbers = f"{change.before:,}" if same else f"{change.before:,} → {change.after:,}"
-    return f"{noun} {numbers}" if before else f"{numbers} {noun}"
+def _counted_sites(sites: Sequence[Site], mood: str) -> Iterator[tuple[str, str]]:
+    """Status and words for each count of sites that isn't zero."""
+    unfused = sum(site.rule in _OPEN for site in sites)
+    counts = {status: sum(site.status == status for site in sites) for status in _STYLES}
+    for status, count, words in (
+        ("fused", counts["fused"], f"{mood}fused"),
+        ("kept", unfused, _OPEN["not-fused"]),
+        ("kept", counts["kept"] - unfused, "kept as they are"),
+    ):
+        if count:
+            yield status, f"{count:,} {words}"
+    if counts["near_miss"]:
+        yield "near_miss", counted(counts["near_miss"], "near miss")
+    if counts["native"]:
+        yield "native", f"{counts['native']:,} native"
 
 
-def _sizes(run: Run) -> str:
-    return file_size(run.read) + ("" if run.written is None else f" → {file_size(run.written)}")
+def _counted_folds(folds: Sequence[Fold], mood: str) -> Iterator[tuple[str, str]]:
+    """Status and words for each count of folds that isn't zero."""
+    folded = sum(fold.status == "folded" for fold in folds)
+    unfolded = sum(fold.rule in _OPEN for fold in folds)
+    for status, count, words in (
+        ("folded", folded, f"{mood}folded"),
+        ("kept", unfolded, _OPEN["not-folded"]),
+        ("kept", len(folds) - folded - unfolded, "not folded"),
+    ):
+        if count:
+            yield status, f"{count:,} {words}"
 
 
-def _section(section: Section, columns: Sequence[_Column]) -> RenderableType:
+def _section(section: Section[Entry], columns: Sequence[Column[Entry]]) -> RenderableType:
     parts: list[RenderableType] = [_heading(section)]
     if section.reason is not None:
         parts.append(_indented(_reason(section)))
-    parts.append(_indented(_Sites(section, columns)))
+    parts.append(_indented(Rows(section.rows, columns)))
     return _spaced(Group(*parts))
 
 
-def _heading(section: Section) -> Text:
-    style = _STYLES[section.status]
-    if section.kind is None:
-        return Text(counted(section.count, "near miss"), f"bold {style}")
-    status = "decomposed" if section.rule == "not-fused" else section.status
-    text = Text.assemble((section.kind, "bold"), " · ", (f"{section.count:,} {status}", f"bold {style}"))
+def _heading(section: Section[Entry]) -> Text:
+    style = f"bold {_STYLES[section.status]}"
+    if section.status == "near_miss":
+        return Text(counted(section.count, "near miss"), style)
+    status = _OPEN.get(section.rule or "", section.status)
+    title = section.kind or "Scale and shift per channel"
+    text = Text.assemble((title, "bold"), " · ", (f"{section.count:,} {status}", style))
     if section.statistics is not None:
         text.append(f" · statistics {_STATISTICS[section.statistics]}")
     return text
 
 
-def _reason(section: Section) -> Text:
+def _reason(section: Section[Entry]) -> Text:
     text = Text(printable(section.reason or ""))
     if section.others:
-        text.append(f"; likewise, with other names or numbers, at {section.others:,} of the others")
+        text.append(f"; likewise, with other names or numbers, at {section.others:,} more")
     return text.append(f" ({section.rule})", "dim")
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column: its title, what it says of a row, and how that is set.
-
-    Attributes:
-        title: the heading.
-        cell: the text for a row.
-        breaks: behind which characters the text may be broken.
-        right: whether it is set to the right.
-        idle: the texts that needn't be told if there are no others.
-        shared: whether it may be told once for all rows that agree.
-    """
-
-    title: str
-    cell: Callable[[Row], str]
-    breaks: str = ""
-    right: bool = False
-    idle: frozenset[str] = frozenset({""})
-    shared: bool = True
+def _name(row: Row[Entry]) -> str:
+    return row.name
 
 
-@dataclass(frozen=True)
-class _Sites:
-    """The rows of a section as a table; where that is too wide, what they all share is told once above it."""
-
-    section: Section
-    columns: Sequence[_Column]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        told = [(column, [column.cell(row) for row in self.section.rows]) for column in self.columns]
-        told = [(column, cells) for column, cells in told if not column.idle.issuperset(cells)]
-        width = sum(2 + max(map(cell_len, [column.title, *cells])) for column, cells in told) - 2
-        if width > options.max_width:
-            common = [(column, cells) for column, cells in told if column.shared and len(set(cells)) == 1]
-            if common:
-                words = " · ".join(f"{column.title.lower()} {cells[0]}" for column, cells in common)
-                yield Text(words, "dim")
-            told = [entry for entry in told if entry not in common]
-        yield _table(told)
+def _number(row: Row[Entry]) -> str:
+    return f"{len(row.entries)}×" if len(row.entries) > 1 else ""
 
 
-def _table(told: Sequence[tuple[_Column, Sequence[str]]]) -> Table:
-    table = Table(
-        box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_header=len(told) > 1
-    )
-    for column, cells in told:
-        table.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            no_wrap=not column.breaks,
-            min_width=max(cell.minimum for cell in _breakables(cells, column)) if column.breaks else None,
-        )
-    for row in zip(*(_breakables(cells, column) for column, cells in told), strict=True):
-        table.add_row(*row)
-    return table
-
-
-def _breakables(cells: Iterable[str], column: _Column) -> Iterator[Breakable]:
-    return (Breakable(cell, column.breaks) for cell in cells)
-
-
-@dataclass(frozen=True)
-class Breakable:
-    """Text that is broken only behind certain characters, its further lines indented.
-
-    Attributes:
-        text: the text.
-        separators: the characters.
-    """
-
-    text: str
-    separators: str
-
-    @property
-    def parts(self) -> list[str]:
-        """What isn't broken."""
-        separator = re.escape(self.separators)
-        pattern = rf"(?:\{{[^}}]*\}}|[^{separator}])+[{separator}]*|[{separator}]+"
-        return re.findall(pattern, self.text) if self.separators else [self.text]
-
-    @property
-    def minimum(self) -> int:
-        """The least width in which no part is broken, in cells."""
-        indent = 2 if len(self.parts) > 1 else 0
-        return max((cell_len(part) + indent for part in self.parts), default=0)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(self.minimum, cell_len(self.text)).with_maximum(options.max_width)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = [""]
-        for part in self.parts:
-            if lines[-1].strip() and cell_len(lines[-1] + part) > options.max_width:
-                lines.append("  ")
-            lines[-1] += part
-        yield Text("\n".join(lines), overflow="fold")
-
-
-def _shape(row: Row) -> str:
-    if row.site.shape is None:
+def _shape(row: Row[Site]) -> str:
+    if row.first.shape is None:
         return "unknown"
-    return "×".join("?" if size is None else printable(str(size)) for size in row.site.shape)
+    return "×".join("?" if size is None else printable(str(size)) for size in row.first.shape)
 
 
-def _epsilon(row: Row) -> str:
-    return "" if row.site.epsilon is None else shortest(row.site.epsilon, 3)
+def _epsilon(row: Row[Site]) -> str:
+    return "" if row.first.epsilon is None else shortest(row.first.epsilon, 3)
 
 
-def _errors(row: Row) -> str:
-    proofs = [site.evidence for site in row.sites if site.evidence is not None and site.evidence.trials]
+def _parameters(row: Row[Site]) -> str:
+    return "" if row.first.parameters is None else f"{row.first.parameters:,}"
+
+
+def _into(row: Row[Fold]) -> str:
+    names = _named(fold.into for fold in row.entries)
+    return printable(", ".join(name for name, _ in merged(names)))
+
+
+def _named(names: Iterable[str | None]) -> list[str]:
+    return [name for name in names if name is not None]
+
+
+def _channels(row: Row[Fold]) -> str:
+    return "" if row.first.channels is None else f"{row.first.channels:,}"
+
+
+def _errors(row: Row[Entry]) -> str:
+    proofs = [entry.evidence for entry in row.entries if entry.evidence is not None and entry.evidence.trials]
     if not proofs:
         return ""
     before, after = (max(errors) for errors in zip(*((p.before, p.after) for p in proofs), strict=True))
     return f"{scientific(before, 2)} → {scientific(after, 2)}"
 
 
-_SITE = _Column("Site", lambda row: row.name, breaks="./", shared=False)
-_NUMBER = _Column(
-    "", lambda row: f"{len(row.sites)}×" if len(row.sites) > 1 else "", right=True, shared=False
-)
-_AXES = _Column("Axes", lambda row: ",".join(map(str, row.site.axes)))
-_SHAPE = _Column("Shape", _shape, breaks="×", idle=frozenset({"unknown"}))
-_TYPE = _Column("Type", lambda row: row.site.dtype or "unknown", idle=frozenset({"float", "unknown"}))
-_EPSILON = _Column("Epsilon", _epsilon)
-_PARAMETERS = _Column(
-    "Parameters",
-    lambda row: "" if row.site.parameters is None else f"{row.site.parameters:,}",
-    right=True,
-)
-_ERROR = _Column("Error vs float64", _errors, shared=False)
+_JOINTS = "./"
+_KNOWN_TYPES = frozenset({"float", "unknown"})
 
-_OPTIMIZED = (_SITE, _NUMBER, _AXES, _SHAPE, _TYPE, _EPSILON, _ERROR)
-_EXPLAINED = (_SITE, _NUMBER, _AXES, _SHAPE, _TYPE, _EPSILON, _PARAMETERS)
+_SITE: tuple[Column[Site], ...] = (
+    Column("Site", _name, breaks=_JOINTS, shared=False),
+    Column("", _number, right=True, shared=False),
+    Column("Axes", lambda row: ",".join(map(str, row.first.axes))),
+    Column("Shape", _shape, breaks="×", idle=frozenset({"unknown"})),
+    Column("Type", lambda row: row.first.dtype or "unknown", idle=_KNOWN_TYPES),
+    Column("Epsilon", _epsilon),
+)
+_OPTIMIZED: tuple[Column[Site], ...] = (*_SITE, Column("Error vs float64", _errors, shared=False))
+_EXPLAINED: tuple[Column[Site], ...] = (*_SITE, Column("Parameters", _parameters, right=True))
+_FOLDS: tuple[Column[Fold], ...] = (
+    Column("Site", _name, breaks=_JOINTS, shared=False),
+    Column("", _number, right=True, shared=False),
+    Column("Channels", _channels, right=True),
+    Column("Into", _into, breaks=_JOINTS, shared=False),
+    Column("Direction", lambda row: row.first.direction or "", idle=frozenset({"", "backward"})),
+    Column("Error vs float64", _errors, shared=False),
+)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from normgraph.algebra import Absolute, Atom, Base, Clamp, Extent, Mean, Monomial, Polynomial, Sum
+from normgraph.algebra import Absolute, Atom, Base, Clamp, Extent, Mean, Monomial, Polynomial, Sum, base
 from normgraph.axes import Axis, Layout, Size, axes_of
 from normgraph.coefficients import Coefficient
+from normgraph.match import Match
 from normgraph.transfer import Form
 
 Exact = npt.NDArray[np.float64]
@@ -56,9 +57,10 @@ class Evaluation:
         ascending = tuple(sorted(axes, key=lambda axis: axis.index))
         whole = np.broadcast_to(found.over(ascending), [self.size(axis.size) for axis in ascending])
         ordered = whole.transpose([ascending.index(axis) for axis in axes])
-        return ordered.reshape([self._extent(dimension) for dimension in form.layout])
+        return ordered.reshape([self.extent(dimension) for dimension in form.layout])
 
-    def _extent(self, dimension: Iterable[Axis]) -> int:
+    def extent(self, dimension: Iterable[Axis]) -> int:
+        """The extent of a dimension."""
         return int(np.prod([self.size(axis.size) for axis in dimension], dtype=np.int64))
 
     def polynomial(self, value: Polynomial) -> Labelled:
@@ -112,3 +114,24 @@ def _averaged(value: Labelled, over: frozenset[Axis]) -> Labelled:
     positions = tuple(position for position, axis in enumerate(value.axes) if axis in over)
     kept = tuple(axis for axis in value.axes if axis not in over)
     return Labelled(kept, np.asarray(value.values.mean(axis=positions)))
+
+
+def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
+    """What a match says of its output, from the formula of its kind."""
+    evaluation = Evaluation(x, match.layout, symbols)
+    value = evaluation.polynomial(base(axes_of(match.layout)))
+    over = tuple(position for position, axis in enumerate(value.axes) if axis in match.norm.over)
+    centred = value.values - value.values.mean(axis=over, keepdims=True)
+    if match.norm.kinds[0] in ("RMSNormalization", "LpNormalization"):
+        centred = value.values
+    spread = (centred * centred).mean(axis=over, keepdims=True)
+    with np.errstate(all="ignore"):
+        if match.norm.kinds[0] == "MeanVarianceNormalization":
+            core = centred / (np.sqrt(spread) + match.norm.epsilon)
+        else:
+            core = centred / np.sqrt(spread + match.norm.epsilon)
+    gain, bias = (_coefficient(part).over(value.axes) for part in (match.norm.gain, match.norm.bias))
+    whole = np.broadcast_to(core * gain + bias, core.shape)
+    axes = axes_of(match.output_layout)
+    ordered = whole.transpose([value.axes.index(axis) for axis in axes])
+    return ordered.reshape([evaluation.extent(dimension) for dimension in match.output_layout])

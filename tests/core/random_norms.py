@@ -34,11 +34,13 @@ class Writer:
     """Writes one normalization into a graph, every step in one of its spellings.
 
     Attributes:
-        graph: the graph.
+        graph: the graph, static but for x.
+        source: what is normalized.
         axes: the axes of the statistics, ascending.
     """
 
     graph: Graph
+    source: str
     axes: tuple[int, ...]
 
     def shape(self, name: str) -> Shape:
@@ -66,7 +68,7 @@ class Writer:
     def number(self, value: float) -> str:
         """A constant number, in one of the shapes that mean the same."""
         rank = self.graph.random.randrange(len(self.graph.shape) + 1)
-        return self.graph.constant(np.full((1,) * rank, value))
+        return self.graph.constant(np.full((1,) * rank, float(value)))
 
     def add(self, a: str, b: str) -> str:
         """a + b."""
@@ -135,9 +137,21 @@ class Writer:
         """The value in another shape and back."""
         shape = self.shape(a)
         position = self.graph.random.randrange(len(shape))
-        other = (*shape[:position], 1, *shape[position:])
-        there = self.graph.value("Reshape", [a, self.graph.integers(other)], other)
-        return self.graph.value("Reshape", [there, self.graph.computed_shape(shape)], shape)
+        there = self.graph.over("Unsqueeze", a, [position], (*shape[:position], 1, *shape[position:]))
+        return self.graph.value("Reshape", [there, self.target(shape)], shape)
+
+    def target(self, shape: Shape) -> str:
+        """A shape to reshape to, whose extents are the source's or one; what is dynamic is asked for."""
+        graph = self.graph
+        dynamic = [self.source == "x" and isinstance(name, str) for name in graph.declared]
+        asked = [name or graph.chance(0.3) for name in dynamic]
+        if not any(ask and size != 1 for ask, size in zip(asked, shape, strict=True)):
+            return graph.integers(shape)
+        parts = [
+            graph.extent(self.source, i) if ask and size != 1 else graph.integers([size])
+            for i, (ask, size) in enumerate(zip(asked, shape, strict=True))
+        ]
+        return graph.emit("Concat", parts, axis=0)
 
     def mean(self, a: str) -> str:
         """E[a], of extent one along the axes."""
@@ -171,7 +185,7 @@ class Writer:
         dropped = self.graph.over(operator, a, signed, left, keepdims=0)
         if self.graph.chance(0.5):
             return self.graph.over("Unsqueeze", dropped, sorted(axes), kept)
-        return self.graph.value("Reshape", [dropped, self.graph.integers(kept)], kept)
+        return self.graph.value("Reshape", [dropped, self.target(kept)], kept)
 
     def variance(self, x: str, mean: str, centred: str) -> str:
         """E[(x − E[x])²], perhaps bounded by what bounds it anyway."""
@@ -224,10 +238,11 @@ class Writer:
 
 def write(graph: Graph, x: str, axes: tuple[int, ...], *, centred: bool) -> Written:
     """Write a normalization of x over the axes into the graph, with or without gain and bias."""
-    writer, random = Writer(graph, axes), graph.random
+    writer, random = Writer(graph, x, axes), graph.random
     epsilon = random.choice(EPSILONS)
     shape = tuple(size if i in axes else 1 for i, size in enumerate(graph.shapes[x]))
-    gain, bias = (_parameter(graph, shape) if graph.chance(0.7) else None for _ in range(2))
+    gain = _parameter(graph, shape) if graph.chance(0.7) else None
+    bias = _parameter(graph, shape) if centred and graph.chance(0.7) else None
     mean = writer.kept(writer.mean(x)) if centred else None
     value = x if mean is None else writer.kept(writer.subtract(x, mean))
     spread = writer.bounded(writer.mean(writer.square(x))) if mean is None else writer.variance(x, mean, value)

@@ -1,6 +1,7 @@
 """What is claimed of a value is true of it: random graphs, executed in float64, against everything said about them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -11,14 +12,17 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
+import normgraph
 from normgraph.axes import Size
 from normgraph.facts import Facts, survey
 from normgraph.interpret import Interpretation, interpret
+from normgraph.match import find
 from normgraph.transfer import TRANSFER
-from tests.core.evaluation import Evaluation
+from tests.core.evaluation import Evaluation, normalized
 from tests.core.growing import Graph
 from tests.core.observing import Observation, exact, observe, sample
-from tests.core.random_graphs import grow
+from tests.core.random_graphs import OPSETS, grow, grow_on
+from tests.core.random_norms import Written, write
 
 Symbols = dict[str, int]
 QUIET = {
@@ -141,3 +145,110 @@ def test_random_graphs_are_worth_the_name() -> None:
     assert {node.op_type for graph in graphs for node in graph.nodes} >= set(TRANSFER)
     compared = [check_graph(graph) for graph in graphs[:60]]
     assert sum(compared) > 500
+
+
+# --- normalizations in random spellings ---------------------------------------------------------------------------
+
+
+def spelled(random: Random) -> tuple[Graph, Written]:
+    """A graph that is one normalization, perhaps of a transposed or reshaped input."""
+    rank = random.choice([2, 3, 3, 4])
+    axes = tuple(range(random.randint(1, rank - 1), rank))
+    if random.random() < 0.4:
+        axes = tuple(sorted(random.sample(range(rank), random.randint(1, rank - 1))))
+    shape = tuple(random.choice([2, 3, 4, 6] if i in axes else [1, 2, 3]) for i in range(rank))
+    dynamic = [i not in axes and shape[i] > 1 and random.random() < 0.3 for i in range(rank)]
+    declared = tuple(f"d{i}" if dynamic[i] else size for i, size in enumerate(shape))
+    graph = Graph(random, random.choice(OPSETS[1:]), shape, declared)
+    return graph, write(graph, "x", axes, centred=random.random() < 0.7)
+
+
+def turned(random: Random) -> tuple[Graph, Written]:
+    """A graph that is one normalization of its transposed input, perhaps transposed back."""
+    rank = random.choice([2, 3, 4])
+    shape = tuple(random.choice([2, 3, 4]) for _ in range(rank))
+    graph = Graph(random, random.choice(OPSETS[1:]), shape, shape)
+    order = random.sample(range(rank), rank)
+    moved = graph.value("Transpose", ["x"], tuple(shape[i] for i in order), perm=order)
+    axes = tuple(sorted(random.sample(range(rank), random.randint(1, rank - 1))))
+    written = write(graph, moved, axes, centred=random.random() < 0.7)
+    if random.random() < 0.5:
+        return graph, written
+    back = graph.value("Transpose", [written.output], shape, perm=[order.index(i) for i in range(rank)])
+    return graph, replace(written, output=back)
+
+
+def check_found(graph: Graph, written: Written) -> None:
+    """The normalization is found, all of it, and what is said of it is true."""
+    proto = graph.model([written.output])
+    note(onnx.printer.to_text(proto))
+    model = ir.from_proto(proto)
+    matches = find(model.graph, survey(model)).matches
+    assert [match.output.name for match in matches] == [written.output]
+    (match,) = matches
+    assert match.obstacle is None
+    assert match.norm.epsilon == pytest.approx(written.epsilon, rel=1e-9)
+    for symbols, seen in runs(graph, proto):
+        x = np.asarray(seen.values[match.base.name or ""], np.float64)
+        assert seen.differs(written.output, normalized(match, x, symbols)) is None
+
+
+@settings(max_examples=300, **QUIET)
+@given(random=randoms)
+def test_random_spelling_is_found(random: Random) -> None:
+    check_found(*spelled(random))
+
+
+@settings(max_examples=150, **QUIET)
+@given(random=randoms)
+def test_random_spelling_of_a_transposed_input_is_found(random: Random) -> None:
+    check_found(*turned(random))
+
+
+# --- whole models -------------------------------------------------------------------------------------------------
+
+
+def surrounded(random: Random) -> tuple[Graph, list[str]]:
+    """A random graph in which a normalization stands, and some of its values as outputs."""
+    graph = grow(random, longest=4)
+    name = graph.any_value()
+    rank = len(graph.shapes[name])
+    if rank and max(graph.shapes[name]) > 1:
+        axes = tuple(sorted(random.sample(range(rank), random.randint(1, min(2, rank)))))
+        write(graph, name, axes, centred=random.random() < 0.7)
+    grow_on(graph, random.randint(0, 4))
+    values = list(graph.shapes)[1:] or ["x"]
+    outputs = {values[-1], *(random.choice(values) for _ in range(random.randrange(3)))}
+    return graph, sorted(outputs - {"x"}) or [graph.value("Identity", ["x"], graph.shape)]
+
+
+def check_optimized(graph: Graph, outputs: list[str]) -> int:
+    """The optimized graph computes the same outputs; how many norms were fused in it."""
+    proto = graph.model(outputs)
+    result = normgraph.optimize(proto)
+    after = result.to_proto()
+    onnx.checker.check_model(after, full_check=True)
+    seen = next(runs(graph, proto))[1]
+    with np.errstate(all="ignore"):
+        found = ReferenceEvaluator(exact(after)).run(None, {"x": seen.values["x"]})
+    for output, array in zip(after.graph.output, found, strict=True):
+        assert seen.differs(output.name, np.asarray(array, np.float64)) is None
+    return result.report.count("fused")
+
+
+@settings(max_examples=60, **QUIET)
+@given(random=randoms)
+def test_optimized_random_graph_computes_the_same(random: Random) -> None:
+    graph, outputs = surrounded(random)
+    note(onnx.printer.to_text(graph.model(outputs)))
+    check_optimized(graph, outputs)
+
+
+@pytest.mark.slow
+def test_many_optimized_random_graphs_compute_the_same() -> None:
+    for number in range(3_000):
+        check_optimized(*surrounded(Random(number)))
+
+
+def test_norms_in_random_graphs_are_fused() -> None:
+    assert sum(check_optimized(*surrounded(Random(number))) for number in range(20)) > 5

@@ -1,0 +1,32 @@
+"""The command as a person runs it, and what it leaves in a folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.samples import FOLDER
+
+BERT = FOLDER / "samples" / "bert_torchscript_13.onnx"
+NEAR_MISSES = FOLDER / "samples" / "near_misses_torchscript_13.onnx"
+
+
+def command(*words: object, cwd: Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person does, in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent), "COLUMNS": "80"}
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, "-m", "normgraph", *map(str, words)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+        **options,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
