@@ -89,7 +89,7 @@ def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
             array = facts.constant(value)
             if array is None:
                 raise NotExtractable(f"the constant '{value.name}' can't be read")
-            constants[value.name] = numpy_helper.from_array(np.ascontiguousarray(array), value.name)
+            constants[value.name] = numpy_helper.from_array(np.asarray(array, order="C"), value.name)
         elif node is None or node not in facts.positions or node.graph is not region.graph:
             others[value] = None
         elif (

@@ -49,6 +49,11 @@ class Report:
     folds: tuple[Fold, ...] = ()
     output: str | None = None
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything was fused or folded."""
+        return any(entry.status in ("fused", "folded") for entry in (*self.sites, *self.folds))
+
     def count(self, status: str, kind: str | None = None) -> int:
         """How many sites have this status, and this kind if one is named."""
         return sum(site.status == status and kind in (None, site.kind) for site in self.sites)

@@ -112,7 +112,7 @@ def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | Non
 
 def new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> ir.Value:
     unique = names.unique(name)
-    tensor = ir.tensor(np.ascontiguousarray(array), name=unique)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=unique)
     value = ir.Value(
         name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
     )

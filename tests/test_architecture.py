@@ -13,14 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # for the type checker alone may stand anywhere.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernels"),
-    ("runtime", "model_io"),
+    ("runtime", "progress", "model_io"),
     ("axes", "coefficients", "algebra"),
     ("constants", "shapes", "elements", "types", "inference", "facts"),
     ("transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
-    ("lowering", "operators", "targets", "rewrite", "opset", "affine"),
-    ("execution", "extraction", "evidence"),
-    ("naming", "inventory", "passes"),
+    ("lowering", "operators", "targets", "rewrite", "opset", "affine", "linear"),
+    ("reference_operators", "execution", "definitions", "extraction", "evidence"),
+    ("naming", "inventory", "folding", "fold_pass", "passes"),
     ("report", "api", "__init__"),
     ("bench", "cli", "__main__"),
 )

@@ -198,7 +198,7 @@ def test_what_belongs_to_the_model_stays(sample: Sample) -> None:
     assert list(result.graph.input) == list(original.graph.input)
     assert list(result.graph.output) == list(original.graph.output)
     assert list(result.metadata_props) == list(original.metadata_props)
-    if report.count("fused") == 0:
+    if not report.changed:
         assert result == ir.to_proto(ir.from_proto(original))  # which adds the types of initializers
     stored = {tensor.name: tensor for tensor in original.graph.initializer}
     for tensor in result.graph.initializer:
@@ -210,7 +210,7 @@ def test_result_is_as_close_to_the_truth_as_the_original(sample: Sample) -> None
     original, result, report = optimized(sample["file"])
     fed = feeds(sample)
     before, after = run(original, fed), run(result, fed)
-    if report.count("fused") == 0:
+    if not report.changed:
         assert all(np.array_equal(a[name], b[name]) for a, b in zip(before, after, strict=True) for name in a)
         return
     worst = worst_excess(truth(original, fed), before, after)

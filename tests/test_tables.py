@@ -135,7 +135,7 @@ def test_nothing_found_is_said() -> None:
 
 
 def test_piped_output_is_plain_whole_and_the_same_whatever_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = FOLDER / "samples" / "bert_torchscript_13.onnx"
     texts = []
@@ -158,9 +158,7 @@ def test_piped_output_is_plain_whole_and_the_same_whatever_the_terminal(
     ("environment", "colour"),
     [pytest.param({}, True, id="colour"), pytest.param({"NO_COLOR": "1"}, False, id="NO_COLOR")],
 )
-def test_a_terminal_gets_colour_and_its_width(
-    environment: dict[str, str], colour: bool, tmp_path: Path
-) -> None:
+def test_a_terminal_gets_colour_and_its_width(environment: dict[str, str], colour: bool) -> None:
     sample = FOLDER / "samples" / "near_misses_torchscript_13.onnx"
     text = in_terminal(["optimize", str(sample), "--dry-run"], environment, columns=60)
     assert ("\x1b[1;32m" in text) is colour
@@ -195,7 +193,7 @@ def in_terminal(words: Sequence[str], environment: dict[str, str], columns: int)
 
 
 def test_an_encoding_without_our_characters_is_no_error(
-    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sample = FOLDER / "samples" / "near_misses_torchscript_13.onnx"
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

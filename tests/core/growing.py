@@ -69,7 +69,7 @@ class Graph:
     def constant(self, array: npt.ArrayLike) -> str:
         """Add a constant, as an initializer or as a node."""
         found = np.asarray(array)
-        if self.chance(0.3):
+        if self.chance(0.3) and (self.opset >= 9 or found.dtype == np.float64):
             return self.emit("Constant", [], value=numpy_helper.from_array(found))
         name = f"c{len(self.constants)}"
         self.constants[name] = found
@@ -121,13 +121,14 @@ class Graph:
         return self.emit("Concat", parts, axis=0) if parts else self.integers([])
 
     def model(self, outputs: Sequence[str] = ()) -> onnx.ModelProto:
-        """The graph as a model; its output is its last value unless others are named."""
+        """The graph as a model; without outputs named its output is its last value, of which nothing is declared."""
         names = outputs or [next(reversed(self.shapes))]
+        ranks = {name: [None] * len(self.shapes[name]) if outputs else None for name in names}
         graph = helper.make_graph(
             self.nodes,
             "random",
             [helper.make_tensor_value_info("x", TensorProto.DOUBLE, self.declared)],
-            [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in names],
+            [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ranks[name]) for name in names],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])

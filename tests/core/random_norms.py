@@ -11,7 +11,8 @@ import numpy as np
 
 from tests.core.growing import Exact, Graph, Shape
 
-EPSILONS = (1e-5, 1e-6, 1e-3, 1e-12, 0.5)
+# As float32 holds them, so that the operators can.
+EPSILONS = tuple(float(np.float32(epsilon)) for epsilon in (1e-5, 1e-6, 1e-3, 1e-12, 0.5))
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Writer:
 
     def number(self, value: float) -> str:
         """A constant number, in one of the shapes that mean the same."""
-        rank = self.graph.random.randrange(len(self.graph.shape) + 1)
+        rank = self.graph.random.randrange(len(self.graph.shapes[self.source]) + 1)
         return self.graph.constant(np.full((1,) * rank, float(value)))
 
     def add(self, a: str, b: str) -> str:
@@ -143,8 +144,8 @@ class Writer:
     def target(self, shape: Shape) -> str:
         """A shape to reshape to, whose extents are the source's or one; what is dynamic is asked for."""
         graph = self.graph
-        dynamic = [self.source == "x" and isinstance(name, str) for name in graph.declared]
-        asked = [name or graph.chance(0.3) for name in dynamic]
+        dynamic = {i for i, name in enumerate(graph.declared) if self.source == "x" and isinstance(name, str)}
+        asked = [i in dynamic or graph.chance(0.3) for i in range(len(shape))]
         if not any(ask and size != 1 for ask, size in zip(asked, shape, strict=True)):
             return graph.integers(shape)
         parts = [

@@ -215,11 +215,14 @@ def surrounded(random: Random) -> tuple[Graph, list[str]]:
     rank = len(graph.shapes[name])
     if rank and max(graph.shapes[name]) > 1:
         axes = tuple(sorted(random.sample(range(rank), random.randint(1, min(2, rank)))))
-        write(graph, name, axes, centred=random.random() < 0.7)
-    grow_on(graph, random.randint(0, 4))
-    values = list(graph.shapes)[1:] or ["x"]
-    outputs = {values[-1], *(random.choice(values) for _ in range(random.randrange(3)))}
-    return graph, sorted(outputs - {"x"}) or [graph.value("Identity", ["x"], graph.shape)]
+        before = set(graph.shapes)
+        written = write(graph, name, axes, centred=random.random() < 0.8)
+        if random.random() < 0.8:  # nothing else reads what is inside
+            for inner in set(graph.shapes) - before - {written.output}:
+                del graph.shapes[inner]
+    grow_on(graph, random.randint(0, 3))
+    values = [value for value in graph.shapes if value != "x"] or [graph.value("Identity", ["x"], graph.shape)]
+    return graph, sorted({values[-1], *(random.choice(values) for _ in range(random.randrange(2)))})
 
 
 def check_optimized(graph: Graph, outputs: list[str]) -> int:

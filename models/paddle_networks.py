@@ -1,0 +1,261 @@
+"""Networks of PaddlePaddle's norms: its layers, and norms written with its functions. Tensors are channels first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import paddle
+from manifest import Norm
+from network import Call, Draw, Network, Sample, Site
+from paddle import nn
+from paddle.nn import functional
+
+Axes = tuple[int, ...]
+Spelling = Callable[[Any, Axes, float, Any, Any], Any]  # x, axes, epsilon, gain, bias
+PLAIN = "paddle2onnx"
+FOLDED = "paddle2onnx-polygraphy"  # its constants folded by Polygraphy, as paddle.onnx.export has it
+WIDTH = 16
+SENTENCES = (2, 7, WIDTH)
+IMAGES = (2, 8, 6, 6)
+
+
+def variance_function(x: Any, axes: Axes, epsilon: float, gain: Any, bias: Any) -> Any:
+    """paddle.mean, paddle.var and a quotient by the root."""
+    variance = paddle.var(x, list(axes), unbiased=False, keepdim=True)
+    return (x - paddle.mean(x, list(axes), keepdim=True)) / paddle.sqrt(variance + epsilon) * gain + bias
+
+
+def unbiased_variance(x: Any, axes: Axes, epsilon: float, gain: Any, bias: Any) -> Any:
+    """The unbiased variance times (n − 1)/n."""
+    size = 1
+    for axis in axes:
+        size *= x.shape[axis]
+    variance = paddle.var(x, list(axes), unbiased=True, keepdim=True) * ((size - 1) / size)
+    return (x - paddle.mean(x, list(axes), keepdim=True)) * paddle.rsqrt(variance + epsilon) * gain + bias
+
+
+def deviation_squared(x: Any, axes: Axes, epsilon: float, gain: Any, bias: Any) -> Any:
+    """The variance as the square of paddle.std."""
+    deviation = paddle.std(x, list(axes), unbiased=False, keepdim=True)
+    centred = x - x.mean(list(axes), keepdim=True)
+    return centred / paddle.sqrt(paddle.square(deviation) + epsilon) * gain + bias
+
+
+def powers(x: Any, axes: Axes, epsilon: float, gain: Any, bias: Any) -> Any:
+    """A power of 2, and one of −½."""
+    centred = x - x.mean(list(axes), keepdim=True)
+    variance = paddle.pow(centred, 2).mean(list(axes), keepdim=True)
+    return gain * centred * paddle.pow(variance + epsilon, -0.5) + bias
+
+
+def raw_moments(x: Any, axes: Axes, epsilon: float, gain: Any, bias: Any) -> Any:
+    """E[x²] − μ², kept from going negative by rounding, and a reciprocal root."""
+    mean = x.mean(list(axes), keepdim=True)
+    variance = paddle.clip(paddle.square(x).mean(list(axes), keepdim=True) - paddle.square(mean), min=0.0)
+    return (x - mean) * paddle.rsqrt(variance + epsilon) * gain + bias
+
+
+def sums(x: Any, axes: Axes, epsilon: float, gain: Any, bias: Any) -> Any:
+    """Sums over the size."""
+    size = 1
+    for axis in axes:
+        size *= x.shape[axis]
+    centred = x - paddle.sum(x, list(axes), keepdim=True) / size
+    variance = paddle.sum(centred * centred, list(axes), keepdim=True) / size
+    return centred / paddle.sqrt(variance + epsilon) * gain + bias
+
+
+SPELLINGS: tuple[Spelling, ...] = (
+    variance_function,
+    unbiased_variance,
+    deviation_squared,
+    powers,
+    raw_moments,
+    sums,
+)
+
+
+def root_mean_square(x: Any, axes: Axes, epsilon: float, gain: Any, bias: Any) -> Any:
+    """RMSNorm as LLaMA's code has it."""
+    return x * paddle.rsqrt(paddle.square(x).mean(list(axes), keepdim=True) + epsilon) * gain
+
+
+def written(
+    draw: Draw, spelling: Spelling, axes: Axes, shape: Sequence[int], kind: str = "LayerNormalization"
+) -> Site:
+    """A norm written by hand; `shape` is that of gain and bias."""
+    epsilon = draw.epsilon()
+    gain, bias = paddle.to_tensor(draw.gain(*shape)), paddle.to_tensor(draw.bias(*shape))
+    parameters = gain.size if kind == "RMSNormalization" else gain.size + bias.size
+    norm = Norm(kind, axes, epsilon, int(parameters))
+    return Site(lambda x: spelling(x, axes, epsilon, gain, bias), norm)
+
+
+def layer(draw: Draw, make: Callable[..., nn.Layer], epsilon: float | None = None) -> Site:
+    """A layer with random parameters; `make` takes the epsilon."""
+    epsilon = draw.epsilon() if epsilon is None else epsilon
+    found = make(epsilon=epsilon)
+    values = {
+        "weight": draw.gain,
+        "scale": draw.gain,
+        "bias": draw.bias,
+        "_mean": draw.bias,
+        "_variance": draw.variance,
+    }
+    for name, tensor in found.state_dict().items():
+        tensor.set_value(values[name](*tensor.shape))
+    found.eval()
+    parameters = sum(int(tensor.size) for tensor in found.parameters() if not tensor.stop_gradient)
+    return Site(found, _described(found, epsilon, parameters))
+
+
+def _described(found: nn.Layer, epsilon: float, parameters: int) -> Norm:
+    """What a layer says of itself; images are N×C×H×W."""
+    if isinstance(found, nn.LayerNorm):
+        axes = tuple(range(-len(found._normalized_shape), 0))
+        return Norm("LayerNormalization", axes, epsilon, parameters)
+    if isinstance(found, nn.GroupNorm):
+        return Norm("GroupNormalization", (1, 2, 3), epsilon, parameters, groups=found._num_groups)
+    if isinstance(found, nn.InstanceNorm2D):
+        return Norm("InstanceNormalization", (2, 3), epsilon, parameters)
+    if isinstance(found, nn.BatchNorm2D):
+        return Norm("BatchNormalization", (0, 2, 3), epsilon, parameters, "running")
+    raise TypeError(f"{type(found).__name__} is no norm that _described() knows: add it")
+
+
+def linear(draw: Draw, inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer with random weights."""
+    found = nn.Linear(inputs, outputs)
+    found.weight.set_value(draw.weight(inputs, outputs))
+    found.bias.set_value(draw.bias(outputs))
+    return found
+
+
+def convolution(draw: Draw, inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2D:
+    """A convolution without bias, with random weights."""
+    found = nn.Conv2D(inputs, outputs, size, stride, padding=size // 2, bias_attr=False)
+    weight = draw.weight(inputs, size, size, outputs)
+    found.weight.set_value(weight.transpose(3, 0, 1, 2))
+    return found
+
+
+def chain(sites: dict[str, Site], mixes: Sequence[nn.Layer]) -> Network:
+    """x + tanh(mix(norm(x))), once for each norm."""
+    scopes = list(sites)
+
+    def forward(call: Call, x: Any) -> Any:
+        for scope, mix in zip(scopes, mixes, strict=True):
+            x = x + paddle.tanh(mix(call(scope, x)))
+        return x
+
+    return Network(sites, forward)
+
+
+def spellings() -> Network:
+    """Every spelling of SPELLINGS, and RMSNorm, over the last axis."""
+    draw = Draw("paddle_spellings")
+    sites = {s.__name__: written(draw, s, (-1,), (WIDTH,)) for s in SPELLINGS}
+    sites["root_mean_square"] = written(draw, root_mean_square, (-1,), (WIDTH,), "RMSNormalization")
+    return chain(sites, [linear(draw, WIDTH, WIDTH) for _ in sites])
+
+
+def image_spellings() -> Network:
+    """Hand-written LayerNorms of images: over the channels, and over the image."""
+    draw, channels = Draw("paddle_images"), IMAGES[1]
+    sites = {
+        "channels": written(draw, variance_function, (1,), (channels, 1, 1)),
+        "image": written(draw, sums, (1, 2, 3), IMAGES[1:]),
+    }
+    return chain(sites, [convolution(draw, channels, channels, 1) for _ in sites])
+
+
+def layers() -> Network:
+    """Layers on sentences."""
+    draw = Draw("paddle_layers")
+    sites = {
+        "layer_norm": layer(draw, partial(nn.LayerNorm, WIDTH)),
+        "without_bias": layer(draw, partial(nn.LayerNorm, WIDTH, bias_attr=False)),
+        "sentence": layer(draw, partial(nn.LayerNorm, list(SENTENCES[1:]))),
+    }
+    return chain(sites, [linear(draw, WIDTH, WIDTH) for _ in sites])
+
+
+def group_norm() -> Network:
+    """GroupNorm, for which paddle2onnx 2.1 writes an epsilon of zero whatever the layer's is: so it is zero."""
+    draw, channels = Draw("paddle_group_norm"), IMAGES[1]
+    sites = {"group_norm": layer(draw, partial(nn.GroupNorm, 4, channels), 0.0)}
+    return chain(sites, [convolution(draw, channels, channels, 1)])
+
+
+def unit_length() -> Network:
+    """F.normalize, and by hand."""
+    draw, epsilon = Draw("paddle_unit_length"), 1e-6
+    normalize = partial(functional.normalize, axis=-1, epsilon=epsilon)
+    sites = {
+        "normalize": Site(normalize, Norm("LpNormalization", (-1,), epsilon, guard="below the norm")),
+        "by_hand": Site(
+            lambda x: x / paddle.sqrt(paddle.sum(x * x, -1, keepdim=True) + epsilon),
+            Norm("LpNormalization", (-1,), epsilon, guard="added to the power"),
+        ),
+    }
+    return chain(sites, [linear(draw, WIDTH, WIDTH) for _ in sites])
+
+
+def residual() -> Network:
+    """ResNet's block, Conv–BN–ReLU–Conv–BN beside a shortcut, then Conv–InstanceNorm as in style transfer."""
+    draw, width = Draw("paddle_residual"), 8
+    scopes = ("stem_norm", "first_norm", "second_norm")
+    sites = {scope: layer(draw, partial(nn.BatchNorm2D, width)) for scope in scopes}
+    sites["instance_norm"] = layer(draw, partial(nn.InstanceNorm2D, width))
+    stem = convolution(draw, 3, width, 3, 2)
+    first, second, last = (convolution(draw, width, width, 3) for _ in range(3))
+
+    def forward(call: Call, x: Any) -> Any:
+        x = functional.relu(call("stem_norm", stem(x)))
+        y = functional.relu(call("first_norm", first(x)))
+        x = functional.relu(x + call("second_norm", second(y)))
+        return functional.relu(call("instance_norm", last(x)))
+
+    return Network(sites, forward)
+
+
+def transformer() -> Network:
+    """An encoder block: attention and a feed-forward network, each with a LayerNorm behind it."""
+    draw, heads = Draw("paddle_transformer"), 2
+    sites = {scope: layer(draw, partial(nn.LayerNorm, WIDTH)) for scope in ("attention_norm", "last_norm")}
+    query, key, value, attended = (linear(draw, WIDTH, WIDTH) for _ in range(4))
+    widen, narrow = linear(draw, WIDTH, 2 * WIDTH), linear(draw, 2 * WIDTH, WIDTH)
+
+    def split(x: Any) -> Any:
+        return paddle.transpose(paddle.reshape(x, [0, SENTENCES[1], heads, WIDTH // heads]), [0, 2, 1, 3])
+
+    def forward(call: Call, x: Any) -> Any:
+        scores = paddle.matmul(split(query(x)), split(key(x)), transpose_y=True) * (heads / WIDTH) ** 0.5
+        mixed = paddle.matmul(functional.softmax(scores), split(value(x)))
+        mixed = paddle.reshape(paddle.transpose(mixed, [0, 2, 1, 3]), [0, SENTENCES[1], WIDTH])
+        x = call("attention_norm", x + attended(mixed))
+        return call("last_norm", x + narrow(functional.gelu(widen(x))))
+
+    return Network(sites, forward)
+
+
+def _sample(
+    name: str, title: str, build: Callable[[], Network], shape: tuple[int, ...], *opsets: int
+) -> Sample:
+    """Each opset as it comes, and the first one folded."""
+    exports = tuple((PLAIN, opset) for opset in opsets)
+    return Sample(name, title, build, shape, (*exports, (FOLDED, opsets[0])))
+
+
+PIXELS = (2, 3, 12, 12)
+SAMPLES: tuple[Sample, ...] = (
+    _sample("paddle_spellings", "LayerNorms written with Paddle", spellings, SENTENCES, 13, 15, 18),
+    _sample("paddle_images", "norms of images written with Paddle", image_spellings, IMAGES, 13, 18),
+    _sample("paddle_layers", "Paddle layers", layers, SENTENCES, 11, 13, 15, 17),
+    _sample("paddle_group_norm", "Paddle GroupNorm", group_norm, IMAGES, 11, 15),
+    _sample("paddle_unit_length", "F.normalize, and by hand", unit_length, SENTENCES, 13, 18),
+    _sample("paddle_residual", "Paddle ResNet block, InstanceNorm", residual, PIXELS, 11, 15),
+    _sample("paddle_transformer", "Paddle encoder block", transformer, SENTENCES, 13, 17),
+)
