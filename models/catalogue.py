@@ -17,6 +17,7 @@ from architectures import (
     Spellings,
     UNetBlock,
 )
+from manifest import Input
 from torch import nn
 from transformer_models import VOCABULARY, bert, convnext, llama, t5, vit
 
@@ -25,19 +26,6 @@ DYNAMO = "dynamo"
 DYNAMO_DECOMPOSED = "dynamo-decomposed"  # LayerNorm by PyTorch's decomposition table
 DYNAMO_UNOPTIMIZED = "dynamo-unoptimized"  # optimize=False: nothing folded
 LARGEST = 32  # of any dynamic dimension; BERT has as many position embeddings
-
-
-@dataclass(frozen=True)
-class Input:
-    """One model input: integers drawn from [0, high), floats from N(0, 1).
-
-    `dynamic` holds (dimension, its symbol, the second size at which the export is checked).
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    high: int | None = None
-    dynamic: tuple[tuple[int, str, int], ...] = ()
 
 
 @dataclass(frozen=True)

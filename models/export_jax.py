@@ -33,7 +33,7 @@ def exported(network: Network, sample: Sample, exporter: str, opset: int) -> onn
     symbols = {axis: symbol for axis, symbol, _ in spec.dynamic}
     shape = tuple(symbols.get(axis, size) for axis, size in enumerate(spec.shape))
     proto = to_onnx(
-        lambda x: network(x),
+        lambda x: network(x),  # noqa: PLW0108  # networks have no hash
         inputs=[shape if symbols else jax.ShapeDtypeStruct(spec.shape, jnp.dtype(sample.dtype))],
         model_name=sample.name,
         opset=opset,

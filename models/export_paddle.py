@@ -21,6 +21,7 @@ import onnx
 import paddle
 import paddle2onnx
 from exporting import Array, Job, write
+from manifest import Export, Record
 from network import Network, Sample, checked_export
 from paddle_networks import FOLDED, SAMPLES
 
@@ -29,24 +30,17 @@ VERSIONS = {"python": platform.python_version(), **{name: version(name) for name
 
 
 class Exported(paddle.nn.Layer):  # type: ignore[misc]  # Paddle has no types
-    """A network as the layer that Paddle saves: the layers in it have to be found as its own."""
+    """A network as the one layer that Paddle saves: the layers in it have to be found as its own."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        found = _layers(network)
-        self.held = paddle.nn.LayerList(found)
+        parts = (network.forward, *(site.apply for site in network.sites.values()))
+        self.parts = paddle.nn.LayerList([part for part in parts if isinstance(part, paddle.nn.Layer)])
 
     def forward(self, x: Any) -> Any:
         """Any tensor that the network takes."""
         return self.network(x)
-
-
-def _layers(network: Network) -> list[paddle.nn.Layer]:
-    cells = [cell.cell_contents for cell in network.forward.__closure__ or ()]
-    held = [item for cell in cells for item in (cell if isinstance(cell, list | tuple) else [cell])]
-    norms = [site.apply for site in network.sites.values()]
-    return [layer for layer in (*norms, *held) if isinstance(layer, paddle.nn.Layer)]
 
 
 def exported(network: Network, sample: Sample, exporter: str, opset: int) -> onnx.ModelProto:
@@ -80,11 +74,12 @@ def tensor(array: Array) -> paddle.Tensor:
 def jobs() -> Iterator[Job]:
     for sample in SAMPLES:
         for exporter, opset in sample.exports:
-            yield sample.name, f"{sample.name} {exporter} {opset}", functools.partial(job, sample, exporter, opset)
+            make = functools.partial(_named_anew, sample, exporter, opset)
+            yield sample.name, f"{sample.name} {exporter} {opset}", make
 
 
-def job(sample: Sample, exporter: str, opset: int) -> Any:
-    """As all jobs, but with Paddle's counters of names at their beginning."""
+def _named_anew(sample: Sample, exporter: str, opset: int) -> tuple[Record, Export]:
+    """With Paddle's counters of names at their beginning, whatever was exported before."""
     with paddle.utils.unique_name.guard():
         return checked_export(sample, exporter, opset, VERSIONS, exported, tensor)
 

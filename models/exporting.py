@@ -71,7 +71,7 @@ def _output(content: bytes, feeds: dict[str, Array], level: onnxruntime.GraphOpt
 
 
 def _in_float(model: onnx.ModelProto) -> bytes:
-    """A bfloat16 model fed with float32 numbers and giving such: ONNX Runtime's arrays can't hold bfloat16."""
+    """A bfloat16 model that takes and gives float32 numbers: ONNX Runtime has no bfloat16 arrays."""
     wrapped = onnx.ModelProto()
     wrapped.CopyFrom(model)
     graph, bfloat16 = wrapped.graph, onnx.TensorProto.BFLOAT16

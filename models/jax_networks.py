@@ -188,7 +188,7 @@ def linear(draw: Draw, inputs: int, outputs: int, dtype: str = "float32") -> nnx
 
 
 def chain(draw: Draw, sites: dict[str, Site], width: int, dtype: str = "float32") -> Network:
-    """x + tanh(linear(norm(x))), once for each norm."""
+    """For each norm in its turn, x + tanh(linear(norm(x)))."""
     mixes = {scope: linear(draw, width, width, dtype) for scope in sites}
 
     def forward(call: Call, x: Any) -> Any:
@@ -372,7 +372,7 @@ SAMPLES: tuple[Sample, ...] = (
     _sample("equinox_group_norm", "Equinox GroupNorm", equinox_group_norm, CHANNELS_FIRST, 18, 23, **STATIC),
     _sample("flax_half", "flax.nnx, float16", half, SENTENCES, 18, 23, dtype="float16", dynamic=False),
     _sample(
-        "flax_layer_norm",
+        "flax_layer_norm_bfloat16",
         "flax.nnx LayerNorm, bfloat16",
         partial(bfloat16, nnx.LayerNorm),
         SENTENCES,
@@ -380,7 +380,7 @@ SAMPLES: tuple[Sample, ...] = (
         **BFLOAT16,
     ),
     _sample(
-        "flax_rms_norm",
+        "flax_rms_norm_bfloat16",
         "flax.nnx RMSNorm, bfloat16",
         partial(bfloat16, nnx.RMSNorm),
         SENTENCES,

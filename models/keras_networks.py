@@ -167,7 +167,7 @@ def convolution(
 
 
 def chain(draw: Draw, sites: dict[str, Site], width: int, dtype: str = "float32") -> Network:
-    """x + tanh(dense(norm(x))), once for each norm."""
+    """For each norm in its turn, x + tanh(dense(norm(x)))."""
     mixes = {scope: dense(draw, f"{scope}_mix", width, width, dtype) for scope in sites}
 
     def forward(call: Call, x: Any) -> Any:
@@ -282,7 +282,7 @@ def transformer() -> Network:
 
 
 def convolutional() -> Network:
-    """A ConvNeXt block and a diffusion block: norms between convolutions, which TensorFlow has channels last."""
+    """A ConvNeXt block and a diffusion block: norms between convolutions, all channels last."""
     draw, width = Draw("keras_convolutional"), 8
     found = {
         "stem_norm": keras.layers.LayerNormalization(name="stem_norm"),

@@ -10,13 +10,12 @@ from typing import Any
 
 import onnx
 import torch
+from manifest import Norm, Record, nodes
 from spellings import ChannelsLayerNorm, WrittenNorm
 from torch import Tensor, nn
 from transformers.models.convnext.modeling_convnext import ConvNextLayerNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,23 +75,16 @@ def norm_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module, Description
 
 
 def _record(scope: str, module: Any, found: Description, shape: Sequence[int]) -> Record:
-    axes = list(found.axes(module))
-    layer_norm = found.kind in ("LayerNormalization", "RMSNormalization")
-    record: Record = {
-        "kind": found.kind,
-        "scope": scope,
-        "axes": axes,
-        "shape": list(shape),
-        "normalized_shape": [shape[axis] for axis in axes] if layer_norm else None,
-        "epsilon": getattr(module, found.epsilon),
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "statistics": "batch" if found.statistics == "running" and module.training else found.statistics,
-    }
-    if isinstance(module, nn.GroupNorm):
-        record["groups"] = module.num_groups
-    if getattr(module, "near_miss", None):
-        record["near_miss"] = module.near_miss
-    return record
+    norm = Norm(
+        kind=found.kind,
+        axes=tuple(found.axes(module)),
+        epsilon=getattr(module, found.epsilon),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        statistics="batch" if found.statistics == "running" and module.training else found.statistics,
+        groups=module.num_groups if isinstance(module, nn.GroupNorm) else None,
+        near_miss=getattr(module, "near_miss", None),
+    )
+    return norm.record(scope, shape)
 
 
 def calls(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Record]:
@@ -136,15 +128,6 @@ def merged(runs: Iterable[list[Record]]) -> list[Record]:
                         f"{record['scope']}: {field} differs between sizes: {known[field]}, {value}"
                     )
     return list(result.values())
-
-
-def nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
-    """Every node of a graph and of the graphs in its attributes."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                yield from nodes(body)
 
 
 def scope_of(node: onnx.NodeProto) -> str:

@@ -6,7 +6,7 @@ import zlib
 from typing import Any
 
 import torch
-from catalogue import Architecture, Input
+from catalogue import Architecture
 from norm_records import norm_modules
 from torch import Tensor, nn
 
@@ -45,15 +45,10 @@ def drawn(architecture: Architecture, second_size: bool, seed: int) -> tuple[Ten
     generator = torch.Generator().manual_seed(seed)
     result = []
     for spec in architecture.inputs:
-        shape = shape_of(spec, second_size)
+        shape = spec.at(second_size)
         if spec.high is not None:
             result.append(torch.randint(0, spec.high, shape, generator=generator))
         else:
             value = torch.randn(shape, generator=generator)
             result.append(value.half() if architecture.half else value)
     return tuple(result)
-
-
-def shape_of(spec: Input, second_size: bool) -> tuple[int, ...]:
-    sizes = {axis: size for axis, _, size in spec.dynamic} if second_size else {}
-    return tuple(sizes.get(axis, size) for axis, size in enumerate(spec.shape))

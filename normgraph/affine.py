@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from normgraph.algebra import UNIT, Base
-from normgraph.axes import Axis, Dimension, Layout, axes_of
+from normgraph.atoms import UNIT, Base
+from normgraph.axes import ONE, Axis, Dimension, Layout, axes_of, product
 from normgraph.coefficients import Coefficient, axes_of_coefficient, spread
 from normgraph.facts import Facts
 from normgraph.interpret import Interpretation
@@ -25,6 +25,9 @@ from normgraph.transfer import LAYOUT_OPERATORS, Form
 AFFINE_OPERATORS = frozenset(
     {"Add", "BatchNormalization", "Cast", "Div", "Identity", "Mul", "Neg", "Sub", "Sum"}
 )
+
+#: A scale is looked for at most this many nodes behind a value.
+MAXIMAL_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -138,17 +141,28 @@ def _extent(axis: Axis, present: int, dimension: Dimension, channels: int) -> in
     return axis.size.static if axis.size.static is not None else channels if len(dimension) == 1 else None
 
 
-def begins_affine(value: ir.Value, facts: Facts) -> bool:
-    """Whether some reader of the value may begin an affine map: cheap, asked before interpreting anything."""
-    return any(
-        use.node.op_type in AFFINE_OPERATORS | LAYOUT_OPERATORS
-        and not use.node.domain
-        and all(
-            operand is value or operand is None or facts.depends_on_shapes_only(operand)
-            for operand in use.node.inputs
-        )
-        for use in value.uses()
-    )
+def leads_to_scale(value: ir.Value, facts: Facts) -> bool:
+    """Whether an affine map with a scale per channel may begin at the value: cheap, asked before interpreting anything.
+
+    Follows the readers through operators of such maps until one multiplies by more than one number.
+    """
+    pending, seen = [value], set[ir.Node]()
+    while pending and len(seen) < MAXIMAL_LENGTH:
+        current = pending.pop()
+        for use in current.uses():
+            node = use.node
+            if node in seen or node.domain or node.op_type not in AFFINE_OPERATORS | LAYOUT_OPERATORS:
+                continue
+            seen.add(node)
+            others = [v for v in node.inputs if v is not None and v is not current]
+            if not all(facts.depends_on_shapes_only(other) for other in others):
+                continue
+            if node.op_type == "BatchNormalization":
+                return True
+            if node.op_type in ("Mul", "Div") and any(product(facts.shapes.get(v, ())) != ONE for v in others):
+                return True
+            pending.append(node.outputs[0])
+    return False
 
 
 def names_of(nodes: Mapping[ir.Node, None] | tuple[ir.Node, ...]) -> tuple[str, ...]:

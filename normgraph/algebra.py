@@ -13,14 +13,29 @@ knows nothing of ONNX.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
+from normgraph.atoms import (
+    NO_AXES,
+    UNIT,
+    Absolute,
+    Atom,
+    Axes,
+    Base,
+    Clamp,
+    Extent,
+    Mean,
+    Monomial,
+    Sum,
+    axes_of_monomial,
+)
 from normgraph.axes import Axis, Renaming
+from normgraph.bounds import is_nonnegative, lower_bound
 from normgraph.coefficients import (
     TOLERANCE,
     Coefficient,
@@ -41,8 +56,6 @@ MAXIMAL_TERMS = 48
 #: Sums are multiplied out up to this power.
 MAXIMAL_EXPANSION = 4
 
-Axes = frozenset[Axis]
-NO_AXES: Axes = frozenset()
 HALF = Fraction(1, 2)
 
 
@@ -56,95 +69,6 @@ class NotRepresentable(NormgraphError):
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
         self.rule = rule
-
-
-class _Hashed:
-    """Atoms are compared and hashed very often and are deep: keep the hash."""
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(getattr(self, name) for name in self.__dataclass_fields__))  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return self._hash
-
-
-@dataclass(frozen=True)
-class Base(_Hashed):
-    """The base tensor x, which varies along all of `axes`."""
-
-    axes: Axes
-    __hash__ = _Hashed.__hash__
-
-
-@dataclass(frozen=True)
-class Mean(_Hashed):
-    """E_over[of]: the mean of a product of atoms, none of them constant along all of `over`."""
-
-    over: Axes
-    of: Monomial
-    __hash__ = _Hashed.__hash__
-
-    @cached_property
-    def axes(self) -> Axes:
-        return axes_of_monomial(self.of) - self.over
-
-
-@dataclass(frozen=True)
-class Sum(_Hashed):
-    """A sum of at least two terms that stands under a power other than a small whole one."""
-
-    of: Polynomial
-    __hash__ = _Hashed.__hash__
-
-    @cached_property
-    def axes(self) -> Axes:
-        return self.of.axes
-
-
-@dataclass(frozen=True)
-class Clamp(_Hashed):
-    """max(of, minimum), where `of` isn't known to be above or below."""
-
-    of: Polynomial
-    minimum: float
-    __hash__ = _Hashed.__hash__
-
-    @cached_property
-    def axes(self) -> Axes:
-        return self.of.axes
-
-
-@dataclass(frozen=True)
-class Absolute(_Hashed):
-    """|of|, where the sign of `of` isn't known; its even powers are those of `of`."""
-
-    of: Polynomial
-    __hash__ = _Hashed.__hash__
-
-    @cached_property
-    def axes(self) -> Axes:
-        return self.of.axes
-
-
-@dataclass(frozen=True)
-class Extent(_Hashed):
-    """A positive whole number that is known at run time only: the extent of a dynamic dimension."""
-
-    symbol: str
-    axes: Axes = field(default=NO_AXES, init=False)
-    __hash__ = _Hashed.__hash__
-
-
-Atom = Union[Base, Mean, Sum, Clamp, Absolute, Extent]
-#: A product of atoms, each with its exponent; no exponent is zero.
-Monomial = frozenset[tuple[Atom, Fraction]]
-UNIT: Monomial = frozenset()
-
-
-def axes_of_monomial(monomial: Monomial) -> Axes:
-    """The axes along which the product may vary."""
-    return NO_AXES.union(*(atom.axes for atom, _ in monomial))
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +176,7 @@ class Polynomial:
 
     def clamped(self, minimum: float) -> Polynomial:
         """max(self, minimum); the value itself where it is known not to be less."""
-        if lower_bound(self) >= minimum:
+        if lower_bound(self.terms) >= minimum:
             return self
         if isinstance(self.constant, float):
             return constant(max(self.constant, minimum))
@@ -260,9 +184,9 @@ class Polynomial:
 
     def absolute(self) -> Polynomial:
         """|self|; without the bars where the sign is known."""
-        if lower_bound(self) >= 0:
+        if lower_bound(self.terms) >= 0:
             return self
-        if lower_bound(-self) >= 0:
+        if lower_bound((-self).terms) >= 0:
             return -self
         return _of_atom(Absolute(self))
 
@@ -383,7 +307,7 @@ def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -
         if smallest(value) < 0:
             raise NotRepresentable("sign", "a root is taken of something negative")
         for atom, power in monomial:
-            if power.denominator == 1 and not _nonnegative(atom):
+            if power.denominator == 1 and not is_nonnegative(atom):
                 raise NotRepresentable("sign", "a root is taken of something that may have either sign")
     result = constant(_raised(value, exponent))
     for atom, power in monomial:
@@ -453,75 +377,3 @@ def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
             )
         return Mean(atom.over, _renamed(atom.of, free))
     return atom
-
-
-def lower_bound(value: Polynomial) -> float:
-    """A number that the value is known never to be less than; −∞ where nothing is known.
-
-    Uses that even powers, roots and means of them aren't negative, and Jensen's inequality E[m²] ≥ E[m]².
-    """
-    bound = 0.0
-    remaining = dict(value.terms)
-    for monomial, c in value.terms.items():
-        if not monomial:
-            bound += smallest(c)
-            remaining.pop(monomial)
-        elif smallest(c) >= 0 and _nonnegative_product(monomial):
-            continue
-        elif not _outweighed(monomial, c, remaining):
-            return 0.0 if _is_square(value) else float("-inf")
-    return bound
-
-
-def _is_square(value: Polynomial) -> bool:
-    """Whether the value is (Σ aᵢ·mᵢ)² with numbers aᵢ, signs chosen by the products with the first root."""
-    roots: list[tuple[Polynomial, float]] = []
-    for monomial, c in value.terms.items():
-        root = _root(monomial)
-        if root is not None and isinstance(c, float) and c > 0:
-            roots.append((Polynomial({root: 1.0}), c))
-    if not 2 <= len(roots) <= 3:
-        return False
-    (first, leading), *others = roots
-    candidate = first * leading**0.5
-    for factor, c in others:
-        crossed = [smallest(value.terms.get(monomial, 0.0)) for monomial in (first * factor).terms]
-        sign = 1.0 if len(crossed) == 1 and crossed[0] > 0 else -1.0
-        candidate = candidate + factor * (sign * c**0.5)
-    return (candidate * candidate).close_to(value)
-
-
-def _root(monomial: Monomial) -> Monomial | None:
-    """The product whose square this is, if its exponents are even."""
-    if not monomial or any(e.denominator != 1 or e % 2 for _, e in monomial):
-        return None
-    return frozenset((atom, e / 2) for atom, e in monomial)
-
-
-def _outweighed(monomial: Monomial, c: Coefficient, terms: dict[Monomial, Coefficient]) -> bool:
-    """Whether −c·E[m]² stands beside +c'·E[m²] with c' ≥ c, which is then used up."""
-    if len(monomial) != 1 or not isinstance(c, float):
-        return False
-    ((atom, exponent),) = monomial
-    if not isinstance(atom, Mean) or exponent != 2:
-        return False
-    square = frozenset([(Mean(atom.over, frozenset((a, e * 2) for a, e in atom.of)), Fraction(1))])
-    partner = terms.get(square)
-    if partner is None or smallest(partner) < -c * (1 - TOLERANCE):
-        return False
-    del terms[square]
-    return True
-
-
-def _nonnegative_product(monomial: Monomial) -> bool:
-    return all(e.denominator != 1 or e % 2 == 0 or _nonnegative(atom) for atom, e in monomial)
-
-
-def _nonnegative(atom: Atom) -> bool:
-    if isinstance(atom, Mean):
-        return _nonnegative_product(atom.of)
-    if isinstance(atom, Clamp):
-        return atom.minimum >= 0
-    if isinstance(atom, Sum):
-        return lower_bound(atom.of) >= 0
-    return isinstance(atom, Extent | Absolute)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from normgraph.algebra import HALF, UNIT, Base, Clamp, Mean, Monomial, Polynomial, Sum
+from normgraph.algebra import HALF, Polynomial
+from normgraph.atoms import UNIT, Base, Clamp, Mean, Monomial, Sum
 from normgraph.coefficients import close
 from normgraph.norms import NORMS, atoms_of
 

@@ -21,6 +21,8 @@ from normgraph.types import infer_types
 
 #: Before this opset operators broadcast in ways of their own; nothing is concluded from the nodes of such a model.
 OLDEST_OPSET = 7
+#: What a rule raises on a node that isn't valid; to say so is for a runtime.
+SIGNS_OF_INVALID_NODES: tuple[type[Exception], ...] = (ArithmeticError, IndexError, TypeError, ValueError)
 FLOATING = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 
 
@@ -136,7 +138,11 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
         facts.positions[node] = position
         for subgraph in subgraphs_of(node):
             _survey_graph(subgraph, facts)
-        _survey_node(node, facts)
+        try:
+            _survey_node(node, facts)
+        except SIGNS_OF_INVALID_NODES:
+            for output in node.outputs:
+                _declare(output, facts)
     for node in reversed(graph):
         readers = (use.node for value in node.outputs for use in value.uses())
         if all(reader in facts.dead for reader in readers) and not any(

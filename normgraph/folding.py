@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.affine import Affine, affine_maps, begins_affine, names_of, per_channel
+from normgraph.affine import Affine, affine_maps, leads_to_scale, names_of, per_channel
 from normgraph.axes import Dimension
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
@@ -122,22 +122,21 @@ def linear_of(node: ir.Node, facts: Facts) -> Linear | None:
 def backward_plans(graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | tuple[Affine, Shortfall]]:
     """Affine maps behind a linear operator, each with its plan or the reason why there is none."""
     for node in graph:
-        if node.op_type not in LINEAR or node.domain or not begins_affine(node.outputs[0], facts):
+        if node.op_type not in LINEAR or node.domain or not leads_to_scale(node.outputs[0], facts):
             continue
-        linear = linear_of(node, facts)
-        interpretation = None if linear is None else interpret(node.outputs[0], graph, facts)
-        if linear is None or interpretation is None:
+        interpretation = interpret(node.outputs[0], graph, facts)
+        maps = () if interpretation is None else affine_maps(interpretation, facts, rearranged=True)
+        affines = [affine for affine in maps if affine.is_normalization]
+        linear = linear_of(node, facts) if affines else None
+        if linear is None:
             continue
-        maps = affine_maps(interpretation, facts, rearranged=True)
-        for affine in (affine for affine in reversed(maps) if affine.is_normalization):
+        for affine in reversed(affines):
             axis = linear.row.output_axis(node, len(affine.layout))
             vectors = _vectors(affine, affine.layout[axis], linear.weights.bias.size)
             if vectors is None:
                 continue
             weights = linear.row.behind(node, linear.weights, *vectors)
-            yield _plan(
-                affine, linear, "backward", weights, linear.data, affine.output, (node, *affine.nodes)
-            )
+            yield _plan(affine, linear, "backward", weights, linear.data, affine.output, (node, *affine.nodes))
             break
 
 
@@ -152,7 +151,7 @@ def forward_plans(graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tu
         ):
             continue
         base = next((v for v in node.inputs if v is not None and not facts.is_constant(v)), None)
-        if base is None or not begins_affine(base, facts):
+        if base is None or not leads_to_scale(base, facts):
             continue
         interpretation = interpret(base, graph, facts)
         if interpretation is None:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from normgraph import algebra, axes
 from normgraph.algebra import NotRepresentable
 from normgraph.axes import Axis, Dimension, Layout, SplitNeeded
-from normgraph.facts import OLDEST_OPSET, Facts
+from normgraph.facts import OLDEST_OPSET, SIGNS_OF_INVALID_NODES, Facts
 from normgraph.transfer import Form, Scope, transfer_of
 
 #: An interpretation visits at most this many nodes; no normalization is as long.
@@ -135,3 +135,5 @@ def _form_of(
         return transfer.rule(node, operands, scope)
     except NotRepresentable as failure:
         return Unknown(failure.rule, str(failure), node, tuple(reached))
+    except SIGNS_OF_INVALID_NODES as failure:
+        return Unknown("invalid-node", f"{node.op_type} doesn't fit its operands: {failure}", node, tuple(reached))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from normgraph.algebra import Mean
+from normgraph.atoms import Mean
 from normgraph.axes import Layout
 from normgraph.facts import FLOATING, Facts
 from normgraph.interpret import Interpretation, Unknown, interpret

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from normgraph.algebra import HALF, UNIT, Axes, Base, Mean, Monomial, Polynomial, Sum, base, constant
+from normgraph.algebra import HALF, Polynomial, base, constant
+from normgraph.atoms import UNIT, Axes, Base, Mean, Monomial, Sum
 from normgraph.axes import Axis, Dimension, Layout, product
 from normgraph.coefficients import TOLERANCE, Coefficient, axes_of_coefficient
 from normgraph.kernels import (

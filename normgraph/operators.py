@@ -143,6 +143,16 @@ def mean_variance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     return _between_transposes("MeanVarianceNormalization", (), (("axes", match.axes),), None, after), {}
 
 
+def batch_normalization(match: Match, dtype: ir.DataType) -> Emitted:
+    """BatchNormalization-15 with mean 0, variance 1 and ε = 0: scale and shift of the second dimension."""
+    parameters = _parameters(match, (match.layout[1],), dtype, ("scale", "bias"), always=True)
+    if isinstance(parameters, Shortfall):
+        return parameters
+    channels = parameters["scale"].shape
+    parameters |= {"mean": np.zeros(channels, dtype.numpy()), "variance": np.ones(channels, dtype.numpy())}
+    return _between_transposes("BatchNormalization", tuple(parameters), (("epsilon", 0.0),), None, None), parameters
+
+
 def permutation(source: Layout, target: Layout) -> tuple[int, ...] | None:
     """The `perm` of the Transpose from one layout to the other, None where it changes nothing."""
     remaining = list(range(len(source)))

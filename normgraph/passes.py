@@ -18,6 +18,7 @@ from normgraph.opset import obstacles, raise_opset
 from normgraph.progress import Progress, silent
 from normgraph.region import dead_readers, feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
+from normgraph.spelled_out import find_batch_normalizations
 
 @dataclass
 class _Candidate:
@@ -72,8 +73,10 @@ def _look(
     for graph in graphs_of(model):
         number = numbers[graph] = len(numbers)
         findings = find(graph, facts)
-        candidates += [_candidate(match, demand, facts) for match in findings.matches]
         covered = {node for match in findings.matches for node in match.nodes}
+        spelled_out = find_batch_normalizations(graph, facts, covered)
+        covered.update(node for match in spelled_out for node in match.nodes)
+        candidates += [_candidate(match, demand, facts) for match in (*findings.matches, *spelled_out)]
         rest = (*_misses(findings, facts), *native_sites(graph, facts, covered))
         others += [(number, position, site) for position, site in rest]
     return candidates, others, numbers

@@ -25,6 +25,7 @@ _RMS = ("RMSNormalization", 23)
 _GROUP = ("GroupNormalization", 21)
 _INSTANCE = ("InstanceNormalization", 6)
 _LP = ("LpNormalization", 1)
+_BATCH = ("BatchNormalization", 9)
 _MVN = ("MeanVarianceNormalization", 9)
 
 _STANDARD: Mapping[str, tuple[Operator, ...]] = {
@@ -33,6 +34,7 @@ _STANDARD: Mapping[str, tuple[Operator, ...]] = {
     "GroupNormalization": (Operator(*_GROUP, _ALL, operators.group_normalization, worth_raising=False),),
     "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),),
     "LpNormalization": (Operator(*_LP, _F16 | _F32 | _F64, operators.lp_normalization),),
+    "BatchNormalization": (Operator(*_BATCH, _F16 | _F32 | _F64, operators.batch_normalization),),
     "MeanVarianceNormalization": (
         Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),
     ),
@@ -54,6 +56,7 @@ TARGETS: Mapping[str, Target] = {
             "onnxruntime",
             "ONNX Runtime's CPU provider, measured on 1.32",
             {
+                "BatchNormalization": (Operator(*_BATCH, _F32 | _F64, operators.batch_normalization),),
                 "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
                 "RMSNormalization": (
                     _SIMPLIFIED,
@@ -70,6 +73,7 @@ TARGETS: Mapping[str, Target] = {
             "onnxruntime-cuda",
             "ONNX Runtime's CUDA provider, read in its sources",
             {
+                "BatchNormalization": (Operator(*_BATCH, _F16 | _F32 | _F64, operators.batch_normalization),),
                 "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
                 "RMSNormalization": (
                     _SIMPLIFIED,
@@ -86,6 +90,7 @@ TARGETS: Mapping[str, Target] = {
             "tensorrt",
             "TensorRT's ONNX parser, read in its operator list",
             {
+                "BatchNormalization": (Operator(*_BATCH, _F16 | _F32, operators.batch_normalization),),
                 "LayerNormalization": (
                     Operator(*_LAYER, _F16 | _BF16 | _F32, operators.layer_normalization, since=(8, 6)),
                 ),
@@ -118,6 +123,7 @@ TARGETS: Mapping[str, Target] = {
             "openvino",
             "OpenVINO's ONNX frontend, measured on 2026.4",
             {
+                "BatchNormalization": (Operator(*_BATCH, _F16 | _F32, operators.batch_normalization),),
                 "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
                 "RMSNormalization": (
                     Operator(*_RMS, _F16 | _F32, operators.rms_normalization, worth_raising=False),
@@ -136,6 +142,7 @@ TARGETS: Mapping[str, Target] = {
             "directml",
             "ONNX Runtime's DirectML provider, read in its operator list",
             {
+                "BatchNormalization": (Operator(*_BATCH, _F16 | _F32, operators.batch_normalization),),
                 "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
@@ -156,6 +163,7 @@ TARGETS: Mapping[str, Target] = {
             "coreml",
             "ONNX Runtime's CoreML provider (MLProgram), read in its operator list",
             {
+                "BatchNormalization": (Operator(*_BATCH, _F16 | _F32, operators.batch_normalization),),
                 "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),

@@ -14,19 +14,19 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernels"),
     ("runtime", "progress", "model_io"),
-    ("axes", "coefficients", "algebra"),
+    ("axes", "coefficients", "atoms", "bounds", "algebra"),
     ("constants", "shapes", "elements", "types", "inference", "facts"),
     ("transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
     ("lowering", "operators", "targets", "rewrite", "opset", "affine", "linear"),
     ("reference_operators", "execution", "definitions", "extraction", "evidence"),
-    ("naming", "inventory", "folding", "fold_pass", "passes"),
+    ("naming", "inventory", "folding", "fold_pass", "spelled_out", "passes"),
     ("report", "api", "__init__"),
     ("bench", "cli", "__main__"),
 )
 ORDER = {name: position for position, name in enumerate(name for layer in LAYERS for name in layer)}
 
-WITHOUT_ONNX = ("kernels", "axes", "coefficients", "algebra", "norms", "diagnosis")
+WITHOUT_ONNX = ("kernels", "axes", "coefficients", "atoms", "bounds", "algebra", "norms", "diagnosis")
 MAX_LINES = 400
 
 

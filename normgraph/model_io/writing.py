@@ -177,6 +177,8 @@ def _substituted(model: ir.Model, stand_in: Replace) -> Iterator[None]:
 
 def _embed(skeleton: bytes, tensors: list[ir.TensorProtocol]) -> wire.Pieces:
     """Puts tensors back where a serialized model says that they are embedded, as fields of raw data."""
+    if not tensors:
+        return [memoryview(skeleton)]
     marks: list[int] = []
     needle = EMBEDDED.encode()
     at = skeleton.find(needle)
@@ -202,7 +204,10 @@ def _embed(skeleton: bytes, tensors: list[ir.TensorProtocol]) -> wire.Pieces:
         view = memoryview(rest)
         return [view[:split], wire.length_delimited(RAW_DATA, tensor.nbytes), tensor, view[split:]]
 
-    return wire.rewrite(skeleton, 0, len(skeleton), put_back, holds_mark) or [memoryview(skeleton)]
+    pieces = wire.rewrite(skeleton, 0, len(skeleton), put_back, holds_mark) or []
+    placed = sum(not isinstance(piece, memoryview) for piece in pieces)
+    assert placed == len(tensors), f"{len(tensors) - placed} tensors have lost their place"
+    return pieces
 
 
 def _stage(target: Path, pieces: wire.Pieces) -> Path:

@@ -4,14 +4,15 @@ Nothing here uses the algebra's own arithmetic: a polynomial is read term by ter
 axes, so that a wrong rule of `normgraph.algebra` shows as a wrong number.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from normgraph.algebra import Absolute, Atom, Base, Clamp, Extent, Mean, Monomial, Polynomial, Sum, base
-from normgraph.axes import Axis, Layout, Size, axes_of
+from normgraph.algebra import Polynomial, base
+from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Mean, Monomial, Sum
+from normgraph.axes import Axis, Layout, Size, axes_of, size_of
 from normgraph.coefficients import Coefficient
 from normgraph.match import Match
 from normgraph.transfer import Form
@@ -116,9 +117,21 @@ def _averaged(value: Labelled, over: frozenset[Axis]) -> Labelled:
     return Labelled(kept, np.asarray(value.values.mean(axis=positions)))
 
 
+def bound(layout: Layout, shape: Sequence[int], symbols: Mapping[str, int]) -> dict[str, int]:
+    """The symbols with those that a shape tells of besides: one in each dimension, at the most."""
+    found = dict(symbols)
+    for dimension, extent in zip(layout, shape, strict=True):
+        size = size_of(dimension)
+        missing = [symbol for symbol in size.symbols if symbol not in found]
+        if len(missing) == 1:
+            known = [found[symbol] for symbol in size.symbols if symbol in found]
+            found[missing[0]] = extent // (size.factor * int(np.prod(known, dtype=np.int64)))
+    return found
+
+
 def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
     """What a match says of its output, from the formula of its kind."""
-    evaluation = Evaluation(x, match.layout, symbols)
+    evaluation = Evaluation(x, match.layout, bound(match.layout, x.shape, symbols))
     value = evaluation.polynomial(base(axes_of(match.layout)))
     over = tuple(position for position, axis in enumerate(value.axes) if axis in match.norm.over)
     centred = value.values - value.values.mean(axis=over, keepdims=True)

@@ -58,13 +58,16 @@ def exact(model: onnx.ModelProto) -> onnx.ModelProto:
     return widened
 
 
-def observe(evaluator: ReferenceEvaluator, x: Exact) -> Observation:
-    """Run a model that is `exact` on x."""
-    nudges = np.resize([1e-13, -1e-13, 0.0], x.size).reshape(x.shape)
+def observe(evaluator: ReferenceEvaluator, fed: Mapping[str, Exact]) -> Observation:
+    """Run a model that is `exact`."""
     with np.errstate(all="ignore"):
-        values = evaluator.run(None, {"x": x}, intermediate=True)
-        nearby = evaluator.run(None, {"x": x * (1 + nudges)}, intermediate=True)
+        values = evaluator.run(None, dict(fed), intermediate=True)
+        nearby = evaluator.run(None, {name: _nudged(x) for name, x in fed.items()}, intermediate=True)
     return Observation(values, nearby)
+
+
+def _nudged(x: Exact) -> Exact:
+    return np.asarray(x * (1 + np.resize([1e-13, -1e-13, 0.0], x.size).reshape(x.shape)))
 
 
 def sample(shape: Shape, seed: int) -> Exact:

@@ -46,14 +46,14 @@ def runs(graph: Graph, model: onnx.ModelProto) -> Iterator[tuple[Symbols, Observ
     evaluator = ReferenceEvaluator(exact(model))
     seed = graph.random.randrange(100)
     sizes = {name: n for name, n in zip(graph.declared, graph.shape, strict=True) if isinstance(name, str)}
-    yield dict(sizes), observe(evaluator, sample(graph.shape, seed))
+    yield dict(sizes), observe(evaluator, {"x": sample(graph.shape, seed)})
     others = {name: graph.random.choice([1, 2, 3, 4]) for name in sizes}
     # The reference evaluator doesn't mind parameters of the wrong size.
     if others == sizes or any("Normalization" in node.op_type for node in graph.nodes):
         return
     try:
         shape = tuple(others[name] if isinstance(name, str) else name for name in graph.declared)
-        yield others, observe(evaluator, sample(shape, seed))
+        yield others, observe(evaluator, {"x": sample(shape, seed)})
     except (ValueError, IndexError, RuntimeError, TypeError):  # constants fit the sizes at which it grew only
         return
 

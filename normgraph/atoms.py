@@ -1,0 +1,108 @@
+"""The atoms of the algebra: what the products of a polynomial are made of.
+
+This module knows nothing of ONNX.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Union
+
+from normgraph.axes import Axis
+
+if TYPE_CHECKING:
+    from normgraph.algebra import Polynomial
+
+Axes = frozenset[Axis]
+NO_AXES: Axes = frozenset()
+
+
+class _Hashed:
+    """Atoms are compared and hashed very often and are deep: keep the hash."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, name) for name in self.__dataclass_fields__))  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True)
+class Base(_Hashed):
+    """The base tensor x, which varies along all of `axes`."""
+
+    axes: Axes
+    __hash__ = _Hashed.__hash__
+
+
+@dataclass(frozen=True)
+class Mean(_Hashed):
+    """E_over[of]: the mean of a product of atoms, none of them constant along all of `over`."""
+
+    over: Axes
+    of: Monomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return axes_of_monomial(self.of) - self.over
+
+
+@dataclass(frozen=True)
+class Sum(_Hashed):
+    """A sum of at least two terms that stands under a power other than a small whole one."""
+
+    of: Polynomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.of.axes
+
+
+@dataclass(frozen=True)
+class Clamp(_Hashed):
+    """max(of, minimum), where `of` isn't known to be above or below."""
+
+    of: Polynomial
+    minimum: float
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.of.axes
+
+
+@dataclass(frozen=True)
+class Absolute(_Hashed):
+    """|of|, where the sign of `of` isn't known; its even powers are those of `of`."""
+
+    of: Polynomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        return self.of.axes
+
+
+@dataclass(frozen=True)
+class Extent(_Hashed):
+    """A positive whole number that is known at run time only: the extent of a dynamic dimension."""
+
+    symbol: str
+    axes: Axes = field(default=NO_AXES, init=False)
+    __hash__ = _Hashed.__hash__
+
+
+Atom = Union[Base, Mean, Sum, Clamp, Absolute, Extent]
+#: A product of atoms, each with its exponent; no exponent is zero.
+Monomial = frozenset[tuple[Atom, Fraction]]
+UNIT: Monomial = frozenset()
+
+
+def axes_of_monomial(monomial: Monomial) -> Axes:
+    """The axes along which the product may vary."""
+    return NO_AXES.union(*(atom.axes for atom, _ in monomial))

@@ -1,0 +1,67 @@
+"""BatchNormalizations that are spelled out in Sub, Div, Mul and Add and that no linear neighbour can take in.
+
+They have no statistics to be found by: they are affine maps per channel, of the second dimension.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from normgraph.affine import Affine, affine_maps, leads_to_scale
+from normgraph.facts import FLOATING, Facts
+from normgraph.folding import plans_for
+from normgraph.inventory import NATIVE
+from normgraph.interpret import interpret
+from normgraph.match import Match
+from normgraph.norms import Norm
+
+#: Nodes that such a map may begin with.
+_FIRST = frozenset({"Add", "Div", "Mul", "Sub"})
+
+
+def find_batch_normalizations(graph: ir.Graph, facts: Facts, taken: set[ir.Node]) -> list[Match]:
+    """The affine maps per channel of a graph that take two nodes or more and can't be folded away.
+
+    Args:
+        graph: the graph.
+        facts: the facts about the model.
+        taken: nodes that belong to other normalizations.
+    """
+    candidates = [node for node in graph if node.op_type in _FIRST and not node.domain and node not in taken]
+    if not candidates:
+        return []
+    unavailable = set(taken)
+    for direction in ("backward", "forward"):
+        for plans in plans_for(direction, graph, facts):
+            if isinstance(plans, list):
+                unavailable.update(plans[0].affine.nodes)
+    found: list[Match] = []
+    for node in candidates:
+        affine = None if node in unavailable else _largest(node, graph, facts, unavailable)
+        if affine is not None:
+            unavailable.update(affine.nodes)
+            found.append(_match(affine))
+    return found
+
+
+def _largest(node: ir.Node, graph: ir.Graph, facts: Facts, unavailable: set[ir.Node]) -> Affine | None:
+    base = next((v for v in node.inputs if v is not None and not facts.depends_on_shapes_only(v)), None)
+    if base is None or facts.dtype(base) not in FLOATING or not leads_to_scale(base, facts):
+        return None
+    producer = base.producer()
+    if producer in unavailable or (producer is not None and producer.op_type in NATIVE):
+        return None
+    interpretation = interpret(base, graph, facts)
+    if interpretation is None or len(interpretation.layout) < 2:
+        return None
+    channels = frozenset(interpretation.layout[1])
+    for affine in reversed(affine_maps(interpretation, facts)):
+        fits = affine.is_normalization and affine.axes <= channels and len(affine.nodes) > 1
+        if fits and unavailable.isdisjoint(affine.nodes):
+            return affine
+    return None
+
+
+def _match(affine: Affine) -> Match:
+    norm = Norm(("BatchNormalization",), frozenset(), 0.0, affine.scale, affine.shift)
+    return Match(norm, affine.base, affine.output, affine.layout, affine.layout, affine.nodes)
