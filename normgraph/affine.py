@@ -17,9 +17,10 @@ from normgraph.atoms import UNIT, Base
 from normgraph.axes import ONE, Axis, Dimension, Layout, axes_of, product
 from normgraph.coefficients import Coefficient, axes_of_coefficient, spread
 from normgraph.facts import Facts
+from normgraph.forms import Form
 from normgraph.interpret import Interpretation
 from normgraph.region import escapes, region_of
-from normgraph.transfer import LAYOUT_OPERATORS, Form
+from normgraph.transfer import LAYOUT_OPERATORS
 
 #: The operators that affine maps are written with; what reads a value begins one only through these.
 AFFINE_OPERATORS = frozenset(

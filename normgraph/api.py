@@ -10,10 +10,10 @@ import onnx
 import onnx_ir as ir
 
 from normgraph.errors import UsageError
+from normgraph.fold_pass import fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.model_io import Source, as_model, save
 from normgraph.opset import raise_opset
-from normgraph.fold_pass import fold_batch_normalizations, foldable
 from normgraph.passes import fuse_normalizations, inline, take_inventory
 from normgraph.progress import Progress, silent
 from normgraph.report import Change, Report

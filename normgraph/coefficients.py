@@ -6,7 +6,8 @@ same value.  Arithmetic aligns arrays by label, never by position.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,9 +82,21 @@ def axes_of_coefficient(value: Coefficient) -> tuple[Axis, ...]:
     return () if isinstance(value, float) else value.axes
 
 
+#: What Python's own floats do just as NumPy's, and ten times as fast.
+_ON_FLOATS: Mapping[Callable[..., FloatArray], Callable[..., float]] = {
+    np.add: operator.add,
+    np.multiply: operator.mul,
+    np.negative: operator.neg,
+}
+
+
 def combine(operation: Callable[..., FloatArray], a: Coefficient, b: Coefficient) -> Coefficient:
     """`operation` applied element by element, aligned by label; a float where the result is uniform."""
+    if operation is np.multiply and (is_one(a) or is_one(b)):
+        return b if is_one(a) else a
     if isinstance(a, float) and isinstance(b, float):
+        if operation in _ON_FLOATS:
+            return _ON_FLOATS[operation](a, b)
         with np.errstate(all="ignore"):
             return float(operation(np.float64(a), np.float64(b)))
     axes = tuple(sorted({*axes_of_coefficient(a), *axes_of_coefficient(b)}, key=lambda axis: axis.index))
@@ -107,6 +120,8 @@ def spread(value: Coefficient, axes: tuple[Axis, ...]) -> FloatArray:
 
 def apply(operation: Callable[[FloatArray], FloatArray], a: Coefficient) -> Coefficient:
     """`operation` applied to each element."""
+    if isinstance(a, float) and operation in _ON_FLOATS:
+        return _ON_FLOATS[operation](a)
     with np.errstate(all="ignore"):
         if isinstance(a, float):
             return float(operation(np.asarray(a)))
@@ -139,6 +154,11 @@ def rename(value: Coefficient, renaming: Renaming) -> Coefficient:
 def smallest(value: Coefficient) -> float:
     """The least element."""
     return value if isinstance(value, float) else float(value.values.min())
+
+
+def is_one(value: Coefficient) -> bool:
+    """Whether every element is exactly one."""
+    return isinstance(value, float) and value == 1.0
 
 
 def is_zero(value: Coefficient) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -13,6 +13,13 @@ from normgraph.constants import Array
 from normgraph.errors import NormgraphError
 from normgraph.reference_operators import OPERATORS
 from normgraph.runtime import onnxruntime
+
+#: Operators that ONNX Runtime computes in float64 as NumPy does, ten times as fast as onnx's reference evaluator.
+PLAIN = frozenset(
+    ["Abs", "Add", "Cast", "Clip", "Div", "Expand", "Identity", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal",
+     "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Reshape", "Shape", "Sqrt", "Squeeze", "Sub", "Sum",
+     "Transpose", "Unsqueeze"]
+)  # fmt: skip
 
 
 class NotRunnable(NormgraphError):
@@ -77,9 +84,8 @@ class Reference:
         """See `Runner`."""
         try:
             with np.errstate(all="ignore"):
-                return np.asarray(
-                    self._evaluator.run(None, {n: a for n, a in feed.items() if n in self._names})[0]
-                )
+                outputs: Any = self._evaluator.run(None, {n: a for n, a in feed.items() if n in self._names})
+                return np.asarray(outputs[0])
         except Exception as failure:
             raise NotRunnable(f"onnx's reference evaluator fails on it: {_first_line(failure)}") from failure
 
@@ -92,6 +98,13 @@ def runner_of(model: onnx.ModelProto) -> Runner:
             return Session(model)
         except NotRunnable:
             pass
+    return Reference(model)
+
+
+def truth_of(model: onnx.ModelProto) -> Runner:
+    """A model in float64: in ONNX Runtime where it is plain arithmetic, else in onnx's reference evaluator."""
+    if all(node.op_type in PLAIN and not node.domain for node in model.graph.node):
+        return runner_of(model)
     return Reference(model)
 
 

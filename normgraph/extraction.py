@@ -28,18 +28,23 @@ class NotExtractable(NormgraphError):
     """A region that can't be made a model of its own."""
 
 
+#: Name, ONNX element type and shape of an input.
+Input = tuple[str, int, tuple[Size, ...]]
+
+
 @dataclass(frozen=True)
 class Fragment:
     """A model of one output, computed from the base tensor.
 
     Attributes:
         model: the model; its first input is the base tensor.
-        inputs: name, ONNX element type and shape of each input; those behind the first matter for their shapes only.
+        inputs: the inputs, whose sizes the model itself leaves open; those behind the first matter for their
+            shapes only.
         output: the name of the output.
     """
 
     model: onnx.ModelProto
-    inputs: tuple[tuple[str, int, tuple[Size, ...]], ...]
+    inputs: tuple[Input, ...]
     output: str
 
     def in_double(self) -> Fragment:
@@ -64,6 +69,29 @@ class Fragment:
                     attr.t.CopyFrom(_as_double(attr.t))
         inputs = tuple((n, DOUBLE if t in _FLOAT_TYPES else t, shape) for n, t, shape in self.inputs)
         return Fragment(model, inputs, self.output)
+
+    def small_inputs(self, axes: Sequence[int], least: int) -> tuple[Input, ...]:
+        """The inputs, smaller where no constant gives a size: a few rows prove as much as many.
+
+        Args:
+            axes: the dimensions of the base tensor that keep their sizes whatever the constants say.
+            least: the least size that a static dimension is given.
+        """
+        (name, element_type, shape), *others = self.inputs
+        if others:  # their sizes belong together in ways that only the nodes know
+            return self.inputs
+        told = {size for tensor in self.model.graph.initializer for size in _sizes_in(tensor)}
+        small = (
+            size if i in axes or size.symbols or size.factor in told else Size(min(size.factor, least + i))
+            for i, size in enumerate(shape)
+        )
+        return ((name, element_type, tuple(small)),)
+
+
+def _sizes_in(tensor: onnx.TensorProto) -> list[int]:
+    """The sizes that a constant gives: those of its dimensions, and its elements where it may be a shape."""
+    integral = tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32) and len(tensor.dims) <= 1
+    return [*tensor.dims, *(numpy_helper.to_array(tensor).reshape(-1).tolist() if integral else ())]
 
 
 def _as_double(tensor: onnx.TensorProto) -> onnx.TensorProto:
@@ -92,11 +120,7 @@ def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
             constants[value.name] = numpy_helper.from_array(np.asarray(array, order="C"), value.name)
         elif node is None or node not in facts.positions or node.graph is not region.graph:
             others[value] = None
-        elif (
-            node not in nodes
-            and node not in region.nodes
-            and not facts.depends_on_shapes_only(value)
-        ):
+        elif node not in nodes and node not in region.nodes and not facts.depends_on_shapes_only(value):
             others[value] = None
         elif node not in nodes:
             if subgraphs_of(node):
@@ -130,7 +154,7 @@ def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, o
     return _fragment(nodes, inputs, _described(match.output, facts), constants, {**facts.opsets, "": opset})
 
 
-def _described(value: ir.Value, facts: Facts) -> tuple[str, int, tuple[Size, ...]]:
+def _described(value: ir.Value, facts: Facts) -> Input:
     dtype, shape = facts.dtype(value), facts.shape(value)
     if dtype is None or shape is None or not value.name:
         raise NotExtractable(f"the type or shape of '{value.name}' isn't known")
@@ -139,15 +163,15 @@ def _described(value: ir.Value, facts: Facts) -> tuple[str, int, tuple[Size, ...
 
 def _fragment(
     nodes: Sequence[onnx.NodeProto],
-    inputs: tuple[tuple[str, int, tuple[Size, ...]], ...],
-    output: tuple[str, int, tuple[Size, ...]],
+    inputs: tuple[Input, ...],
+    output: Input,
     constants: Iterable[onnx.TensorProto],
     opsets: Mapping[str, int],
 ) -> Fragment:
     graph = helper.make_graph(
         list(nodes),
         "fragment",
-        [helper.make_tensor_value_info(n, t, [s.static for s in shape]) for n, t, shape in inputs],
+        [helper.make_tensor_value_info(n, t, [None] * len(shape)) for n, t, shape in inputs],
         [helper.make_tensor_value_info(output[0], output[1], [None] * len(output[2]))],
         list(constants),
     )

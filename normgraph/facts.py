@@ -6,6 +6,7 @@ write (Shape, Gather, Slice, Concat, …), which ONNX's own shape inference does
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -59,7 +60,9 @@ class Facts:
 
     def depends_on_shapes_only(self, value: ir.Value) -> bool:
         """Whether the value is computed from constants and shapes, never from the elements of another tensor."""
-        return any(value in known for known in (self.constants.known, self.uniform, self.elements, self.expanded))
+        return any(
+            value in known for known in (self.constants.known, self.uniform, self.elements, self.expanded)
+        )
 
     def constant(self, value: ir.Value | None) -> Array | None:
         """The elements of a constant, else None."""
@@ -144,32 +147,42 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
             for output in node.outputs:
                 _declare(output, facts)
     for node in reversed(graph):
-        readers = (use.node for value in node.outputs for use in value.uses())
-        if all(reader in facts.dead for reader in readers) and not any(
-            v.is_graph_output() for v in node.outputs
-        ):
+        if _is_dead(node, facts):
             facts.dead.add(node)
+
+
+def _is_dead(node: ir.Node, facts: Facts) -> bool:
+    """Whether no output of the graph depends on the node, its readers being judged already."""
+    for value in node.outputs:
+        if value.is_graph_output():
+            return False
+        for use in value.uses():
+            if use.node not in facts.dead:
+                return False
+    return True
 
 
 def _note_stored(value: ir.Value, facts: Facts) -> None:
     tensor = stored_tensor(value)
     if tensor is None:
         return
+    extents = tensor.shape.numpy()  # made anew whenever it is asked for, like size
     facts.constants.known.add(value)
     facts.dtypes[value] = tensor.dtype
-    facts.shapes[value] = tuple(Size(int(size)) for size in tensor.shape.numpy())
-    if tensor.dtype.is_integer() and tensor.size <= MAXIMAL_TRACKED and len(tensor.shape) <= 1:
+    facts.shapes[value] = tuple(Size(int(extent)) for extent in extents)
+    if tensor.dtype.is_integer() and len(extents) <= 1 and math.prod(extents) <= MAXIMAL_TRACKED:
         array = np.asarray(tensor.numpy()).reshape(-1)
-        facts.elements[value] = Elements(tuple(Size(int(e)) for e in array), rank=len(tensor.shape))
+        facts.elements[value] = Elements(tuple(Size(int(e)) for e in array), rank=len(extents))
 
 
 def _survey_node(node: ir.Node, facts: Facts) -> None:
     if node.op_type == "Constant" and not node.domain:
         _note_stored(node.outputs[0], facts)
         return
-    for output, dtype in zip(node.outputs, infer_types(node, facts), strict=True):
-        if dtype is not None and output.dtype is None:
-            facts.dtypes[output] = dtype
+    if any(output.dtype is None for output in node.outputs):
+        for output, dtype in zip(node.outputs, infer_types(node, facts), strict=True):
+            if dtype is not None and output.dtype is None:
+                facts.dtypes[output] = dtype
     followed = not node.domain and facts.opset >= OLDEST_OPSET
     if followed and is_foldable(node) and all(i is None or i in facts.constants.known for i in node.inputs):
         facts.constants.known.add(node.outputs[0])

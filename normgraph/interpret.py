@@ -11,7 +11,8 @@ from normgraph import algebra, axes
 from normgraph.algebra import NotRepresentable
 from normgraph.axes import Axis, Dimension, Layout, SplitNeeded
 from normgraph.facts import OLDEST_OPSET, SIGNS_OF_INVALID_NODES, Facts
-from normgraph.transfer import Form, Scope, transfer_of
+from normgraph.forms import Form, Scope
+from normgraph.transfer import transfer_of
 
 #: An interpretation visits at most this many nodes; no normalization is as long.
 MAXIMAL_NODES = 400

@@ -11,11 +11,11 @@ import onnx_ir as ir
 
 from normgraph.axes import Dimension, size_of
 from normgraph.constants import attribute
+from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
 from normgraph.facts import Facts
 from normgraph.match import Match, NearMiss
 from normgraph.naming import site_name
-from normgraph.diagnosis import Shortfall
 
 Status = Literal["fused", "native", "kept", "near_miss"]
 Statistics = Literal["sample", "batch", "running"]

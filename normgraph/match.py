@@ -13,9 +13,9 @@ import onnx_ir as ir
 
 from normgraph.atoms import Mean
 from normgraph.axes import Layout
+from normgraph.diagnosis import Shortfall, diagnose, is_divisor, looks_normalized
 from normgraph.facts import FLOATING, Facts
 from normgraph.interpret import Interpretation, Unknown, interpret
-from normgraph.diagnosis import Shortfall, diagnose, is_divisor, looks_normalized
 from normgraph.norms import Norm, recognise
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
 from normgraph.transfer import LAYOUT_OPERATORS, REDUCTIONS, transfer_of

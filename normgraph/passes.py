@@ -20,6 +20,7 @@ from normgraph.region import dead_readers, feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
 
+
 @dataclass
 class _Candidate:
     """A match on its way: what it may become, and what was found out about it.

@@ -15,7 +15,7 @@ from normgraph.kernels.convolution import convolution
 from normgraph.kernels.transposed_convolution import transposed_convolution
 
 
-class BatchNormalization(OpRun):  # type: ignore[misc]
+class BatchNormalization(OpRun):
     """Inference-mode BatchNormalization."""
 
     op_domain = ""
@@ -26,7 +26,7 @@ class BatchNormalization(OpRun):  # type: ignore[misc]
         return (batch_normalization(x, scale, bias, mean, variance, epsilon=attributes["epsilon"]),)
 
 
-class Conv(OpRun):  # type: ignore[misc]
+class Conv(OpRun):
     """Convolution."""
 
     op_domain = ""
@@ -35,7 +35,7 @@ class Conv(OpRun):  # type: ignore[misc]
         return (convolution(x, weight, bias, **_given(attributes)),)
 
 
-class ConvTranspose(OpRun):  # type: ignore[misc]
+class ConvTranspose(OpRun):
     """Transposed convolution."""
 
     op_domain = ""

@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from normgraph.axes import Layout
 from normgraph.facts import Facts
-from normgraph.transfer import Form, transfer_of
+from normgraph.forms import Form
+from normgraph.transfer import transfer_of
 
 _SHAPE_READERS = frozenset({"Shape", "Size"})
 

@@ -52,7 +52,8 @@ class Report:
     @property
     def changed(self) -> bool:
         """Whether anything was fused or folded."""
-        return any(entry.status in ("fused", "folded") for entry in (*self.sites, *self.folds))
+        fused = any(site.status == "fused" for site in self.sites)
+        return fused or any(fold.status == "folded" for fold in self.folds)
 
     def count(self, status: str, kind: str | None = None) -> int:
         """How many sites have this status, and this kind if one is named."""

@@ -28,6 +28,8 @@ def _input(node: ir.Node, facts: Facts, position: int = 0) -> Shape | None:
 
 def broadcast_shapes(shapes: Sequence[Shape], facts: Facts) -> Shape:
     """The shape that shapes broadcast to; two different dynamic sizes give one of which nothing is known."""
+    if all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     rank = max(len(shape) for shape in shapes)
     result: list[Size] = []
     for position in range(rank):

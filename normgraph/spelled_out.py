@@ -10,8 +10,8 @@ import onnx_ir as ir
 from normgraph.affine import Affine, affine_maps, leads_to_scale
 from normgraph.facts import FLOATING, Facts
 from normgraph.folding import plans_for
-from normgraph.inventory import NATIVE
 from normgraph.interpret import interpret
+from normgraph.inventory import NATIVE
 from normgraph.match import Match
 from normgraph.norms import Norm
 

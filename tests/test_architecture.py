@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime", "progress", "model_io"),
     ("axes", "coefficients", "atoms", "bounds", "algebra"),
     ("constants", "shapes", "elements", "types", "inference", "facts"),
-    ("transfer", "interpret"),
+    ("forms", "transfer_layout", "transfer_native", "transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
     ("lowering", "operators", "targets", "rewrite", "opset", "affine", "linear"),
     ("reference_operators", "execution", "definitions", "extraction", "evidence"),

@@ -15,7 +15,7 @@ from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Mean, Monomial,
 from normgraph.axes import Axis, Layout, Size, axes_of, size_of
 from normgraph.coefficients import Coefficient
 from normgraph.match import Match
-from normgraph.transfer import Form
+from normgraph.forms import Form
 
 Exact = npt.NDArray[np.float64]
 

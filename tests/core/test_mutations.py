@@ -130,6 +130,7 @@ def outcomes(count: int) -> Counter[str]:
     return found
 
 
+@pytest.mark.usefixtures("invalid_graphs")
 def test_mutants_that_are_still_recognised_are_still_equal() -> None:
     found = outcomes(2_000)
     assert found["lost"] > 800
@@ -137,6 +138,7 @@ def test_mutants_that_are_still_recognised_are_still_equal() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("invalid_graphs")
 def test_no_mutant_of_many_is_mistaken_for_a_normalization() -> None:
     outcomes(100_000)
 

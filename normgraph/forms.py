@@ -1,0 +1,116 @@
+"""Forms: what a value is in terms of a base tensor, and what the rules need to make one from others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from normgraph import algebra, axes
+from normgraph.algebra import NotRepresentable, Polynomial
+from normgraph.axes import Axis, Layout, Size
+from normgraph.coefficients import coefficient
+from normgraph.facts import Facts
+
+#: Constants of more elements than this aren't read into the algebra.
+MAXIMAL_CONSTANT = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a value is, in terms of the base tensor.
+
+    Attributes:
+        value: the polynomial.
+        layout: which axes each dimension carries.
+        dtype: the ONNX type in which the value is stored.
+    """
+
+    value: Polynomial
+    layout: Layout
+    dtype: ir.DataType | None
+
+
+@dataclass
+class Scope:
+    """What the rules need besides their operands, for one interpretation.
+
+    Attributes:
+        facts: the facts about the graph.
+        next_axis: the index of the next fresh axis.
+        assumed: sizes that constants demand of dynamic axes of the base tensor.
+    """
+
+    facts: Facts
+    next_axis: int
+    assumed: dict[Axis, int] = field(default_factory=dict)
+
+    def fresh(self, shape: Sequence[Size]) -> Layout:
+        """A layout of fresh axes."""
+        layout = axes.fresh_layout(shape, self.next_axis, fresh=True)
+        self.next_axis += len(shape)
+        return layout
+
+    def aligned(self, a: Form, b: Form) -> tuple[Polynomial, Polynomial, Layout]:
+        """Both values over the layout that they broadcast to."""
+        if a.layout == b.layout:
+            return a.value, b.value, a.layout
+        try:
+            result = axes.broadcast(a.layout, b.layout)
+        except axes.Misaligned as misaligned:
+            raise NotRepresentable("broadcast", str(misaligned)) from None
+        for axis, size in result.assumed:
+            if self.assumed.setdefault(axis, size) != size:
+                raise NotRepresentable(
+                    "broadcast", f"a dimension of size {axis.size} meets constants of different sizes"
+                )
+        return a.value.renamed(result.left), b.value.renamed(result.right), result.layout
+
+    def expanded(self, form: Form, shape: Sequence[Size]) -> Form:
+        """The form broadcast to a shape, its dimensions of size one to fresh axes; a dynamic one is assumed to fit."""
+        padded = ((),) * (len(shape) - len(form.layout)) + form.layout
+        grown = [
+            axes.ONE if size == axes.size_of(dimension) else size
+            for size, dimension in zip(shape, padded, strict=True)
+        ]
+        value, _, layout = self.aligned(form, Form(algebra.constant(0.0), self.fresh(grown), form.dtype))
+        return Form(value, layout, form.dtype)
+
+    def constant(self, value: ir.Value) -> Form | None:
+        """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""
+        known = self.facts.elements.get(value)
+        if (
+            known is not None
+            and len(known.sizes) == 1
+            and known.sizes[0] is not None
+            and known.sizes[0].symbols
+        ):
+            size = known.sizes[0]
+            polynomial = algebra.constant(float(size.factor))
+            for symbol in size.symbols:
+                polynomial = polynomial * algebra.extent(symbol)
+            return Form(polynomial, ((),) * known.rank, self.facts.dtype(value))
+        shape = self.facts.shape(value)
+        if shape is None:
+            return None
+        if value in self.facts.uniform:
+            return Form(
+                algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value)
+            )
+        if value in self.facts.expanded:
+            source = self.constant(self.facts.expanded[value])
+            return None if source is None else self.expanded(source, shape)
+        if not self.facts.is_constant(value):
+            return None
+        if axes.product(shape).factor > MAXIMAL_CONSTANT:
+            raise NotRepresentable("too-complex", f"the constant '{value.name}' is too large to reason about")
+        array = self.facts.constant(value)
+        if array is None or array.dtype.kind not in "fiuV" or not array.size:
+            return None
+        layout = self.fresh([Size(extent) for extent in array.shape])
+        return Form(algebra.constant(coefficient(array, layout)), layout, self.facts.dtype(value))
+
+
+#: A transfer function: (node, forms of its operands, scope) → form of its first output.
+Rule = Callable[[ir.Node, Sequence[Form], Scope], Form]

@@ -1,0 +1,159 @@
+"""Constants over labelled axes: aligned by label, one number where they are one number."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from normgraph.axes import Axis, Size
+from normgraph.coefficients import (
+    TOLERANCE,
+    Coefficient,
+    LabelledArray,
+    apply,
+    axes_of_coefficient,
+    close,
+    coefficient,
+    combine,
+    is_zero,
+    mean_over,
+    rename,
+    smallest,
+    spread,
+    sum_of,
+)
+
+A, B, C = Axis(0, Size(2)), Axis(1, Size(3)), Axis(2, Size(6))
+F = Axis(9, Size(6), fresh=True)
+ROW = coefficient([1.0, 2.0, 4.0], [(B,)])
+COLUMN = coefficient([[1.0], [-1.0]], [(A,), ()])
+
+
+def numbers(value: Coefficient) -> Any:
+    return value if isinstance(value, float) else value.values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "dimensions", "number"),
+    [
+        pytest.param(2.0, [], 2.0, id="scalar"),
+        pytest.param([[3, 3, 3], [3, 3, 3]], [(A,), (B,)], 3.0, id="full-of-one-number"),
+        pytest.param(np.float32(1e-5), [], float(np.float32(1e-5)), id="float32-as-stored"),
+        pytest.param(np.float16(1e-5), [], float(np.float16(1e-5)), id="float16-as-stored"),
+        pytest.param([[[7.0]]], [(), (), ()], 7.0, id="ones"),
+    ],
+)
+def test_constant_that_is_one_number_is_kept_as_that(values: Any, dimensions: Any, number: float) -> None:
+    assert coefficient(values, dimensions) == number
+
+
+def test_axes_stand_in_their_order_whatever_the_layout() -> None:
+    found = coefficient([[1, 2], [3, 4], [5, 6]], [(B,), (A,)])
+    assert isinstance(found, LabelledArray)
+    assert found.axes == (A, B)
+    assert numbers(found) == [[1, 3, 5], [2, 4, 6]]
+
+
+def test_dimension_of_several_axes_is_taken_apart() -> None:
+    found = coefficient([0, 1, 2, 3, 4, 5], [(A, B)])
+    assert isinstance(found, LabelledArray)
+    assert found.axes == (A, B)
+    assert numbers(found) == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_arithmetic_aligns_by_label_not_by_position() -> None:
+    total = combine(np.add, ROW, COLUMN)
+    assert axes_of_coefficient(total) == (A, B)
+    assert numbers(total) == [[2, 3, 5], [0, 1, 3]]
+    assert numbers(combine(np.multiply, total, 2.0)) == [[4, 6, 10], [0, 2, 6]]
+
+
+def test_result_that_is_one_number_is_kept_as_that() -> None:
+    assert combine(np.divide, ROW, ROW) == 1.0
+    assert combine(np.subtract, ROW, ROW) == 0.0
+    assert is_zero(combine(np.multiply, ROW, 0.0))
+    assert not is_zero(ROW)
+
+
+def test_arithmetic_on_what_is_not_finite_is_silent() -> None:
+    infinite = coefficient([1.0, math.inf, -math.inf], [(B,)])
+    assert math.isnan(numbers(combine(np.subtract, infinite, infinite))[1])
+    assert not close(infinite, -1.0)
+    assert math.isnan(combine(np.divide, 0.0, 0.0))  # type: ignore[arg-type]
+    assert math.isnan(mean_over(infinite, frozenset([B])))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("over", "result"),
+    [
+        pytest.param([A], [3.0, 4.0, 5.0], id="first"),
+        pytest.param([B], [2.5, 5.5], id="second"),
+        pytest.param([A, B], 4.0, id="both"),
+        pytest.param([C], [[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]], id="along-which-it-does-not-vary"),
+    ],
+)
+def test_mean_is_over_own_axes(over: list[Axis], result: Any) -> None:
+    value = coefficient([[1.5, 2.5, 3.5], [4.5, 5.5, 6.5]], [(A,), (B,)])
+    assert numbers(mean_over(value, frozenset(over))) == result
+
+
+def test_mean_that_is_one_number_is_kept_as_that() -> None:
+    value = coefficient([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], [(A,), (B,)])
+    assert mean_over(value, frozenset([A])) == 2.0
+
+
+def test_renaming_puts_axes_where_they_belong() -> None:
+    parts = coefficient(np.arange(6.0), [(F,)])
+    found = rename(parts, {F: (A, B)})
+    assert isinstance(found, LabelledArray)
+    assert (found.axes, numbers(found)) == ((A, B), [[0, 1, 2], [3, 4, 5]])
+    beside = coefficient(np.arange(12.0).reshape(2, 6), [(A,), (F,)])
+    assert axes_of_coefficient(rename(beside, {F: (C,)})) == (A, C)
+    assert rename(2.0, {F: (C,)}) == 2.0
+    assert rename(ROW, {F: (C,)}) is ROW
+
+
+def test_spread_broadcasts_over_more_axes() -> None:
+    assert spread(ROW, (A, B, C)).shape == (1, 3, 1)
+    assert spread(5.0, (A, B)).shape == (1, 1)
+
+
+CLOSE = [
+    pytest.param(1.0, 1.0 + TOLERANCE / 2, id="numbers"),
+    pytest.param(768 * float(np.float32(1 / 768)), 1.0, id="a-mean-by-float32"),
+    pytest.param(ROW, combine(np.multiply, ROW, 1 + TOLERANCE / 2), id="arrays"),
+    pytest.param(0.0, 0.0, id="zeros"),
+]
+APART = [
+    pytest.param(1.0, 1.0 + 2 * TOLERANCE, id="numbers"),
+    pytest.param(1.0, -1.0, id="sign"),
+    pytest.param(0.0, 1e-30, id="zero-and-little"),
+    pytest.param(ROW, combine(np.add, ROW, coefficient([0.0, 0.0, 1e-4], [(B,)])), id="one-element"),
+    pytest.param(ROW, 2.0, id="array-and-number"),
+    pytest.param(math.nan, math.nan, id="nan"),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), CLOSE)
+def test_constants_that_differ_by_rounding_are_close_and_cancel(a: Coefficient, b: Coefficient) -> None:
+    assert close(a, b)
+    assert close(b, a)
+    assert sum_of(a, apply(np.negative, b)) == 0.0
+
+
+@pytest.mark.parametrize(("a", "b"), APART)
+def test_constants_that_differ_by_more_do_not(a: Coefficient, b: Coefficient) -> None:
+    assert not close(a, b)
+    assert not is_zero(sum_of(a, apply(np.negative, b)))
+
+
+def test_least_element() -> None:
+    assert smallest(COLUMN) == -1.0
+    assert smallest(3.0) == 3.0
+
+
+def test_equal_arrays_are_one_value_in_sets() -> None:
+    again = coefficient([1.0, 2.0, 4.0], [(B,)])
+    assert again == ROW
+    assert len({again, ROW, coefficient([1.0, 2.0, 4.5], [(B,)])}) == 2
