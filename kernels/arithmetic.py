@@ -46,9 +46,7 @@ Value = TypeVar("Value", bound=Arithmetic)
 class Definition(Protocol):
     """The signature that the definitions of all normalizations share."""
 
-    def __call__(
-        self, x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float
-    ) -> Value:
+    def __call__(self, x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float) -> Value:
         """Normalize x.
 
         Args:

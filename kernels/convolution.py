@@ -122,8 +122,6 @@ def _padding(
         return both[:rank], both[rank:]
     if auto_pad == "VALID":
         return (0,) * rank, (0,) * rank
-    total = [
-        max(0, (-(-n // s) - 1) * s + r - n) for n, s, r in zip(x.shape[2:], strides, reach, strict=True)
-    ]
+    total = [max(0, (-(-n // s) - 1) * s + r - n) for n, s, r in zip(x.shape[2:], strides, reach, strict=True)]
     less, more = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
     return (less, more) if auto_pad == "SAME_UPPER" else (more, less)

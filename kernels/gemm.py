@@ -51,16 +51,11 @@ def gemm(
     right = (b.T if transpose_b else b).astype(np.float64)
     if left.shape[1] != right.shape[0]:
         raise ValueError(
-            f"{operator}: the inner extents must agree; "
-            f"after transposition A has shape {left.shape}, B {right.shape}"
+            f"{operator}: the inner extents must agree; after transposition A has shape {left.shape}, B {right.shape}"
         )
     shape = (left.shape[0], right.shape[1])
-    if c is not None and (
-        c.ndim > 2 or any(n not in (1, m) for n, m in zip(c.shape[::-1], shape[::-1], strict=False))
-    ):
-        raise ValueError(
-            f"{operator}: C must broadcast to A·B unidirectionally; C has shape {c.shape}, A·B {shape}"
-        )
+    if c is not None and (c.ndim > 2 or any(n not in (1, m) for n, m in zip(c.shape[::-1], shape[::-1], strict=False))):
+        raise ValueError(f"{operator}: C must broadcast to A·B unidirectionally; C has shape {c.shape}, A·B {shape}")
     summand = None if c is None else np.broadcast_to(c, shape)
     y = np.empty(shape, a.dtype)
     step = max(1, BLOCK_ELEMENTS // max(left.shape[1], shape[1], 1))

@@ -18,9 +18,7 @@ def definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias
     return standardize(x, axes=axes, epsilon=epsilon) * gain + bias
 
 
-def group_normalization(
-    x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = 1e-5
-) -> Array:
+def group_normalization(x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = 1e-5) -> Array:
     """Group normalization, y = scale·(x − μ)/√(σ² + ε) + bias.
 
     The C channels are split into G groups of C/G neighbours, the group being the leading factor. Mean μ and
@@ -58,8 +56,7 @@ def group_normalization(
     batch, channels, *spatial = x.shape
     if num_groups < 1 or channels % num_groups:
         raise ValueError(
-            f"{operator}: num_groups must divide the number of channels; "
-            f"it is {num_groups}, X has shape {x.shape}"
+            f"{operator}: num_groups must divide the number of channels; it is {num_groups}, X has shape {x.shape}"
         )
     split = x.reshape(batch, num_groups, channels // num_groups, *spatial)
     axes = tuple(range(2, split.ndim))

@@ -25,9 +25,7 @@ def definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias
     return (x - mean) / (sqrt(variance) + epsilon) * gain + bias
 
 
-def mean_variance_normalization(
-    x: Array, *, axes: Sequence[int] = (0, 2, 3), epsilon: float = EPSILON
-) -> Array:
+def mean_variance_normalization(x: Array, *, axes: Sequence[int] = (0, 2, 3), epsilon: float = EPSILON) -> Array:
     """Mean-variance normalization, y = (x − μ)/(σ + ε).
 
     Mean μ and standard deviation σ (of the population) belong to one position of the other axes; by default
@@ -57,7 +55,5 @@ def mean_variance_normalization(
     require_floating(operator, X=x)
     over = tuple(sorted(within(operator, axis, x) for axis in axes))
     if len(set(over)) < len(over):
-        raise ValueError(
-            f"{operator}: no axis may be named twice; axes are {tuple(axes)}, X has shape {x.shape}"
-        )
+        raise ValueError(f"{operator}: no axis may be named twice; axes are {tuple(axes)}, X has shape {x.shape}")
     return evaluate(definition, x, whole_axes=over, axes=over, epsilon=epsilon, gain=1.0, bias=0.0)

@@ -14,9 +14,7 @@ def definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias
     return x / sqrt((x * x).mean(axis=axes, keepdims=True) + epsilon) * gain + bias
 
 
-def rms_normalization(
-    x: Array, scale: Array | None = None, *, axis: int = -1, epsilon: float = 1e-5
-) -> Array:
+def rms_normalization(x: Array, scale: Array | None = None, *, axis: int = -1, epsilon: float = 1e-5) -> Array:
     """Root mean square normalization, y = scale·x/√(E[x²] + ε).
 
     The mean square belongs to one position of the leading axes: it is taken within a sample, over `axis` and

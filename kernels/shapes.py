@@ -36,9 +36,7 @@ def require_rank(operator: str, x: Array, least: int) -> None:
         ValueError: its rank is less than `least`.
     """
     if x.ndim < least:
-        raise ValueError(
-            f"{operator}: X must have at least {least} axes (batch, channel, …); it has shape {x.shape}"
-        )
+        raise ValueError(f"{operator}: X must have at least {least} axes (batch, channel, …); it has shape {x.shape}")
 
 
 def require_broadcast(operator: str, name: str, operand: Array | None, x: Array) -> None:
@@ -78,6 +76,4 @@ def require_population(operator: str, x: Array, axes: tuple[int, ...]) -> None:
         ValueError: one of `axes` has extent zero, so that the mean is 0/0.
     """
     if prod(x.shape[axis] for axis in axes) == 0:
-        raise ValueError(
-            f"{operator}: the mean over no elements is undefined; X has shape {x.shape}, axes {axes}"
-        )
+        raise ValueError(f"{operator}: the mean over no elements is undefined; X has shape {x.shape}, axes {axes}")

@@ -97,8 +97,7 @@ def transposed_convolution(
             f"it is {extra}, strides are {steps}, dilations {gaps}"
         )
     covered = tuple(
-        s * (n - 1) + d * (k - 1) + 1 + e
-        for n, s, d, k, e in zip(size, steps, gaps, kernel, extra, strict=True)
+        s * (n - 1) + d * (k - 1) + 1 + e for n, s, d, k, e in zip(size, steps, gaps, kernel, extra, strict=True)
     )
     kept = _kept(operator, x, covered, steps, pads, auto_pad, output_shape)
 

@@ -19,9 +19,7 @@ def require_auto_pad(operator: str, pads: Sequence[int] | None, auto_pad: str) -
         ValueError: it is unknown, or stands beside explicit pads.
     """
     if auto_pad not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
-        raise ValueError(
-            f"{operator}: auto_pad must be NOTSET, SAME_UPPER, SAME_LOWER or VALID; it is {auto_pad!r}"
-        )
+        raise ValueError(f"{operator}: auto_pad must be NOTSET, SAME_UPPER, SAME_LOWER or VALID; it is {auto_pad!r}")
     if auto_pad != "NOTSET" and pads is not None:
         raise ValueError(f"{operator}: auto_pad and pads exclude each other; they are {auto_pad} and {pads}")
     return auto_pad

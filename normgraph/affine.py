@@ -23,9 +23,7 @@ from normgraph.region import escapes, region_of
 from normgraph.transfer import LAYOUT_OPERATORS
 
 #: The operators that affine maps are written with; what reads a value begins one only through these.
-AFFINE_OPERATORS = frozenset(
-    {"Add", "BatchNormalization", "Cast", "Div", "Identity", "Mul", "Neg", "Sub", "Sum"}
-)
+AFFINE_OPERATORS = frozenset({"Add", "BatchNormalization", "Cast", "Div", "Identity", "Mul", "Neg", "Sub", "Sum"})
 
 #: A scale is looked for at most this many nodes behind a value.
 MAXIMAL_LENGTH = 16
@@ -61,9 +59,7 @@ class Affine:
     @property
     def is_normalization(self) -> bool:
         """Whether it is what a BatchNormalization leaves: such an operator, or a scale per channel."""
-        return not isinstance(self.scale, float) or any(
-            node.op_type == "BatchNormalization" for node in self.nodes
-        )
+        return not isinstance(self.scale, float) or any(node.op_type == "BatchNormalization" for node in self.nodes)
 
 
 def coefficients_of(form: Form) -> tuple[Coefficient, Coefficient] | None:

@@ -136,9 +136,7 @@ class Polynomial:
             for right_monomial, b in right.terms.items():
                 value = combine(np.multiply, a, b)
                 for monomial, factor in _product(left_monomial, right_monomial).terms.items():
-                    _accumulate(
-                        terms, monomial, value if factor == 1.0 else combine(np.multiply, value, factor)
-                    )
+                    _accumulate(terms, monomial, value if factor == 1.0 else combine(np.multiply, value, factor))
         return _limited(terms)
 
     __radd__ = __add__
@@ -166,9 +164,7 @@ class Polynomial:
                 _accumulate(terms, monomial, mean_over(value, over))
                 continue
             if not over.isdisjoint(axes_of_coefficient(value)):
-                raise NotRepresentable(
-                    "weighted-mean", "a mean is taken of values with different constant weights"
-                )
+                raise NotRepresentable("weighted-mean", "a mean is taken of values with different constant weights")
             mean = frozenset([(_mean(over, varying), Fraction(1))])
             for product, factor in _product(monomial - varying, mean).terms.items():
                 _accumulate(terms, product, combine(np.multiply, value, factor))
@@ -199,9 +195,7 @@ class Polynomial:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Polynomial:
         rule = _UFUNCS.get(ufunc.__name__)
         if rule is None or method != "__call__" or options:
-            raise TypeError(
-                f"numpy.{ufunc.__name__} has no meaning for polynomials; a kernel must do without it"
-            )
+            raise TypeError(f"numpy.{ufunc.__name__} has no meaning for polynomials; a kernel must do without it")
         return rule(*(_polynomial(operand) for operand in operands))
 
 
@@ -335,11 +329,7 @@ def _is_mean_square(monomial: Monomial) -> bool:
     if len(monomial) != 1:
         return False
     ((atom, exponent),) = monomial
-    return (
-        exponent == 1
-        and isinstance(atom, Mean)
-        and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)
-    )
+    return exponent == 1 and isinstance(atom, Mean) and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)
 
 
 def _snapped(value: Coefficient) -> Coefficient:
@@ -372,8 +362,6 @@ def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
     if isinstance(atom, Mean):  # its own axes are bound: what they are called outside doesn't reach inside
         free = {axis: renaming[axis] for axis in axes_of_monomial(atom.of) - atom.over if axis in renaming}
         if not atom.over.isdisjoint(part for dimension in free.values() for part in dimension):
-            raise NotRepresentable(
-                "broadcast", "a constant meets an axis over which the mean beside it was taken"
-            )
+            raise NotRepresentable("broadcast", "a constant meets an axis over which the mean beside it was taken")
         return Mean(atom.over, _renamed(atom.of, free))
     return atom

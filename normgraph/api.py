@@ -54,7 +54,8 @@ def optimize(
 
     Args:
         model: a path, a ``onnx.ModelProto``, an ``onnx_ir.Model`` or PyTorch's ``ONNXProgram``.
-        target: the runtime that the operators are chosen for, a key of ``normgraph.targets.TARGETS``, with @version where it matters.
+        target: the runtime that the operators are chosen for, a key of ``normgraph.targets.TARGETS``, with its
+            version behind an @ where that matters.
         opset: the opset of the result. By default it is raised only if a rewrite is worth it.
         allow_contrib: permit operators that aren't in the ONNX standard where the target has them.
         in_place: change an ``onnx_ir.Model`` itself (or that of an ``ONNXProgram``), not a copy of it.
@@ -132,7 +133,7 @@ def explain(model: Source, *, target: str = DEFAULT_TARGET, allow_contrib: bool 
     inline(original)
     sites = take_inventory(original, demand(target, contrib=allow_contrib))
     folds = foldable(original)
-    return Report(name, None, Change(opset, opset), Change(nodes, nodes), tuple(sites), tuple(folds))
+    return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(sites), tuple(folds))
 
 
 def _is_left(site: Site, folds: Sequence[Fold]) -> bool:

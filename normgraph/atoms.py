@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from normgraph.axes import Axis
 
@@ -48,6 +48,7 @@ class Mean(_Hashed):
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
         return axes_of_monomial(self.of) - self.over
 
 
@@ -60,6 +61,7 @@ class Sum(_Hashed):
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
         return self.of.axes
 
 
@@ -73,6 +75,7 @@ class Clamp(_Hashed):
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
         return self.of.axes
 
 
@@ -85,6 +88,7 @@ class Absolute(_Hashed):
 
     @cached_property
     def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
         return self.of.axes
 
 
@@ -97,7 +101,7 @@ class Extent(_Hashed):
     __hash__ = _Hashed.__hash__
 
 
-Atom = Union[Base, Mean, Sum, Clamp, Absolute, Extent]
+Atom = Base | Mean | Sum | Clamp | Absolute | Extent
 #: A product of atoms, each with its exponent; no exponent is zero.
 Monomial = frozenset[tuple[Atom, Fraction]]
 UNIT: Monomial = frozenset()

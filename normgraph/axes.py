@@ -117,16 +117,13 @@ def size_of(dimension: Dimension) -> Size:
 def fresh_layout(shape: Sequence[Size], first_index: int, *, fresh: bool) -> Layout:
     """A layout of new axes for a tensor of this shape; dimensions of size one carry no axis."""
     return tuple(
-        () if size == ONE else (Axis(first_index + position, size, fresh),)
-        for position, size in enumerate(shape)
+        () if size == ONE else (Axis(first_index + position, size, fresh),) for position, size in enumerate(shape)
     )
 
 
 def split_layout(layout: Layout, splits: Mapping[Axis, Dimension]) -> Layout:
     """The layout with each axis of `splits` replaced by its parts."""
-    return tuple(
-        tuple(part for axis in dimension for part in splits.get(axis, (axis,))) for dimension in layout
-    )
+    return tuple(tuple(part for axis in dimension for part in splits.get(axis, (axis,))) for dimension in layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +206,7 @@ def reshape(layout: Layout, shape: Sequence[Size]) -> Layout:
         missing = size
         while missing != ONE:
             if not pending:
-                raise Misaligned(
-                    f"a reshape to ({', '.join(map(str, shape))}) has more elements than its input"
-                )
+                raise Misaligned(f"a reshape to ({', '.join(map(str, shape))}) has more elements than its input")
             axis = pending.pop(0)
             rest = missing.divided_by(axis.size)
             if rest is None:

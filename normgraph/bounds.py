@@ -60,7 +60,7 @@ def _outweighed(monomial: Monomial, c: Coefficient, terms: dict[Monomial, Coeffi
 
 
 def _is_square(terms: Terms) -> bool:
-    """Whether the sum is (Σ ±√cᵢ·mᵢ)² of two or three products: Σ cᵢ·mᵢ² ± 2·√(cᵢcⱼ)·mᵢmⱼ, the signs those of products."""
+    """Whether the sum is (Σ ±√cᵢ·mᵢ)² of two or three products: Σ cᵢ·mᵢ² ± 2·√(cᵢcⱼ)·mᵢmⱼ."""
     roots = {
         root: c
         for monomial, c in terms.items()

@@ -57,12 +57,10 @@ def coefficient(values: npt.ArrayLike, dimensions: Iterable[Dimension]) -> Coeff
         dimensions: the axes of each dimension of `values`; a dimension of several axes is reshaped into them.
     """
     array = np.asarray(values, dtype=np.float64)
-    if array.size and array.ndim and np.all(array == array.flat[0]) or array.size == 1:
+    if (array.size and array.ndim and np.all(array == array.flat[0])) or array.size == 1:
         return float(array.flat[0])
     axes = tuple(axis for dimension in dimensions for axis in dimension)
-    return _ordered(
-        axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)])
-    )
+    return _ordered(axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)]))
 
 
 def _extent(axis: Axis, array: FloatArray, position: int) -> int:
@@ -72,9 +70,7 @@ def _extent(axis: Axis, array: FloatArray, position: int) -> int:
 
 def _ordered(axes: tuple[Axis, ...], array: FloatArray) -> LabelledArray:
     order = sorted(range(len(axes)), key=lambda position: axes[position].index)
-    return LabelledArray(
-        tuple(axes[position] for position in order), np.ascontiguousarray(array.transpose(order))
-    )
+    return LabelledArray(tuple(axes[position] for position in order), np.ascontiguousarray(array.transpose(order)))
 
 
 def axes_of_coefficient(value: Coefficient) -> tuple[Axis, ...]:

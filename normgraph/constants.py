@@ -1,8 +1,8 @@
 """Constants of a graph: what can be computed without running the model.
 
-A value is constant if it is an initializer that isn't also a graph input (such a one may be overridden by the caller), a
-Constant node's output, or computed from constants by an operator of `FOLDERS`.  Arrays are made when somebody asks for
-them, so that surveying a model reads none of its weights.
+A value is constant if it is an initializer that isn't also a graph input (such a one may be overridden by the
+caller), a Constant node's output, or computed from constants by an operator of `FOLDERS`. Arrays are made
+when somebody asks for them, so that surveying a model reads none of its weights.
 """
 
 from __future__ import annotations
@@ -201,9 +201,7 @@ class Constants:
         if tensor is not None:
             return None if tensor.dtype == ir.DataType.STRING else np.asarray(tensor.numpy())
         pending = [value]
-        while (
-            pending
-        ):  # operands before what is made of them, without recursion: chains of constants can be long
+        while pending:  # operands before what is made of them, without recursion: chains of constants can be long
             made = pending[-1]
             producer = made.producer()
             assert producer is not None

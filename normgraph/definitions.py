@@ -1,7 +1,7 @@
 """What the operators of a replacement compute, in float64, by the reference kernels.
 
-Of a runtime that isn't on this machine one can't measure how it rounds, but that the replacement computes the same thing
-is for the definitions to show.
+Of a runtime that isn't on this machine one can't measure how it rounds, but that the replacement computes the
+same thing is for the definitions to show.
 """
 
 from __future__ import annotations
@@ -30,15 +30,11 @@ DEFINITIONS: Mapping[str, Definition] = {
         *operands, num_groups=a["num_groups"], epsilon=a["epsilon"]
     ),
     "InstanceNormalization": lambda operands, a: instance_normalization(*operands, epsilon=a["epsilon"]),
-    "LayerNormalization": lambda operands, a: layer_normalization(
-        *operands, axis=a["axis"], epsilon=a["epsilon"]
-    ),
+    "LayerNormalization": lambda operands, a: layer_normalization(*operands, axis=a["axis"], epsilon=a["epsilon"]),
     "LpNormalization": lambda operands, a: lp_normalization(operands[0], axis=a["axis"], p=a["p"]),
     "MeanVarianceNormalization": lambda operands, a: mean_variance_normalization(operands[0], axes=a["axes"]),
     "Mul": lambda operands, _: operands[0] * operands[1],
-    "RMSNormalization": lambda operands, a: rms_normalization(
-        *operands, axis=a["axis"], epsilon=a["epsilon"]
-    ),
+    "RMSNormalization": lambda operands, a: rms_normalization(*operands, axis=a["axis"], epsilon=a["epsilon"]),
     "Reshape": lambda operands, _: np.reshape(
         operands[0], [operands[0].shape[i] if size == 0 else size for i, size in enumerate(operands[1])]
     ),
@@ -64,9 +60,7 @@ def compute(replacement: Replacement, x: Array) -> Array:
             raise NotRunnable(f"{step.operator} has no definition to be checked by")
         try:
             with np.errstate(all="ignore"):
-                result = DEFINITIONS[step.operator](
-                    [values[name] for name in step.inputs], dict(step.attributes)
-                )
+                result = DEFINITIONS[step.operator]([values[name] for name in step.inputs], dict(step.attributes))
         except ValueError as error:
             raise NotRunnable(f"{step.operator} can't be computed: {error}") from error
         values[step.output] = result

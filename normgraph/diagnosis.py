@@ -41,9 +41,7 @@ def is_divisor(atom: object, exponent: Fraction) -> bool:
     """Whether the factor is a root or a reciprocal of a mean of some power of x above the first."""
     if exponent.denominator == 1 and exponent > 0:
         return False
-    statistics = (
-        [atom] if isinstance(atom, Mean) else _statistics(atom.of) if isinstance(atom, Sum | Clamp) else []
-    )
+    statistics = [atom] if isinstance(atom, Mean) else _statistics(atom.of) if isinstance(atom, Sum | Clamp) else []
     return any(e > 1 for mean in statistics for a, e in mean.of if isinstance(a, Base))
 
 
@@ -139,13 +137,9 @@ def _half_centred(value: Polynomial) -> str | None:
             for a, e in m
         )
         if centred_spread and not centred:
-            return (
-                "the mean is subtracted before the variance is taken, but not from the value that is divided"
-            )
+            return "the mean is subtracted before the variance is taken, but not from the value that is divided"
         if centred and not centred_spread:
-            return (
-                "the mean is subtracted from the value, but what it is divided by isn't the centred variance"
-            )
+            return "the mean is subtracted from the value, but what it is divided by isn't the centred variance"
         if centred and isinstance(x, float) and isinstance(mean, float) and not close(x, -mean):
             return f"the mean is subtracted {-mean / x:.6g} times from what is divided, not once"
     return None

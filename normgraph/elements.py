@@ -197,9 +197,7 @@ def _constant_of_shape(node: ir.Node, facts: Facts) -> Elements | None:
         return None
     count = shape[0] if shape else 1
     return (
-        Elements((Size(int(value.numpy().reshape(-1)[0])),) * count, len(shape))
-        if count <= MAXIMAL_TRACKED
-        else None
+        Elements((Size(int(value.numpy().reshape(-1)[0])),) * count, len(shape)) if count <= MAXIMAL_TRACKED else None
     )
 
 

@@ -236,9 +236,7 @@ def families(shape: tuple[int, ...], over: tuple[int, ...], dtype: np.dtype) -> 
     yield "large magnitude", (noise * min(1e4, largest / 50)).astype(dtype)
 
 
-def assignments(
-    inputs: Sequence[Input], assumed: Sequence[tuple[int, int]], least: int
-) -> list[dict[str, int]]:
+def assignments(inputs: Sequence[Input], assumed: Sequence[tuple[int, int]], least: int) -> list[dict[str, int]]:
     """Sizes for the dynamic dimensions: two assignments where there are any, with sizes that can't be confused.
 
     Args:

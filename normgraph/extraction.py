@@ -120,7 +120,7 @@ def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
             constants[value.name] = numpy_helper.from_array(np.asarray(array, order="C"), value.name)
         elif node is None or node not in facts.positions or node.graph is not region.graph:
             others[value] = None
-        elif node not in nodes and node not in region.nodes and not facts.depends_on_shapes_only(value):
+        elif node not in region.nodes and not facts.depends_on_shapes_only(value):
             others[value] = None
         elif node not in nodes:
             if subgraphs_of(node):
@@ -147,9 +147,7 @@ def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, o
         )
         for step in replacement.steps
     ]
-    constants = [
-        numpy_helper.from_array(a, f"replacement/{name}") for name, a in replacement.constants.items()
-    ]
+    constants = [numpy_helper.from_array(a, f"replacement/{name}") for name, a in replacement.constants.items()]
     inputs = (_described(match.base, facts),)
     return _fragment(nodes, inputs, _described(match.output, facts), constants, {**facts.opsets, "": opset})
 

@@ -60,9 +60,7 @@ class Facts:
 
     def depends_on_shapes_only(self, value: ir.Value) -> bool:
         """Whether the value is computed from constants and shapes, never from the elements of another tensor."""
-        return any(
-            value in known for known in (self.constants.known, self.uniform, self.elements, self.expanded)
-        )
+        return any(value in known for known in (self.constants.known, self.uniform, self.elements, self.expanded))
 
     def constant(self, value: ir.Value | None) -> Array | None:
         """The elements of a constant, else None."""
@@ -230,9 +228,7 @@ def _note_cast_like(node: ir.Node, facts: Facts) -> None:
     dtype, array = facts.dtype(node.outputs[0]), None
     if node.inputs[0] is not None and facts.shape(node.inputs[0]) is not None:
         sizes = product(facts.shapes[node.inputs[0]])
-        array = (
-            facts.constant(node.inputs[0]) if not sizes.symbols and sizes.factor <= MAXIMAL_TRACKED else None
-        )
+        array = facts.constant(node.inputs[0]) if not sizes.symbols and sizes.factor <= MAXIMAL_TRACKED else None
     if dtype is not None and array is not None:
         facts.constants.provide(node.outputs[0], array.astype(dtype.numpy()))
 
@@ -259,8 +255,7 @@ def _note_uniform(node: ir.Node, facts: Facts) -> None:
         fill = attribute(node, "value")
         facts.uniform[output] = 0.0 if fill is None else float(fill.numpy().reshape(-1)[0])
     elif (
-        node.op_type in ("Expand", "Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze")
-        and node.inputs[0] is not None
+        node.op_type in ("Expand", "Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze") and node.inputs[0] is not None
     ):
         source = node.inputs[0]
         if source in facts.uniform:

@@ -26,7 +26,7 @@ DIRECTIONS = ("backward", "forward")
 
 
 def fold_batch_normalizations(model: ir.Model, progress: Progress = silent) -> list[Fold]:
-    """Fold every affine map per channel that a linear operator beside it can take in and whose fold is proven, in place.
+    """Fold every affine map per channel that a linear operator beside it can take in, each fold proven, in place.
 
     Args:
         model: the model, its functions inlined; changed in place.

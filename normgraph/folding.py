@@ -1,7 +1,8 @@
-"""Folding: affine maps per channel go into the weights of the linear operator behind which or before which they stand.
+"""Folding: affine maps per channel go into the weights of the linear operator behind which or before which they
+stand.
 
-One search for both directions: it pairs an `Affine` with a row of `normgraph.linear.LINEAR` and asks that row for the new
-weights.  Composed in float64 and rounded once to the weights' type.
+One search for both directions: it pairs an `Affine` with a row of `normgraph.linear.LINEAR` and asks that row
+for the new weights. Composed in float64 and rounded once to the weights' type.
 """
 
 from __future__ import annotations
@@ -110,11 +111,7 @@ def linear_of(node: ir.Node, facts: Facts) -> Linear | None:
         added = None if bias is None else facts.constant(bias)
         if bias is not None and (added is None or added.size not in (1, channels)):
             return None
-        shift = (
-            np.zeros(channels)
-            if added is None
-            else np.broadcast_to(added.astype(np.float64).reshape(-1), channels)
-        )
+        shift = np.zeros(channels) if added is None else np.broadcast_to(added.astype(np.float64).reshape(-1), channels)
         return Linear(node, row, row.effective(node, Weights(exact, shift)), stored.dtype)
     return None
 
@@ -144,11 +141,7 @@ def forward_plans(graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tu
     """Affine maps all of whose readers are linear operators, each with its plans or the reason why there are none."""
     done: set[ir.Node] = set()
     for node in graph:
-        if (
-            node in done
-            or node.op_type not in ("BatchNormalization", "Mul", "Div", "Sub", "Add")
-            or node.domain
-        ):
+        if node in done or node.op_type not in ("BatchNormalization", "Mul", "Div", "Sub", "Add") or node.domain:
             continue
         base = next((v for v in node.inputs if v is not None and not facts.is_constant(v)), None)
         if base is None or not leads_to_scale(base, facts):
@@ -165,9 +158,7 @@ def forward_plans(graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tu
                 break
 
 
-def _absorbed(
-    affine: Affine, graph: ir.Graph, facts: Facts
-) -> list[FoldPlan] | tuple[Affine, Shortfall] | None:
+def _absorbed(affine: Affine, graph: ir.Graph, facts: Facts) -> list[FoldPlan] | tuple[Affine, Shortfall] | None:
     """The plans that take the map into every reader, the first reason why one can't, or None if one isn't linear."""
     interpretation = interpret(affine.output, graph, facts)
     if interpretation is None or affine.output.is_graph_output():
@@ -179,11 +170,7 @@ def _absorbed(
         for reader in value.consumers():
             if reader in facts.dead:
                 continue
-            if (
-                reader.op_type in LAYOUT_OPERATORS
-                and not reader.domain
-                and reader.outputs[0] in interpretation.forms
-            ):
+            if reader.op_type in LAYOUT_OPERATORS and not reader.domain and reader.outputs[0] in interpretation.forms:
                 if reader.outputs[0].is_graph_output():
                     return None
                 pending.append((reader.outputs[0], (*between, reader)))
@@ -197,9 +184,7 @@ def _absorbed(
             count = None if dimension is None else facts.shapes[value][axis].static
             vectors = None if dimension is None or count is None else _vectors(affine, dimension, count)
             if vectors is None:
-                return affine, Shortfall(
-                    "layout", f"its channels aren't those that {reader.op_type} sums over"
-                )
+                return affine, Shortfall("layout", f"its channels aren't those that {reader.op_type} sums over")
             weights = linear.row.before(reader, linear.weights, *vectors)
             if isinstance(weights, Shortfall):
                 return affine, weights
@@ -246,9 +231,7 @@ def _plan(
     for name, array, exact in (("weight", weight, weights.weight), ("bias", bias, weights.bias)):
         largest = float(np.max(np.abs(exact), initial=0.0))
         if not np.all(np.isfinite(array.astype(np.float64))):
-            return affine, Shortfall(
-                "parameter-range", f"the {name} would reach {largest:.3g}, beyond {linear.dtype}"
-            )
+            return affine, Shortfall("parameter-range", f"the {name} would reach {largest:.3g}, beyond {linear.dtype}")
     had_bias = linear.row.bias is not None and len(linear.node.inputs) > linear.row.bias
     needed = bool(np.any(bias.astype(np.float64) != 0)) or had_bias
     return FoldPlan(affine, linear, direction, weight, bias if needed else None, base, output, nodes)
@@ -326,9 +309,7 @@ def folded_alone(fragment: Fragment, direction: str) -> Runner:
     return runner_of(ir.to_proto(model))
 
 
-def plans_for(
-    direction: str, graph: ir.Graph, facts: Facts
-) -> Iterator[list[FoldPlan] | tuple[Affine, Shortfall]]:
+def plans_for(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tuple[Affine, Shortfall]]:
     """All plans of a direction; those in one list stand or fall together."""
     if direction == "forward":
         yield from forward_plans(graph, facts)

@@ -71,8 +71,7 @@ class Scope:
         """The form broadcast to a shape, its dimensions of size one to fresh axes; a dynamic one is assumed to fit."""
         padded = ((),) * (len(shape) - len(form.layout)) + form.layout
         grown = [
-            axes.ONE if size == axes.size_of(dimension) else size
-            for size, dimension in zip(shape, padded, strict=True)
+            axes.ONE if size == axes.size_of(dimension) else size for size, dimension in zip(shape, padded, strict=True)
         ]
         value, _, layout = self.aligned(form, Form(algebra.constant(0.0), self.fresh(grown), form.dtype))
         return Form(value, layout, form.dtype)
@@ -80,12 +79,7 @@ class Scope:
     def constant(self, value: ir.Value) -> Form | None:
         """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""
         known = self.facts.elements.get(value)
-        if (
-            known is not None
-            and len(known.sizes) == 1
-            and known.sizes[0] is not None
-            and known.sizes[0].symbols
-        ):
+        if known is not None and len(known.sizes) == 1 and known.sizes[0] is not None and known.sizes[0].symbols:
             size = known.sizes[0]
             polynomial = algebra.constant(float(size.factor))
             for symbol in size.symbols:
@@ -95,9 +89,7 @@ class Scope:
         if shape is None:
             return None
         if value in self.facts.uniform:
-            return Form(
-                algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value)
-            )
+            return Form(algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value))
         if value in self.facts.expanded:
             source = self.constant(self.facts.expanded[value])
             return None if source is None else self.expanded(source, shape)

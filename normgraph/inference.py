@@ -43,9 +43,7 @@ def infer_shapes(node: ir.Node, facts: Facts, opsets: dict[str, int]) -> list[Sh
     return [_shape_of(inferred.get(output.name or ""), facts) for output in node.outputs]
 
 
-def _described_inputs(
-    node: ir.Node, facts: Facts
-) -> tuple[dict[str, onnx.TypeProto], dict[str, onnx.TensorProto]]:
+def _described_inputs(node: ir.Node, facts: Facts) -> tuple[dict[str, onnx.TypeProto], dict[str, onnx.TensorProto]]:
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
     for value in node.inputs:
@@ -53,11 +51,7 @@ def _described_inputs(
         if value is None or not value.name or shape is None:
             continue
         dims = [size.static if not size.symbols else str(size) for size in shape]
-        array = (
-            facts.constant(value)
-            if all(not s.symbols for s in shape) and _count(shape) <= _MAXIMAL_SHOWN
-            else None
-        )
+        array = facts.constant(value) if all(not s.symbols for s in shape) and _count(shape) <= _MAXIMAL_SHOWN else None
         element_type = facts.dtype(value)
         if element_type is None:
             continue

@@ -57,7 +57,7 @@ class Interpretation:
 
 
 def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation | None:
-    """Interpret what a graph computes from `base` alone and constants; None for a base of unknown rank and an opset too old.
+    """Interpret what a graph computes from `base` alone and constants; None where the rank or opset forbids it.
 
     Args:
         base: the base tensor, made in the graph or captured from a graph around it.
@@ -130,7 +130,8 @@ def _form_of(
                 earlier = lost[value]
                 return Unknown(earlier.rule, earlier.reason, earlier.node, tuple(reached) + earlier.operands)
             if form is None:
-                reason = f"'{value.name}', an operand of {node.op_type}, is neither constant nor computed from the input"
+                what = f"'{value.name}', an operand of {node.op_type}"
+                reason = f"{what}, is neither constant nor computed from the input"
                 return Unknown("different-base", reason, node, tuple(reached))
             operands.append(form)
         return transfer.rule(node, operands, scope)

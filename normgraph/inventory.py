@@ -103,9 +103,7 @@ def _shape(value: ir.Value | None, facts: Facts) -> tuple[int | str | None, ...]
     shape = None if value is None else facts.shape(value)
     if shape is None:
         return None
-    return tuple(
-        size.factor if not size.symbols else None if "?" in str(size) else str(size) for size in shape
-    )
+    return tuple(size.factor if not size.symbols else None if "?" in str(size) else str(size) for size in shape)
 
 
 def _dtype(value: ir.Value | None, facts: Facts) -> str | None:
@@ -220,9 +218,7 @@ NATIVE: Mapping[str, tuple[Callable[[ir.Node, int], Sequence[int]], float | None
 }
 
 
-def _statistics(
-    node: ir.Node, axes: Sequence[int], shape: Sequence[object] | None, facts: Facts
-) -> Statistics | None:
+def _statistics(node: ir.Node, axes: Sequence[int], shape: Sequence[object] | None, facts: Facts) -> Statistics | None:
     """Where a native operator takes its statistics."""
     if node.op_type != "BatchNormalization":
         return None if shape is None else _taken_over(axes, shape)
@@ -231,14 +227,13 @@ def _statistics(
     if attribute(node, "training_mode", 0) or batch_outputs:
         return "batch"
     stored = all(
-        value is not None and (facts.is_constant(value) or value.is_initializer())
-        for value in node.inputs[3:5]
+        value is not None and (facts.is_constant(value) or value.is_initializer()) for value in node.inputs[3:5]
     )
     return "running" if stored else None
 
 
 def native_sites(graph: ir.Graph, facts: Facts, covered: Container[ir.Node]) -> list[tuple[int, Site]]:
-    """The normalizations that stand in a graph as operators, with their positions; `covered` nodes are part of others."""
+    """The normalizations that stand in a graph as operators, with their positions, the `covered` ones aside."""
     found: list[tuple[int, Site]] = []
     for node in graph:
         if node.domain or node.op_type not in NATIVE or node in covered:

@@ -1,8 +1,9 @@
-"""Linear operators: along which axes their channels run, and how an affine map per channel goes into their weights.
+"""Linear operators: along which axes their channels run, and how an affine map per channel goes into their
+weights.
 
-y = W·x + w is linear in x, so an affine map behind it goes into the weights: a·(W·x + w) + b = (a·W)·x + (a·w + b); and
-one before it does, too: W·(a·x + b) + w = (W·a)·x + (W·b + w).  `LINEAR` has one row per operator; everything is computed
-in float64 and rounded by the caller.
+y = W·x + w is linear in x, so an affine map behind it goes into the weights: a·(W·x + w) + b = (a·W)·x + (a·w
++ b); and one before it does, too: W·(a·x + b) + w = (W·a)·x + (W·b + w). `LINEAR` has one row per operator;
+everything is computed in float64 and rounded by the caller.
 """
 
 from __future__ import annotations
@@ -96,27 +97,19 @@ def _transposed_behind(node: ir.Node, weights: Weights, scale: Float64, shift: F
     w, group = weights.weight, _group(node)
     inputs, width = w.shape[0], w.shape[1]
     index = (np.arange(inputs) // (inputs // group))[:, None] * width + np.arange(width)[None, :]
-    return Weights(
-        w * scale[index].reshape(inputs, width, *(1,) * (w.ndim - 2)), weights.bias * scale + shift
-    )
+    return Weights(w * scale[index].reshape(inputs, width, *(1,) * (w.ndim - 2)), weights.bias * scale + shift)
 
 
-def _transposed_before(
-    node: ir.Node, weights: Weights, scale: Float64, shift: Float64
-) -> Weights | Shortfall:
+def _transposed_before(node: ir.Node, weights: Weights, scale: Float64, shift: Float64) -> Weights | Shortfall:
     """ConvTranspose: at the borders fewer inputs meet an output, so a shift isn't one number per channel behind."""
     if np.any(shift != 0):
-        return Shortfall(
-            "padding", "a shift before a transposed convolution isn't constant behind it at the borders"
-        )
+        return Shortfall("padding", "a shift before a transposed convolution isn't constant behind it at the borders")
     return Weights(weights.weight * _along(scale, weights.weight.ndim, 0), weights.bias)
 
 
 def _gemm_effective(node: ir.Node, weights: Weights) -> Weights:
     """Gemm computes α·A·B + β·C: with α in B and β in C both become 1."""
-    return Weights(
-        weights.weight * attribute(node, "alpha", 1.0), weights.bias * attribute(node, "beta", 1.0)
-    )
+    return Weights(weights.weight * attribute(node, "alpha", 1.0), weights.bias * attribute(node, "beta", 1.0))
 
 
 def _gemm_axis(node: ir.Node) -> int:
@@ -178,9 +171,7 @@ def _last_but_one(node: ir.Node, rank: int) -> int:
 
 #: Operator → its row; for MatMul one row for a constant on the right and one for a constant on the left.
 LINEAR: Mapping[str, tuple[LinearOperator, ...]] = {
-    "Conv": (
-        LinearOperator(0, 1, 2, _second, _second, lambda n, w: w.shape[0], _same, _conv_behind, _conv_before),
-    ),
+    "Conv": (LinearOperator(0, 1, 2, _second, _second, lambda n, w: w.shape[0], _same, _conv_behind, _conv_before),),
     "ConvTranspose": (
         LinearOperator(
             0,

@@ -131,9 +131,7 @@ def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Repl
         if refusal is not None:
             shortfall = shortfall or Shortfall("not-worth-it", f"{demand.target.name}: {refusal}")
         elif not operators:
-            shortfall = shortfall or Shortfall(
-                "no-operator", f"{demand.target.name} has no operator for {kind}"
-            )
+            shortfall = shortfall or Shortfall("no-operator", f"{demand.target.name} has no operator for {kind}")
         for operator in operators:
             result = _lowered(match, kind, dtype, operator, demand)
             if isinstance(result, Replacement):
@@ -150,9 +148,7 @@ def _lowered(
     match: Match, kind: str, dtype: ir.DataType | None, operator: Operator, demand: Demand
 ) -> Replacement | Shortfall:
     if operator.contrib and not demand.contrib:
-        return Shortfall(
-            "contrib", f"{operator.name} isn't in the ONNX standard: permit it with --allow-contrib"
-        )
+        return Shortfall("contrib", f"{operator.name} isn't in the ONNX standard: permit it with --allow-contrib")
     if demand.version and demand.version < operator.since:
         since = ".".join(map(str, operator.since))
         return Shortfall("no-operator", f"{demand.target.name} has {operator.name} since {since}")

@@ -109,9 +109,7 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
             covered.update(match.nodes)
         if missed is not None and all(missed.node is not other.node for other in near_misses):
             near_misses.append(missed)
-    unexplained = tuple(
-        miss for miss in near_misses if miss.reduction not in covered and miss.node not in covered
-    )
+    unexplained = tuple(miss for miss in near_misses if miss.reduction not in covered and miss.node not in covered)
     return Findings(tuple(matches), unexplained)
 
 
@@ -175,10 +173,8 @@ def _dominators(graph: ir.Graph, facts: Facts) -> dict[ir.Value, ir.Value | None
     return parents
 
 
-def _candidates(
-    reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None], facts: Facts
-) -> Iterator[ir.Value]:
-    """Dominators of the statistic that are read more than once, the nearest first, but what is cast or reshaped before that.
+def _candidates(reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None], facts: Facts) -> Iterator[ir.Value]:
+    """Dominators of the statistic that are read more than once, the nearest first, unless it was cast or reshaped.
 
     What a native norm reads needn't be read by anything else, but only its layout may have been changed before.
     """
@@ -245,9 +241,7 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
         output = next(reversed(recognised))
         escape = min(first_escapes.values(), key=lambda e: list(forms).index(e.value))
         rule = "graph-output" if escape.value.is_graph_output() else "inner-reader"
-        return [
-            _match(interpretation, output, recognised[output], regions[output], Shortfall(rule, str(escape)))
-        ]
+        return [_match(interpretation, output, recognised[output], regions[output], Shortfall(rule, str(escape)))]
     _, outputs = max(plans, key=lambda plan: plan[0])
     return [_match(interpretation, output, recognised[output], regions[output], None) for output in outputs]
 
@@ -258,18 +252,18 @@ def _stands_alone(region: Sequence[ir.Node]) -> bool:
 
 
 def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Norm]) -> bool:
-    """Whether a statistic of one recognised norm is part of the region: it begins another norm, of that one's output."""
+    """Whether a statistic of one recognised norm is part of the region: it begins another norm."""
     return any(node.op_type in REDUCTIONS and node.inputs[0] in recognised for node in region)
 
 
 def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
-    """The values that are normalizations of the base, of its type, and carry each of its axes in a dimension of its own."""
+    """The values that are normalizations of the base, of its type, with its dimensions in whatever order."""
     found: dict[ir.Value, Norm] = {}
     forms = interpretation.forms
     for value, form in interpretation.forms.items():
-        if form.dtype != forms[interpretation.base].dtype or sorted_dimensions(
-            form.layout
-        ) != sorted_dimensions(interpretation.layout):
+        if form.dtype != forms[interpretation.base].dtype or sorted_dimensions(form.layout) != sorted_dimensions(
+            interpretation.layout
+        ):
             continue
         norm = recognise(form.value, interpretation.layout)
         if norm is not None:

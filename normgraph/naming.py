@@ -59,9 +59,7 @@ def _written(scope: Sequence[str]) -> str:
 
 def _module_of_parameters(nodes: Sequence[ir.Node]) -> str:
     """The module whose parameters the nodes read, if it is but one."""
-    stored = [
-        value for node in nodes for value in node.inputs if value is not None and value.is_initializer()
-    ]
+    stored = [value for node in nodes for value in node.inputs if value is not None and value.is_initializer()]
     owners = [(value.name or "").rpartition(".") for value in stored]
     modules = {module for module, _, parameter in owners if parameter in _PARAMETERS}
     return modules.pop() if len(modules) == 1 else ""

@@ -71,7 +71,9 @@ def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     for failed in (groups, parameters, epsilon):
         if isinstance(failed, Shortfall):
             return failed
-    assert isinstance(groups, int) and isinstance(epsilon, float) and isinstance(parameters, dict)
+    assert isinstance(groups, int)
+    assert isinstance(epsilon, float)
+    assert isinstance(parameters, dict)
     attributes: Attributes = (("epsilon", epsilon), ("num_groups", groups))
     if dtype == ir.DataType.DOUBLE:
         attributes += (("stash_type", int(dtype)),)
@@ -80,16 +82,14 @@ def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
 
 
 def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
-    """Reshape – InstanceNormalization – Reshape, then scale and bias per channel: group normalization in other words."""
+    """Reshape – InstanceNormalization – Reshape, then scale and bias per channel: another group normalization."""
     groups, epsilon = _groups(match), _epsilon(match, dtype)
     if isinstance(groups, Shortfall):
         return groups
     if isinstance(epsilon, Shortfall):
         return epsilon
     if any(node.op_type == "InstanceNormalization" for node in match.nodes):
-        return Shortfall(
-            "already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there"
-        )
+        return Shortfall("already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there")
     constants: dict[str, Array] = {
         "grouped_shape": np.array([0, groups, -1], np.int64),
         "ones": np.ones(groups, dtype.numpy()),
@@ -175,9 +175,7 @@ def _over_trailing(operator: str, match: Match, dtype: ir.DataType, names: tuple
     if isinstance(parameters, Shortfall):
         return parameters
     attributes: Attributes = (("axis", axis - len(inner)), ("epsilon", epsilon))
-    if (
-        dtype == ir.DataType.DOUBLE
-    ):  # by default the standard computes the statistics of a double tensor in float32
+    if dtype == ir.DataType.DOUBLE:  # by default the standard computes the statistics of a double tensor in float32
         attributes += (("stash_type", int(dtype)),)
     before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
     return _between_transposes(operator, tuple(parameters), attributes, before, after), parameters
@@ -200,9 +198,7 @@ def _epsilon(match: Match, dtype: ir.DataType) -> float | Shortfall:
     with np.errstate(over="ignore", under="ignore"):
         epsilon = np.float32(match.norm.epsilon)
     if not np.isfinite(epsilon) or (epsilon == 0) != (match.norm.epsilon == 0):
-        return Shortfall(
-            "epsilon-precision", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute"
-        )
+        return Shortfall("epsilon-precision", f"epsilon {match.norm.epsilon:.6g} can't be held in a float32 attribute")
     if dtype == ir.DataType.DOUBLE and float(epsilon) != match.norm.epsilon:
         shown = f"{match.norm.epsilon!r} isn't a float32 number, and the operator's attribute is one"
         return Shortfall("epsilon-precision", f"epsilon {shown}: computed in double that would show")
@@ -239,9 +235,7 @@ def _parameters(
     return found
 
 
-def _full(
-    value: Coefficient, dimensions: Sequence[Dimension], match: Match, dtype: ir.DataType
-) -> Array | Shortfall:
+def _full(value: Coefficient, dimensions: Sequence[Dimension], match: Match, dtype: ir.DataType) -> Array | Shortfall:
     """γ or β as a full array over the dimensions, rounded once to the tensor's type."""
     axes = axes_of(tuple(dimensions))
     extents = [_extent(axis, match) for axis in axes]

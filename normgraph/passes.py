@@ -163,9 +163,7 @@ def _prove(candidate: _Candidate, target: Target, facts: Facts) -> None:
 class _Reach:
     """How far the model's opset can be raised once the rewrites have taken their regions out."""
 
-    def __init__(
-        self, model: ir.Model, candidates: list[_Candidate], wanted: int | None, facts: Facts
-    ) -> None:
+    def __init__(self, model: ir.Model, candidates: list[_Candidate], wanted: int | None, facts: Facts) -> None:
         self._model, self._wanted, self._facts = model, wanted, facts
         self._current = facts.opset
         self._doomed: set[ir.Node] = set()
@@ -180,20 +178,14 @@ class _Reach:
         if version <= self._current:
             return None
         if self._wanted is not None and version > self._wanted:
-            return Shortfall(
-                "opset", f"{replacement.kind} needs opset {version}, and {self._wanted} is asked for"
-            )
+            return Shortfall("opset", f"{replacement.kind} needs opset {version}, and {self._wanted} is asked for")
         if self._wanted is None and not replacement.worth_raising:
             hint = f"the model has {self._current}: ask for it with --opset {version}"
             return Shortfall("opset", f"{replacement.kind} needs opset {version}, {hint}")
         if version not in self._known:
             self._known[version] = self._obstacle(version)
         obstacle = self._known[version]
-        return (
-            None
-            if obstacle is None
-            else Shortfall("opset", f"{replacement.kind} needs opset {version}, {obstacle}")
-        )
+        return None if obstacle is None else Shortfall("opset", f"{replacement.kind} needs opset {version}, {obstacle}")
 
     def _obstacle(self, version: int) -> str | None:
         try:

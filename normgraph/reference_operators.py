@@ -1,7 +1,7 @@
 """The kernels as operators of onnx's reference evaluator, in place of its own where these are wrong or fail.
 
-onnx 1.23.2's BatchNormalization is wrong at opsets 9 and 13, its ConvTranspose fails with groups; and a convolution by the
-kernels is bounded in memory.
+onnx 1.23.2's BatchNormalization is wrong at opsets 9 and 13, its ConvTranspose fails with groups; and a
+convolution by the kernels is bounded in memory.
 """
 
 from __future__ import annotations

@@ -45,9 +45,7 @@ class Rewritable(Protocol):
         """The dimensions of the base over which statistics are taken; none for a linear region."""
 
 
-def region_of(
-    base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], facts: Facts
-) -> tuple[ir.Node, ...]:
+def region_of(base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], facts: Facts) -> tuple[ir.Node, ...]:
     """The nodes through which `output` is computed from `base`, in the order of the graph."""
     nodes: set[ir.Node] = set()
     pending = [output]
@@ -140,9 +138,7 @@ def escapes(
     return found
 
 
-def reads_only_shape(
-    reader: ir.Node, value: ir.Value, layout: Layout, forms: Mapping[ir.Value, Form]
-) -> bool:
+def reads_only_shape(reader: ir.Node, value: ir.Value, layout: Layout, forms: Mapping[ir.Value, Form]) -> bool:
     """Whether the reader asks for nothing but the shape, and the base has the same one."""
     if reader.op_type not in _SHAPE_READERS or reader.domain:
         return False

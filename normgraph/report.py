@@ -33,7 +33,7 @@ class Report:
 
     Attributes:
         model: the model's file, or the name of its graph.
-        target: the runtime that it was optimized for; None where it was only explained.
+        target: the runtime that operators were chosen for, or would be.
         opset: the version of the default domain.
         nodes: the number of nodes, those of subgraphs included.
         sites: every normalization, in the order of the graph.
@@ -42,7 +42,7 @@ class Report:
     """
 
     model: str
-    target: str | None
+    target: str
     opset: Change
     nodes: Change
     sites: tuple[Site, ...]

@@ -52,13 +52,12 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
         The new nodes.
     """
     output, last = match.output, match.output.producer()
-    assert last is not None and last.graph is not None
+    assert last is not None
+    assert last.graph is not None
     graph = last.graph
     values: dict[str, ir.Value] = {INPUT: match.base}
     for name, array in replacement.constants.items():
-        values[name] = _stored_constant(match, array, facts) or new_initializer(
-            graph, f"{site}.{name}", array, names
-        )
+        values[name] = _stored_constant(match, array, facts) or new_initializer(graph, f"{site}.{name}", array, names)
     replaced = ", ".join(node.name or node.op_type for node in match.nodes)
     made: list[ir.Node] = []
     for step in replacement.steps:
@@ -111,11 +110,10 @@ def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | Non
 
 
 def new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> ir.Value:
+    """A new initializer of the graph, under this name or the first free one like it."""
     unique = names.unique(name)
     tensor = ir.tensor(np.asarray(array, order="C"), name=unique)
-    value = ir.Value(
-        name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
-    )
+    value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
 
@@ -159,7 +157,6 @@ def remove_dead(nodes: Iterable[ir.Node], positions: Mapping[ir.Node, int]) -> l
             if producer is not None and producer not in queued and producer in positions:
                 queued.add(producer)
                 heapq.heappush(queue, (-positions[producer], len(queued), producer))
-            elif value.is_initializer() and not value.is_graph_input() and not value.is_graph_output():
-                if not value.uses() and value.graph is not None and value.name:
-                    value.graph.initializers.pop(value.name, None)
+            else:
+                forget([value] if value.is_initializer() else [])
     return removed

@@ -1,7 +1,7 @@
 """Shapes of the values that operators make: one rule per operator, on sizes that may be symbolic.
 
-A rule returns the shapes of its node's outputs (None for one it can't tell), or None where it can tell nothing; what the
-model itself declares then stands in.
+A rule returns the shapes of its node's outputs (None for one it can't tell), or None where it can tell
+nothing; what the model itself declares then stands in.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ def broadcast_shapes(shapes: Sequence[Shape], facts: Facts) -> Shape:
 
 
 def _elementwise(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
-    shapes = [
-        _input(node, facts, position) for position, value in enumerate(node.inputs) if value is not None
-    ]
+    shapes = [_input(node, facts, position) for position, value in enumerate(node.inputs) if value is not None]
     known = [shape for shape in shapes if shape is not None]
     return [broadcast_shapes(known, facts)] if known and len(known) == len(shapes) else None
 
@@ -120,9 +118,7 @@ def _transpose(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
 
 def _reshape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     source = _input(node, facts)
-    target = (
-        facts.elements.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
-    )
+    target = facts.elements.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     if target is None:
         array = facts.constant(node.inputs[1]) if len(node.inputs) > 1 else None
         sizes: list[Size | None] = [] if array is None else [Size(int(size)) for size in array]
@@ -136,9 +132,7 @@ def _reshape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
             sizes[position] = source[position] if source is not None and position < len(source) else None
     unknown = [position for position, size in enumerate(sizes) if size is None or position in inferred]
     if source is not None and len(unknown) == 1:
-        known = product(
-            size for position, size in enumerate(sizes) if size is not None and position != unknown[0]
-        )
+        known = product(size for position, size in enumerate(sizes) if size is not None and position != unknown[0])
         sizes[unknown[0]] = product(source).divided_by(known)
     return [tuple(facts.new_symbol() if s is None or s.factor < 0 else s for s in sizes)]
 
@@ -184,9 +178,7 @@ def _pool(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     return [(*data[:2], *_windows(node, data[2:], kernel, len(data) - 2, facts))]
 
 
-def _windows(
-    node: ir.Node, spatial: Shape, kernel: Sequence[int | None], rank: int, facts: Facts
-) -> tuple[Size, ...]:
+def _windows(node: ir.Node, spatial: Shape, kernel: Sequence[int | None], rank: int, facts: Facts) -> tuple[Size, ...]:
     strides = attribute(node, "strides") or (1,) * rank
     dilations = attribute(node, "dilations") or (1,) * rank
     pads = attribute(node, "pads") or (0,) * 2 * rank
@@ -227,8 +219,7 @@ def _concat(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     total = facts.new_symbol() if None in static else Size(sum(size for size in static if size is not None))
     columns = [{shape[position] for shape in known} for position in range(len(known[0]))]
     agreed = [
-        next((size for size in column if not size.symbols), next(iter(column)))
-        for column in map(_sorted, columns)
+        next((size for size in column if not size.symbols), next(iter(column))) for column in map(_sorted, columns)
     ]
     return [(*agreed[:axis], total, *agreed[axis + 1 :])]
 
@@ -244,9 +235,7 @@ def _expand(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     )
     if source is None or target is None:
         return None
-    return [
-        broadcast_shapes([source, tuple(facts.new_symbol() if s is None else s for s in target.sizes)], facts)
-    ]
+    return [broadcast_shapes([source, tuple(facts.new_symbol() if s is None else s for s in target.sizes)], facts)]
 
 
 def _constant_of_shape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
@@ -263,9 +252,7 @@ def _slice(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     if len(node.inputs) > 1:
         starts, ends = facts.integers(node.inputs[1]), facts.integers(node.inputs[2])
         axes = (
-            facts.integers(node.inputs[3])
-            if len(node.inputs) > 3 and node.inputs[3] is not None
-            else range(len(data))
+            facts.integers(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] is not None else range(len(data))
         )
         given = len(node.inputs) > 4 and node.inputs[4] is not None
         steps = facts.integers(node.inputs[4]) if given else (1,) * len(data)

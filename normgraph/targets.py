@@ -1,7 +1,7 @@
 """What each runtime has: the table of targets.
 
-A new target is a row of `TARGETS`, a new operator of one an entry in that row.  The entries of ONNX Runtime's CPU provider
-were measured, the others read in sources and documentation; `source` says which.
+A new target is a row of `TARGETS`, a new operator of one an entry in that row. The entries of ONNX Runtime's
+CPU provider were measured, the others read in sources and documentation; `source` says which.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from normgraph.errors import UsageError
 from normgraph.lowering import Demand, Operator, Target
 
 _F16, _BF16, _F32, _F64 = (
-    frozenset({dtype})
-    for dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE)
+    frozenset({dtype}) for dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE)
 )
 _ALL = _F16 | _BF16 | _F32 | _F64
 _LAYER = ("LayerNormalization", 17)
@@ -35,17 +34,11 @@ _STANDARD: Mapping[str, tuple[Operator, ...]] = {
     "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),),
     "LpNormalization": (Operator(*_LP, _F16 | _F32 | _F64, operators.lp_normalization),),
     "BatchNormalization": (Operator(*_BATCH, _F16 | _F32 | _F64, operators.batch_normalization),),
-    "MeanVarianceNormalization": (
-        Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),
-    ),
+    "MeanVarianceNormalization": (Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),),
 }
 
-_SIMPLIFIED = Operator(
-    "SimplifiedLayerNormalization", 1, _ALL, operators.simplified_layer_normalization, contrib=True
-)
-_REGROUPED = Operator(
-    "Reshape–InstanceNormalization–Reshape", 6, _F32, operators.grouped_instance_normalization
-)
+_SIMPLIFIED = Operator("SimplifiedLayerNormalization", 1, _ALL, operators.simplified_layer_normalization, contrib=True)
+_REGROUPED = Operator("Reshape–InstanceNormalization–Reshape", 6, _F32, operators.grouped_instance_normalization)
 
 #: The table of targets.
 TARGETS: Mapping[str, Target] = {
@@ -80,9 +73,7 @@ TARGETS: Mapping[str, Target] = {
                     Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, worth_raising=False),
                 ),
                 "GroupNormalization": (_REGROUPED,),
-                "InstanceNormalization": (
-                    Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),
-                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),),
             },
             {},
         ),
@@ -112,9 +103,7 @@ TARGETS: Mapping[str, Target] = {
                         worth_raising=False,
                     ),
                 ),
-                "InstanceNormalization": (
-                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
-                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
                 "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
             },
             {},
@@ -125,15 +114,11 @@ TARGETS: Mapping[str, Target] = {
             {
                 "BatchNormalization": (Operator(*_BATCH, _F16 | _F32, operators.batch_normalization),),
                 "LayerNormalization": (Operator(*_LAYER, _F16 | _F32, operators.layer_normalization),),
-                "RMSNormalization": (
-                    Operator(*_RMS, _F16 | _F32, operators.rms_normalization, worth_raising=False),
-                ),
+                "RMSNormalization": (Operator(*_RMS, _F16 | _F32, operators.rms_normalization, worth_raising=False),),
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
-                "InstanceNormalization": (
-                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
-                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
                 "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
             },
             {},
@@ -147,14 +132,10 @@ TARGETS: Mapping[str, Target] = {
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
-                "InstanceNormalization": (
-                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
-                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
                 "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
                 "MeanVarianceNormalization": (
-                    Operator(
-                        "MeanVarianceNormalization", 13, _F16 | _F32, operators.mean_variance_normalization
-                    ),
+                    Operator("MeanVarianceNormalization", 13, _F16 | _F32, operators.mean_variance_normalization),
                 ),
             },
             {},
@@ -168,9 +149,7 @@ TARGETS: Mapping[str, Target] = {
                 "GroupNormalization": (
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
-                "InstanceNormalization": (
-                    Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),
-                ),
+                "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
             },
             {},
         ),

@@ -101,9 +101,7 @@ def _extremum(sign: int) -> Rule:
         a, b, layout = scope.aligned(*operands)
         value, bound = (a, b.constant) if isinstance(b.constant, float) else (b, a.constant)
         if not isinstance(bound, float):
-            raise NotRepresentable(
-                "clamp", f"{node.op_type} compares with something that isn't one constant number"
-            )
+            raise NotRepresentable("clamp", f"{node.op_type} compares with something that isn't one constant number")
         return Form((value * sign).clamped(bound * sign) * sign, layout, operands[0].dtype)
 
     return rule
@@ -180,14 +178,10 @@ TRANSFER: dict[str, Transfer] = {
     "Neg": Transfer(_unary(lambda a: -a)),
     "Pow": Transfer(_power),
     "Reciprocal": Transfer(_unary(lambda a: a**-1)),
-    "ReduceL2": Transfer(
-        _reduction(lambda a, over, count: ((a**2).mean(axis=over) * count) ** HALF), operands=1
-    ),
+    "ReduceL2": Transfer(_reduction(lambda a, over, count: ((a**2).mean(axis=over) * count) ** HALF), operands=1),
     "ReduceMean": Transfer(_reduction(lambda a, over, count: a.mean(axis=over)), operands=1),
     "ReduceSum": Transfer(_reduction(lambda a, over, count: a.mean(axis=over) * count), operands=1),
-    "ReduceSumSquare": Transfer(
-        _reduction(lambda a, over, count: (a**2).mean(axis=over) * count), operands=1
-    ),
+    "ReduceSumSquare": Transfer(_reduction(lambda a, over, count: (a**2).mean(axis=over) * count), operands=1),
     "Relu": Transfer(_unary(lambda a: a.clamped(0.0))),
     "Reshape": Transfer(layout.reshape, operands=1),
     "Sqrt": Transfer(_unary(lambda a: a**HALF)),

@@ -14,6 +14,7 @@ from normgraph.forms import Form, Scope
 
 
 def transpose(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """Transpose: y's dimension i is x's dimension perm[i]."""
     form = operands[0]
     order = attribute(node, "perm") or range(len(form.layout))[::-1]
     return Form(form.value, axes.permute(form.layout, order), form.dtype)
@@ -32,12 +33,11 @@ def reshape(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     except axes.SplitNeeded as needed:
         if not needed.axis.fresh:
             raise
-        raise NotRepresentable(
-            "reshape", f"{node.op_type} splits a dimension that a constant brought along"
-        ) from None
+        raise NotRepresentable("reshape", f"{node.op_type} splits a dimension that a constant brought along") from None
 
 
 def expand(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """Expand broadcasts to a shape."""
     shape = scope.facts.shape(node.outputs[0])
     if shape is None:
         raise NotRepresentable("shape", "the shape that Expand makes isn't known")
@@ -60,6 +60,7 @@ def tile(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
 
 
 def concat(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """Concat of one value is that value."""
     if len(operands) != 1:
         raise NotRepresentable("concat", "values are concatenated")
     return operands[0]

@@ -54,6 +54,7 @@ def batch_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope) -
 
 
 def instance_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """InstanceNormalization: over all dimensions but the first two."""
     x, scale, bias = operands
     over = frozenset(axis for dimension in x.layout[2:] for axis in dimension)
     y = instance.definition(x.value, axes=over, epsilon=attribute(node, "epsilon", 1e-5), gain=1.0, bias=0.0)
@@ -61,6 +62,7 @@ def instance_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope
 
 
 def layer_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """LayerNormalization: over the dimensions from `axis` on."""
     x = operands[0]
     first = attribute(node, "axis", -1) % len(x.layout)
     over = frozenset(axis for dimension in x.layout[first:] for axis in dimension)

@@ -47,6 +47,4 @@ UNFOLDED = Fold(
 def report(*entries: Site | Fold) -> Report:
     sites = tuple(entry for entry in entries if isinstance(entry, Site))
     folds = tuple(entry for entry in entries if isinstance(entry, Fold))
-    return Report(
-        "model.onnx", "onnxruntime", Change(13, 17), Change(40, 20), sites, folds, output="model.opt.onnx"
-    )
+    return Report("model.onnx", "onnxruntime", Change(13, 17), Change(40, 20), sites, folds, output="model.opt.onnx")

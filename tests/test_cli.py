@@ -42,9 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(["optimize", "x", "--target", "abacus"], 2, id="no such target"),
     ],
 )
-def test_help_and_usage_errors_import_nothing_heavy(
-    words: Sequence[str], status: int, tmp_path: Path
-) -> None:
+def test_help_and_usage_errors_import_nothing_heavy(words: Sequence[str], status: int, tmp_path: Path) -> None:
     code = (
         f"import sys; from normgraph.cli import main; status = main({list(words)!r}); "
         f"found = {set(HEAVY)!r} & set(sys.modules); sys.exit(f'imported {{found}}' if found else status)"
@@ -77,9 +75,7 @@ def test_the_default_output_is_beside_the_input(folder: Path, capsys: pytest.Cap
     (folder / "sub").mkdir()
     (folder / "model.onnx").rename(folder / "sub" / "model.onnx")
     assert main(["optimize", "sub/model.onnx"]) == 0
-    assert sorted(contents(folder)) == [
-        str(folder / "sub" / name) for name in ("model.onnx", "model.opt.onnx")
-    ]
+    assert sorted(contents(folder)) == [str(folder / "sub" / name) for name in ("model.onnx", "model.opt.onnx")]
     assert (folder / "sub" / "model.onnx").read_bytes() == source
     assert "written to sub/model.opt.onnx" in capsys.readouterr().out
     onnx.checker.check_model(onnx.load(folder / "sub" / "model.opt.onnx"), full_check=True)
@@ -146,6 +142,18 @@ def test_a_report_can_go_where_no_file_can(folder: Path) -> None:
     assert Path(os.devnull).is_char_device()
 
 
+def test_what_could_be_done_depends_on_the_target(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(FOLDER / "samples" / "llama_torchscript_13.onnx", "model.onnx")
+    rules = []
+    for words in ([], ["--allow-contrib"]):
+        assert main(["explain", "model.onnx", "--json", *words]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["target"] == "onnxruntime"
+        rules.append({site["rule"] for site in report["sites"]})
+    assert "not-fused" not in rules[0]
+    assert rules[1] == {"not-fused"}
+
+
 def test_quiet_prints_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", "model.onnx", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -168,16 +176,12 @@ def test_opset_is_what_was_asked_for(words: Sequence[str], opset: int, folder: P
     assert [site["status"] for site in report["sites"]] == ["near_miss", "kept" if opset < 17 else "fused"]
 
 
-def test_an_opset_below_the_model_is_a_broken_guarantee(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_opset_below_the_model_is_a_broken_guarantee(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", "model.onnx", "--opset", "11"]) == 1
     assert "can only be raised" in capsys.readouterr().err
 
 
-def test_external_data_is_counted_and_kept_external(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_external_data_is_counted_and_kept_external(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "model.onnx"
     onnx.save(onnx.load(BERT), source, save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert main(["optimize", str(source)]) == 0

@@ -65,9 +65,7 @@ def unwritable(folder: Path) -> str:
         pytest.param(at_unknown_opset, "not 999: bad.onnx", id="unknown opset"),
     ],
 )
-def test_bad_input_gets_one_line_and_no_output(
-    make: Callable[[Path], None], expected: str, tmp_path: Path
-) -> None:
+def test_bad_input_gets_one_line_and_no_output(make: Callable[[Path], None], expected: str, tmp_path: Path) -> None:
     make(tmp_path / "bad.onnx")
     before = contents(tmp_path)
     done = command("optimize", "bad.onnx", "--report", "report.json", cwd=tmp_path)
@@ -96,20 +94,12 @@ def test_bad_input_gets_one_line_and_no_output(
         pytest.param(["optimize", "model.onnx", "-o", "link.onnx"], "--in-place", id="output links to it"),
         pytest.param(["optimize", "model.onnx", "-o", "a", "--in-place"], "--in-place", id="both"),
         pytest.param(["optimize", "model.onnx", "-o", "no/a.onnx"], "must exist: no", id="no folder"),
-        pytest.param(
-            ["optimize", "model.onnx", "-o", "sub"], "this is a folder: sub", id="output is a folder"
-        ),
+        pytest.param(["optimize", "model.onnx", "-o", "sub"], "this is a folder: sub", id="output is a folder"),
         pytest.param(["optimize", "model.onnx", "-o", os.devnull], os.devnull, id="output is a device"),
         pytest.param(["optimize", "model.onnx", "--report", "no/a"], "report's folder", id="report's folder"),
-        pytest.param(
-            ["optimize", "model.onnx", "--report", "sub"], "report must be a file", id="report folder"
-        ),
-        pytest.param(
-            ["optimize", "model.onnx", "--report", "model.onnx"], "over a model", id="report on input"
-        ),
-        pytest.param(
-            ["optimize", "model.onnx", "--report", "model.opt.onnx"], "over a model", id="report on output"
-        ),
+        pytest.param(["optimize", "model.onnx", "--report", "sub"], "report must be a file", id="report folder"),
+        pytest.param(["optimize", "model.onnx", "--report", "model.onnx"], "over a model", id="report on input"),
+        pytest.param(["optimize", "model.onnx", "--report", "model.opt.onnx"], "over a model", id="report on output"),
     ],
 )
 def test_wrong_usage_gets_one_line_and_no_output(
@@ -127,9 +117,7 @@ def test_wrong_usage_gets_one_line_and_no_output(
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize(
-    "option", [pytest.param("--output", id="model"), pytest.param("--report", id="report")]
-)
+@pytest.mark.parametrize("option", [pytest.param("--output", id="model"), pytest.param("--report", id="report")])
 def test_what_cannot_be_written_leaves_nothing_behind(
     option: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,13 +165,9 @@ def test_an_opset_that_cannot_be_had_is_a_broken_guarantee(tmp_path: Path) -> No
     assert contents(tmp_path) == before
 
 
-def test_external_data_of_the_input_is_not_written_over(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_external_data_of_the_input_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "model.onnx"
-    onnx.save(
-        onnx.load(BERT), source, save_as_external_data=True, location="other.onnx.data", size_threshold=0
-    )
+    onnx.save(onnx.load(BERT), source, save_as_external_data=True, location="other.onnx.data", size_threshold=0)
     before = contents(tmp_path)
     for output in ("other.onnx", "other.onnx.data"):
         assert main(["optimize", str(source), "-o", str(tmp_path / output)]) == 2
@@ -191,9 +175,7 @@ def test_external_data_of_the_input_is_not_written_over(
         assert contents(tmp_path) == before
 
 
-def test_names_in_errors_and_tables_are_shown_not_obeyed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_in_errors_and_tables_are_shown_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "red\x1b[31m.onnx"
     assert main(["explain", str(path)]) == 2
     shutil.copy(NEAR_MISSES, path)

@@ -65,9 +65,7 @@ def described() -> onnx.ModelProto:
     """A LayerNorm among other nodes, with documentation and metadata wherever ONNX has a place for them."""
     width = 8
     weights = np.random.default_rng(3).standard_normal((width, width)).astype(np.float32)
-    signalling = np.frombuffer(
-        np.uint32(0x7FA00001).tobytes() * width, np.float32
-    )  # a NaN that a copy may quieten
+    signalling = np.frombuffer(np.uint32(0x7FA00001).tobytes() * width, np.float32)  # a NaN that a copy may quieten
     initializers = [
         numpy_helper.from_array(weights, "w"),
         helper.make_tensor("typed", TensorProto.FLOAT, [width], [0.1 * i for i in range(width)]),
@@ -154,9 +152,7 @@ def test_untouched_nodes_and_their_values_stay(documented: Documented) -> None:
     before, after = documented
     kept = {node.output[0]: node for node in before.graph.node}
     found = [node.op_type for node in after.graph.node]
-    assert sorted(found) == ["LayerNormalization", "MatMul", "Neg", "Relu"], (
-        "dead nodes aren't ours to remove"
-    )
+    assert sorted(found) == ["LayerNormalization", "MatMul", "Neg", "Relu"], "dead nodes aren't ours to remove"
     for node in after.graph.node:
         if node.op_type != "LayerNormalization":
             assert node == kept[node.output[0]]

@@ -123,9 +123,7 @@ def having(**changes: object) -> Callable[[dict[str, Any]], object]:
         pytest.param(UNFOLDED, having(reason=None), id="not folded without a reason"),
     ],
 )
-def test_schema_refuses_what_is_no_report(
-    entry: Site | Fold, change: Callable[[dict[str, Any]], object]
-) -> None:
+def test_schema_refuses_what_is_no_report(entry: Site | Fold, change: Callable[[dict[str, Any]], object]) -> None:
     document = report(entry).to_dict()
     VALIDATOR.validate(document)
     change((document["sites"] + document["folds"])[0])

@@ -96,9 +96,7 @@ def test_folds_are_told_with_what_took_them_in() -> None:
     folds = [replace(FOLDED, name=f"layers.{n}.bn", into=f"/layers.{n}/conv/Conv") for n in range(12)]
     text = printed(rendering.optimized(report(*folds, UNFOLDED), RUN), 80)
     assert "Scale and shift per channel · 12 folded" in text
-    assert re.search(
-        r"layers\.\{0\.\.11\}\.bn +12× +8 +/layers\.\{0\.\.11\}/conv/Conv +2\.0e-6 → 1\.0e-6", text
-    )
+    assert re.search(r"layers\.\{0\.\.11\}\.bn +12× +8 +/layers\.\{0\.\.11\}/conv/Conv +2\.0e-6 → 1\.0e-6", text)
     assert "Relu is there (no-neighbour)\n  layers.1.bn" in text
     assert "12 folded, 1 not folded" in text
 
@@ -149,8 +147,7 @@ def test_piped_output_is_plain_whole_and_the_same_whatever_the_terminal(
     lines = texts[0].splitlines()
     assert all(line == line.rstrip() for line in lines)
     assert any(
-        re.match(r"  encoder\.layer\.0\.attention\.output\.LayerNorm +2 +2×9×48 +3\.6e-6 +96$", x)
-        for x in lines
+        re.match(r"  encoder\.layer\.0\.attention\.output\.LayerNorm +2 +2×9×48 +3\.6e-6 +96$", x) for x in lines
     )
 
 
@@ -211,9 +208,7 @@ def test_an_encoding_without_our_characters_is_no_error(
         pytest.param(["a.0", "a.1", "a.2", "a.7"], ["a.{0..2,7}"], id="run and one"),
         pytest.param(["a.0.b1", "a.0.b2", "a.1.b1", "a.1.b2"], ["a.{0,1}.b{1,2}"], id="product"),
         pytest.param(["a.0.b0", "a.1.b1"], ["a.0.b0", "a.1.b1"], id="no product"),
-        pytest.param(
-            ["a.0.b0", "a.0.b1", "a.1.b0", "a.1.b1", "a.1.b2"], ["a.0.b{0,1}", "a.1.b{0..2}"], id="irregular"
-        ),
+        pytest.param(["a.0.b0", "a.0.b1", "a.1.b0", "a.1.b1", "a.1.b2"], ["a.0.b{0,1}", "a.1.b{0..2}"], id="irregular"),
         pytest.param(["a.0", "x", "a.1"], ["a.{0,1}", "x"], id="order of the first"),
         pytest.param(["a.01", "a.1", "a.2"], ["a.01", "a.{1,2}"], id="leading zero"),
         pytest.param(["a.10", "a.9"], ["a.{9,10}"], id="numbers, not text"),

@@ -14,8 +14,8 @@ TARGETS = ("onnx", "onnxruntime", "onnxruntime-cuda", "tensorrt", "openvino", "d
 DEFAULT_TARGET = "onnxruntime"
 
 _DESCRIPTION = """\
-Finds the normalizations in ONNX models, however they are written, fuses each
-into one native operator, and proves every rewrite against float64."""
+Finds the normalizations in ONNX models, however they are written, fuses or folds
+them, and proves every rewrite against float64."""
 _OVERVIEW = """\
 examples:
   normgraph explain model.onnx             what is in it, and what can be fused
@@ -28,10 +28,11 @@ exit status:
   2  bad input or usage
 """
 _OPTIMIZE = """\
-Fuses the decomposed normalizations of a model into native operators. Each
-rewrite is first proven: the original nodes and the new operator are both run on
-inputs that normalizations go wrong on and compared with float64. What fails, or
-isn't a normalization, is left as it is, and the reason is printed."""
+Fuses the decomposed normalizations of a model into native operators, and folds
+BatchNormalizations into the linear operators beside them. Each rewrite is first
+proven: the original nodes and what replaces them are both run on inputs that
+normalizations go wrong on and compared with float64. What fails, or isn't a
+normalization, is left as it is, and the reason is printed."""
 _OPTIMIZE_EXAMPLES = """\
 examples:
   normgraph optimize bert.onnx                     writes bert.opt.onnx
@@ -43,7 +44,8 @@ examples:
 _EXPLAIN = """\
 Lists every normalization of a model, native or decomposed: its axes, whether
 its statistics are taken within each sample or over the batch, its epsilon and
-parameters, and for each that isn't one operator, why. Nothing is written."""
+parameters, and for each that isn't one operator, why; and every scale and shift
+per channel that could be folded into its neighbour. Nothing is written."""
 _EXPLAIN_EXAMPLES = """\
 examples:
   normgraph explain bert.onnx
@@ -86,10 +88,14 @@ class ExplainOptions:
 
     Attributes:
         model: the file to read.
+        target: the runtime, with its version behind an @ or without.
+        allow_contrib: permit operators of the target's own.
         json: print the report instead of tables.
     """
 
     model: Path
+    target: str
+    allow_contrib: bool
     json: bool
 
 
@@ -160,7 +166,10 @@ def _parser() -> _Parser:
         epilog=_EXPLAIN_EXAMPLES,
     )
     explain.add_argument("model", metavar="IN", type=Path, help="the model, an ONNX file")
-    explain.add_argument("--json", action="store_true", help="print the report as JSON")
+    _add_target(explain.add_argument_group("what could be done with it"))
+    explain.add_argument_group("what is told").add_argument(
+        "--json", action="store_true", help="print the report as JSON instead of tables"
+    )
     return parser
 
 
@@ -173,29 +182,33 @@ def _add_optimize(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--in-place", action="store_true", help="write over the input")
     where.add_argument("--dry-run", action="store_true", help="write no model, only say what would be done")
     how = parser.add_argument_group("how it is optimized")
-    how.add_argument(
-        "--target",
-        metavar="NAME[@VERSION]",
-        type=_target,
-        default=DEFAULT_TARGET,
-        help=f"the runtime to choose operators for: {', '.join(TARGETS)} (default: {DEFAULT_TARGET})",
-    )
+    _add_target(how)
     how.add_argument(
         "--opset",
         metavar="N",
         type=_opset,
         help="the opset of the result; by default it is raised only where a rewrite is worth it",
     )
-    how.add_argument(
-        "--allow-contrib",
-        action="store_true",
-        help="use operators of the target that aren't in the ONNX standard",
-    )
     told = parser.add_argument_group("what is told")
     told.add_argument("--report", metavar="FILE", type=Path, help="write the report to a file, as JSON")
     printed = told.add_mutually_exclusive_group()
     printed.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
     printed.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_target(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--target",
+        metavar="NAME[@VERSION]",
+        type=_target,
+        default=DEFAULT_TARGET,
+        help=f"the runtime to choose operators for: {', '.join(TARGETS)} (default: {DEFAULT_TARGET})",
+    )
+    group.add_argument(
+        "--allow-contrib",
+        action="store_true",
+        help="use operators of the target that aren't in the ONNX standard",
+    )
 
 
 def _target(text: str) -> str:

@@ -14,9 +14,10 @@ def explain(options: ExplainOptions) -> None:
 
     Raises:
         BadModelError: the model can't be read.
+        UsageError: there is no such version of the target.
     """
     with shown(wanted=True):
-        report = api.explain(options.model)
+        report = api.explain(options.model, target=options.target, allow_contrib=options.allow_contrib)
     if options.json:
         write_json(report.to_json())
     else:

@@ -30,14 +30,10 @@ def output_of(options: OptimizeOptions) -> Path | None:
     output = _output_of(options)
     if output is not None:
         if not options.in_place and _same(output, options.model):
-            raise UsageError(
-                f"the output may not be the input: {output}; name another file, or ask for --in-place"
-            )
+            raise UsageError(f"the output may not be the input: {output}; name another file, or ask for --in-place")
         _check_writable(output, "output")
         if _is_device(output):
-            raise OutputError(
-                f"the output must be a regular file: {output}; name one, or use --dry-run to write none"
-            )
+            raise OutputError(f"the output must be a regular file: {output}; name one, or use --dry-run to write none")
     if options.report is not None:
         for other in (options.model, output):
             if other is not None and _same(options.report, other):
@@ -134,9 +130,7 @@ def written_report(path: Path | None) -> Iterator[list[str]]:
             temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(
-            f"the report can't be written: {path} ({reason}); check its folder's permissions"
-        ) from error
+        raise OutputError(f"the report can't be written: {path} ({reason}); check its folder's permissions") from error
     finally:
         if temporary is not path:
             temporary.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def _run(options: OptimizeOptions, output: Path | None) -> tuple[Report, renderi
         )
         data = files.data_files(result.model)
         read = files.size_of(options.model) + sum(file.size for file in data)
-        if output is not None and options.in_place and not _changed(result.report):
+        if output is not None and options.in_place and not _is_changed(result.report):
             output = None
         if output is not None and not options.in_place:
             files.check_data_survives(output, data)
@@ -58,9 +58,8 @@ def _run(options: OptimizeOptions, output: Path | None) -> tuple[Report, renderi
     return report, rendering.Run(read, written, seconds=0.0, dry=options.dry_run)
 
 
-def _changed(report: Report) -> bool:
-    folded = any(fold.status == "folded" for fold in report.folds)
-    return folded or report.count("fused") > 0 or report.opset.before != report.opset.after
+def _is_changed(report: Report) -> bool:
+    return report.changed or report.opset.before != report.opset.after
 
 
 def _check_opset(opset: int | None) -> None:

@@ -70,7 +70,7 @@ def optimized(report: Report, run: Run) -> RenderableType:
 
 def explained(report: Report) -> RenderableType:
     """What `normgraph explain` prints."""
-    nodes = f"{counted(report.nodes.before, 'node')} · opset {report.opset.before}"
+    nodes = f"{counted(report.nodes.before, 'node')} · opset {report.opset.before} · for {report.target}"
     return Group(
         _title(report.model, nodes),
         *(_section(section, _EXPLAINED) for section in sections_of(report.sites, by_statistics=True)),

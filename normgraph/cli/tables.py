@@ -61,9 +61,7 @@ def _width(column: Column[Entry], cells: Sequence[str]) -> int:
 
 
 def _table(told: Sequence[tuple[Column[Entry], Sequence[str]]]) -> Table:
-    table = Table(
-        box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_header=len(told) > 1
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_header=len(told) > 1)
     texts = [[Breakable(cell, column.breaks) for cell in cells] for column, cells in told]
     for (column, _), cells in zip(told, texts, strict=True):
         table.add_column(

@@ -115,7 +115,5 @@ def _braces(numbers: Sequence[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    written = [
-        f"{run[0]}..{run[-1]}" if len(run) >= _SHORTEST_RANGE else ",".join(map(str, run)) for run in runs
-    ]
+    written = [f"{run[0]}..{run[-1]}" if len(run) >= _SHORTEST_RANGE else ",".join(map(str, run)) for run in runs]
     return "{" + ",".join(written) + "}"

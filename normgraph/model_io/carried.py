@@ -60,9 +60,7 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
 @contextmanager
 def _undeclared(model: ir.Model) -> Iterator[None]:
     """Hides the types and shapes that onnx_ir took from the tensors themselves, until the block ends."""
-    hidden = [
-        (value, value.type, value.shape) for value, _ in initializers(model) if UNDECLARED in value.meta
-    ]
+    hidden = [(value, value.type, value.shape) for value, _ in initializers(model) if UNDECLARED in value.meta]
     try:
         for value, _, _ in hidden:
             value.type, value.shape = None, None
@@ -83,9 +81,7 @@ def _pairs(proto: onnx.ModelProto, model: ir.Model) -> Iterator[tuple[onnx.Graph
             yield from _nested(function.node, body)
 
 
-def _nested(
-    protos: Iterable[onnx.NodeProto], nodes: Iterable[ir.Node]
-) -> Iterator[tuple[onnx.GraphProto, ir.Graph]]:
+def _nested(protos: Iterable[onnx.NodeProto], nodes: Iterable[ir.Node]) -> Iterator[tuple[onnx.GraphProto, ir.Graph]]:
     for node_proto, node in zip(protos, nodes, strict=True):
         for attribute in node_proto.attribute:
             held = node.attributes[attribute.name]

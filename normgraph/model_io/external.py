@@ -23,12 +23,7 @@ def data_path(model_path: Path, location: str) -> Path:
             f"external data must name its file, and one location is empty: {model_path}; export it again"
         )
     parts = {*PurePosixPath(location).parts, *PureWindowsPath(location).parts}
-    if (
-        PurePosixPath(location).anchor
-        or PureWindowsPath(location).anchor
-        or ".." in parts
-        or "\0" in location
-    ):
+    if PurePosixPath(location).anchor or PureWindowsPath(location).anchor or ".." in parts or "\0" in location:
         raise BadModelError(_leaves(model_path, location))
     path = model_path.parent / location
     real = path.resolve()
@@ -37,8 +32,7 @@ def data_path(model_path: Path, location: str) -> Path:
         raise BadModelError(_leaves(model_path, location))
     if not real.is_file():
         raise BadModelError(
-            f"external data must be beside its model, and {location!r} isn't: {model_path}; "
-            "copy both files together"
+            f"external data must be beside its model, and {location!r} isn't: {model_path}; copy both files together"
         )
     return path
 

@@ -59,9 +59,7 @@ def as_model(source: Source) -> ir.Model:
     held = getattr(source, "model", None)
     if isinstance(held, ir.Model):
         return held.clone()
-    raise TypeError(
-        f"a model is a path, ModelProto, onnx_ir.Model or ONNXProgram, not {type(source).__name__}"
-    )
+    raise TypeError(f"a model is a path, ModelProto, onnx_ir.Model or ONNXProgram, not {type(source).__name__}")
 
 
 def load(path: str | PathLike[str]) -> ir.Model:
@@ -104,9 +102,7 @@ def load(path: str | PathLike[str]) -> ir.Model:
 
 
 def _not_a_model(path: Path, reason: str) -> BadModelError:
-    return BadModelError(
-        f"the file is truncated or not an ONNX model: {path} ({reason}); export or copy it again"
-    )
+    return BadModelError(f"the file is truncated or not an ONNX model: {path} ({reason}); export or copy it again")
 
 
 def _without_large_tensors(source: OpenFile) -> tuple[bytes, list[tuple[int, int]]]:
@@ -169,9 +165,7 @@ def _refuse_external(tensor: ir.ExternalTensor) -> FileTensor:
     )
 
 
-def _from_proto(
-    proto: onnx.ModelProto, name: str, readable: Callable[[ir.ExternalTensor], FileTensor]
-) -> ir.Model:
+def _from_proto(proto: onnx.ModelProto, name: str, readable: Callable[[ir.ExternalTensor], FileTensor]) -> ir.Model:
     """Checks and converts a model, making every external tensor readable."""
     _check_versions(proto, name)
     try:
@@ -186,9 +180,7 @@ def _from_proto(
             f"the model holds what onnx_ir can't represent: {name} ({reason}); check it with onnx.checker"
         ) from error
     carry(proto, model, name)
-    replace_tensors(
-        model, lambda tensor, _: readable(tensor) if isinstance(tensor, ir.ExternalTensor) else tensor
-    )
+    replace_tensors(model, lambda tensor, _: readable(tensor) if isinstance(tensor, ir.ExternalTensor) else tensor)
     return model
 
 

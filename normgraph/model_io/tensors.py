@@ -44,18 +44,14 @@ class OpenFile:
             # A pipe would block at open, so look first.
             mode = path.stat().st_mode
             if stat.S_ISDIR(mode):
-                raise BadModelError(
-                    f"a model must be a file, and this is a folder: {path}; name the file inside it"
-                )
+                raise BadModelError(f"a model must be a file, and this is a folder: {path}; name the file inside it")
             if not stat.S_ISREG(mode):
                 raise BadModelError(f"a model must be a regular file: {path}; copy it to one")
             file = path.open("rb", buffering=0)
         except FileNotFoundError:
             raise BadModelError(f"there is no such file: {path}; check the path") from None
         except OSError as error:
-            raise BadModelError(
-                f"the file can't be read: {path} ({error.strerror}); check its permissions"
-            ) from None
+            raise BadModelError(f"the file can't be read: {path} ({error.strerror}); check its permissions") from None
         weakref.finalize(self, file.close)
         self.descriptor = file.fileno()
         self.size = os.fstat(self.descriptor).st_size
@@ -106,9 +102,7 @@ def _sendfile(source: int, target: int, count: int, offset: int) -> int:
 
 # Tried in turn; each copies at the target's own file position and returns how many bytes it copied.
 KERNEL_COPIES: tuple[Callable[[int, int, int, int], int], ...] = tuple(
-    copy
-    for name, copy in (("copy_file_range", _copy_file_range), ("sendfile", _sendfile))
-    if hasattr(os, name)
+    copy for name, copy in (("copy_file_range", _copy_file_range), ("sendfile", _sendfile)) if hasattr(os, name)
 )
 
 

@@ -110,8 +110,7 @@ def fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int
             raise MalformedError(f"byte {position} begins no field")
         if stop > end:
             raise MalformedError(
-                f"field {number} at byte {position} claims {stop - payload:,} bytes "
-                f"where {end - payload:,} are left"
+                f"field {number} at byte {position} claims {stop - payload:,} bytes where {end - payload:,} are left"
             )
         yield number, wire_type, position, payload, stop
         position = stop

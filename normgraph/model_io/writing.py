@@ -39,9 +39,7 @@ class Layout:
     data: wire.Pieces
 
 
-def save(
-    model: ir.Model, path: str | PathLike[str], *, external_data: ExternalData = "auto"
-) -> tuple[Path, ...]:
+def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalData = "auto") -> tuple[Path, ...]:
     """Writes a model; its file appears under its name only once it is complete and on disk.
 
     Tensors that lie in files are copied range by range, by the kernel where it can, and never held in memory.

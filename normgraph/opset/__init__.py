@@ -59,9 +59,7 @@ def obstacles(
         OpsetError: The model's opset is above `target` or below 7, or the installed onnx has no `target`.
     """
     scopes = _scopes(model, target)
-    outcomes = (
-        outcome for scope in scopes for outcome in _outcomes(model, scope, target, ignoring, facts or Facts())
-    )
+    outcomes = (outcome for scope in scopes for outcome in _outcomes(model, scope, target, ignoring, facts or Facts()))
     return tuple(outcome for outcome in outcomes if isinstance(outcome, Obstacle))
 
 
@@ -80,9 +78,7 @@ def raise_opset(
         OpsetError: As for `obstacles`, or there are obstacles; then the model isn't changed.
     """
     scopes = _scopes(model, target)
-    outcomes = [
-        (scope, list(_outcomes(model, scope, target, ignoring, facts or Facts()))) for scope in scopes
-    ]
+    outcomes = [(scope, list(_outcomes(model, scope, target, ignoring, facts or Facts()))) for scope in scopes]
     found = [outcome for _, group in outcomes for outcome in group if isinstance(outcome, Obstacle)]
     if found:
         raise OpsetError(_message(model, target, found))
@@ -118,9 +114,7 @@ def _scopes(model: ir.Model, target: int) -> list[_Scope]:
     imports = model.graph.opset_imports
     opset = imports.get(_domain(imports), target)
     if opset > target:
-        raise OpsetError(
-            f"an opset can only be raised: '{model.graph.name}' is at {opset}, ask for no less than that"
-        )
+        raise OpsetError(f"an opset can only be raised: '{model.graph.name}' is at {opset}, ask for no less than that")
     scopes = [_Scope(model.graph, opset)] if opset < target or _domain(imports) not in imports else []
     for function in model.functions.values():
         version = function.opset_imports.get(_domain(function.opset_imports), target)
@@ -179,9 +173,7 @@ def _crossed(form: Form, version: int) -> Form | str:
     try:
         return adapt(form)
     except UnknownAttributeError as unknown:
-        return (
-            f"its attribute '{unknown}', which this version changed, is known to the function's caller only"
-        )
+        return f"its attribute '{unknown}', which this version changed, is known to the function's caller only"
 
 
 def _names(root: ir.Graph | ir.Function) -> Iterator[str]:
@@ -198,8 +190,7 @@ def _names(root: ir.Graph | ir.Function) -> Iterator[str]:
 
 def _message(model: ir.Model, target: int, found: list[Obstacle]) -> str:
     shown = "; ".join(
-        f"{o.op_type} '{o.node.name or o.node.outputs[0].name}' at opset {o.version}: {o.reason}"
-        for o in found[:3]
+        f"{o.op_type} '{o.node.name or o.node.outputs[0].name}' at opset {o.version}: {o.reason}" for o in found[:3]
     )
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     return (

@@ -60,9 +60,7 @@ def floating(form: Form) -> Form | str:
     dtype = form.dtype(0)
     if dtype is not None and dtype.is_floating_point():
         return form
-    return (
-        f"from this version on it takes floating-point numbers only, and its input's type is {_name(dtype)}"
-    )
+    return f"from this version on it takes floating-point numbers only, and its input's type is {_name(dtype)}"
 
 
 def coerced_to_matrix(form: Form) -> Form | str:

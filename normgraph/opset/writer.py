@@ -66,9 +66,7 @@ class Writer:
             value = ir.Value(name=name, type=dtype, shape=shape, const_value=tensor)
             self._root.register_initializer(value)
             return value
-        node = ir.Node(
-            "", "Constant", [], [ir.AttrTensor("value", tensor)], name=self._fresh(f"{name}_constant")
-        )
+        node = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=self._fresh(f"{name}_constant"))
         node.outputs[0].name = name
         assert self._first is not None  # It holds at least the node that needs the constant.
         self._root.insert_before(self._first, node)
@@ -84,9 +82,7 @@ class Writer:
         )
         # A size of 0 in the shape stands for itself.
         allow_zero = [ir.AttrInt64("allowzero", 1)] if target >= 14 else []
-        reshape = ir.Node(
-            "", "Reshape", [None, shape.outputs[0]], allow_zero, name=self._fresh(f"{wish}_reshape_node")
-        )
+        reshape = ir.Node("", "Reshape", [None, shape.outputs[0]], allow_zero, name=self._fresh(f"{wish}_reshape_node"))
         reshaped = reshape.outputs[0]
         result.replace_all_uses_with(reshaped, replace_graph_outputs=True)
         reshaped.name, reshaped.type, reshaped.shape = result.name, result.type, result.shape

@@ -84,7 +84,6 @@ MISALIGNED = [
     pytest.param(((A,),), ((FN,),), id="dynamic-constant-against-a-number"),
     pytest.param(((A,), (F4,)), ((F4,), (A,)), id="constant-and-axis-crossed"),
     pytest.param(((D, B),), ((F24,),), id="dynamic-merged-axes"),
-    pytest.param(((A,), (F4,)), ((F4,), ()), id="constant-would-stand-twice"),
 ]
 
 

@@ -131,7 +131,7 @@ APART = [
     pytest.param(0.0, 1e-30, id="zero-and-little"),
     pytest.param(ROW, combine(np.add, ROW, coefficient([0.0, 0.0, 1e-4], [(B,)])), id="one-element"),
     pytest.param(ROW, 2.0, id="array-and-number"),
-    pytest.param(math.nan, math.nan, id="nan"),
+    pytest.param(float("nan"), float("nan"), id="nan"),
 ]
 
 

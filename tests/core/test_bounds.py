@@ -1,0 +1,102 @@
+"""Lower bounds: what is claimed never to be less than a number isn't, and what might be isn't claimed."""
+
+import math
+from random import Random
+
+import numpy as np
+import pytest
+
+from normgraph.algebra import HALF, NotRepresentable, Polynomial, base, constant, extent
+from normgraph.axes import Axis, Size
+from normgraph.bounds import lower_bound
+from normgraph.coefficients import coefficient
+from tests.core.evaluation import Evaluation
+
+N, H = Axis(0, Size(2)), Axis(1, Size(3))
+LAYOUT = ((N,), (H,))
+x = base((N, H))
+m = x.mean(axis=(H,))
+square = (x * x).mean(axis=(H,))
+both = (x * x).mean(axis=(N, H))
+POSITIVE = constant(coefficient([0.5, 1.0, 2.0], [(H,)]))
+MIXED = constant(coefficient([0.5, -1.0, 2.0], [(H,)]))
+
+KNOWN = [
+    pytest.param(constant(-3.0), -3.0, id="number"),
+    pytest.param(MIXED, -1.0, id="numbers"),
+    pytest.param(constant(0.0), 0.0, id="zero"),
+    pytest.param(x * x + 1, 1.0, id="even-power"),
+    pytest.param(x**-2, 0.0, id="even-negative-power"),
+    pytest.param(square + 1e-5, 1e-5, id="mean-of-square"),
+    pytest.param(square - m * m, 0.0, id="variance"),
+    pytest.param(3 * square - 2 * m * m + 1, 1.0, id="more-than-variance"),
+    pytest.param((x**4).mean(axis=(H,)) - square * square, 0.0, id="variance-of-the-square"),
+    pytest.param((square + 1) ** -HALF, 0.0, id="root"),
+    pytest.param(extent("S") - 4, -4.0, id="extent"),
+    pytest.param(x.clamped(-1.0).absolute() + 2, 2.0, id="absolute-value"),
+    pytest.param(x.clamped(0.0) * POSITIVE, 0.0, id="bounded-times-positive"),
+    pytest.param((x - m) ** 2, 0.0, id="expanded-square"),
+    pytest.param((x - 2 * m) ** 2 * 3, 0.0, id="scaled-square"),
+    pytest.param((x - m + m * m) ** 2, 0.0, id="square-of-three"),
+    pytest.param(((x - m) ** 2).mean(axis=(H,)), 0.0, id="mean-of-expanded-square"),
+]
+UNKNOWN = [
+    pytest.param(x, id="value"),
+    pytest.param(m, id="mean"),
+    pytest.param(x**3, id="odd-power"),
+    pytest.param(-square, id="negative"),
+    pytest.param(square - 2 * m * m, id="less-than-variance"),
+    pytest.param(square - m * m - m * m, id="variance-used-twice"),
+    pytest.param(square * square - m * m, id="of-another-degree"),
+    pytest.param(both - m * m, id="over-other-axes"),
+    pytest.param(square - both, id="means-of-squares"),
+    pytest.param(x * x * MIXED, id="weights-of-both-signs"),
+    pytest.param(x.clamped(-1.0), id="bounded-below-zero"),
+    pytest.param((x - m) ** 2 - m * m, id="less-than-a-square"),
+    pytest.param(x * x + m * m - 3 * x * m, id="more-crossed-than-a-square"),
+    pytest.param(x * x + m * m + square**2 - 2 * x * m - 2 * x * square - 2 * m * square, id="signs-of-no-square"),
+    pytest.param(-extent("S"), id="negative-extent"),
+]
+
+
+@pytest.mark.parametrize(("value", "bound"), KNOWN)
+def test_bound_is_found(value: Polynomial, bound: float) -> None:
+    assert lower_bound(value.terms) == pytest.approx(bound)
+
+
+@pytest.mark.parametrize("value", UNKNOWN)
+def test_nothing_is_claimed_where_nothing_is_known(value: Polynomial) -> None:
+    assert lower_bound(value.terms) == -math.inf
+
+
+def grown(random: Random, depth: int) -> Polynomial:
+    """A random polynomial."""
+    if depth == 0:
+        return random.choice([x, x, m, square, constant(random.choice([-1.0, 0.5, 2.0])), extent("S"), MIXED])
+    a, b = grown(random, depth - 1), grown(random, depth - 1)
+    kind = random.randrange(7)
+    if kind < 2:
+        return a + b if kind else a - b
+    if kind == 2:
+        return a * b
+    if kind == 3:
+        return a.mean(axis=random.choice([(N,), (H,), (N, H)]))
+    if kind == 4:
+        return a.clamped(random.choice([-1.0, 0.0, 0.5]))
+    return a.absolute() if kind == 5 else a * a
+
+
+def test_no_value_of_a_random_polynomial_is_below_its_bound() -> None:
+    random, bounded = Random(1), 0
+    for _ in range(400):
+        try:
+            value = grown(random, random.randint(1, 3))
+        except NotRepresentable:
+            continue
+        bound = lower_bound(value.terms)
+        bounded += bound > -math.inf
+        for seed in range(3):
+            numbers = np.random.default_rng(seed).standard_normal((2, 3)) * 3
+            found = Evaluation(numbers, LAYOUT, {"S": 1 + seed}).polynomial(value).values
+            assert np.all(found >= bound - 1e-5 * (1 + np.abs(found)))
+    assert bounded > 100
