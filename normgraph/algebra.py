@@ -29,9 +29,11 @@ from normgraph.atoms import (
     Base,
     Clamp,
     Extent,
+    Maximum,
     Mean,
     Monomial,
     Sum,
+    Vanishes,
     axes_of_monomial,
 )
 from normgraph.axes import Axis, Renaming
@@ -185,6 +187,19 @@ class Polynomial:
         if lower_bound((-self).terms) >= 0:
             return -self
         return _of_atom(Absolute(self))
+
+    def maximum(self, *, axis: Iterable[Axis]) -> Polynomial:
+        """max_axis[self]; the value itself where it doesn't vary along `axis`."""
+        over = frozenset(axis) & self.axes
+        return _of_atom(Maximum(over, self)) if over else self
+
+    def vanishes(self) -> Polynomial:
+        """[self = 0]: one where the value is zero, zero elsewhere."""
+        if not self.terms:
+            return constant(1.0)
+        if lower_bound(self.terms) > 0 or lower_bound((-self).terms) > 0:
+            return constant(0.0)
+        return _of_atom(Vanishes(self))
 
     def renamed(self, renaming: Renaming) -> Polynomial:
         """The polynomial with fresh axes replaced by the axes they turned out to be."""
@@ -359,9 +374,20 @@ def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
         return Clamp(atom.of.renamed(renaming), atom.minimum)
     if isinstance(atom, Absolute):
         return Absolute(atom.of.renamed(renaming))
-    if isinstance(atom, Mean):  # its own axes are bound: what they are called outside doesn't reach inside
-        free = {axis: renaming[axis] for axis in axes_of_monomial(atom.of) - atom.over if axis in renaming}
-        if not atom.over.isdisjoint(part for dimension in free.values() for part in dimension):
-            raise NotRepresentable("broadcast", "a constant meets an axis over which the mean beside it was taken")
-        return Mean(atom.over, _renamed(atom.of, free))
+    if isinstance(atom, Vanishes):
+        return Vanishes(atom.of.renamed(renaming))
+    if isinstance(atom, Maximum):
+        return Maximum(atom.over, atom.of.renamed(_outside(renaming, atom)))
+    if isinstance(atom, Mean):
+        return Mean(atom.over, _renamed(atom.of, _outside(renaming, atom)))
     return atom
+
+
+def _outside(renaming: Renaming, atom: Mean | Maximum) -> Renaming:
+    """The renaming of the axes that the atom still has: its own are bound, and called inside as they always were."""
+    free = {axis: renaming[axis] for axis in atom.axes if axis in renaming}
+    if not atom.over.isdisjoint(part for dimension in free.values() for part in dimension):
+        raise NotRepresentable(
+            "broadcast", "a constant meets an axis over which the mean or the maximum beside it was taken"
+        )
+    return free

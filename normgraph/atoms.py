@@ -93,6 +93,33 @@ class Absolute(_Hashed):
 
 
 @dataclass(frozen=True)
+class Maximum(_Hashed):
+    """max_over[of]: the largest value along `over`, along all of which `of` may vary."""
+
+    over: Axes
+    of: Polynomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
+        return self.of.axes - self.over
+
+
+@dataclass(frozen=True)
+class Vanishes(_Hashed):
+    """[of = 0]: one where `of` is zero and zero elsewhere, where neither is known to be everywhere."""
+
+    of: Polynomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
+        return self.of.axes
+
+
+@dataclass(frozen=True)
 class Extent(_Hashed):
     """A positive whole number that is known at run time only: the extent of a dynamic dimension."""
 
@@ -101,7 +128,7 @@ class Extent(_Hashed):
     __hash__ = _Hashed.__hash__
 
 
-Atom = Base | Mean | Sum | Clamp | Absolute | Extent
+Atom = Base | Mean | Sum | Clamp | Absolute | Maximum | Vanishes | Extent
 #: A product of atoms, each with its exponent; no exponent is zero.
 Monomial = frozenset[tuple[Atom, Fraction]]
 UNIT: Monomial = frozenset()

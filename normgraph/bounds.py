@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from itertools import combinations
 
-from normgraph.atoms import Absolute, Atom, Clamp, Extent, Mean, Monomial, Sum
+from normgraph.atoms import Absolute, Atom, Clamp, Extent, Mean, Monomial, Sum, Vanishes
 from normgraph.coefficients import TOLERANCE, Coefficient, close, smallest
 
 Terms = Mapping[Monomial, Coefficient]
@@ -37,7 +37,7 @@ def is_nonnegative(atom: Atom) -> bool:
         return atom.minimum >= 0
     if isinstance(atom, Sum):
         return lower_bound(atom.of.terms) >= 0
-    return isinstance(atom, Extent | Absolute)
+    return isinstance(atom, Extent | Absolute | Vanishes)
 
 
 def _is_nonnegative_product(monomial: Monomial) -> bool:

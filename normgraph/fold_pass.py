@@ -82,9 +82,12 @@ def foldable(model: ir.Model) -> list[Fold]:
 
 def _plans(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tuple[Affine, Shortfall]]:
     """The plans of a direction, those aside that would take the gain and bias of another normalization apart."""
+    results = list(plans_for(direction, graph, facts))
+    if not results:
+        return
     normalizing = {node for match in find(graph, facts).matches for node in match.nodes}
     normalizing.update(node for node in graph if node.op_type in NATIVE and node.op_type != "BatchNormalization")
-    for result in plans_for(direction, graph, facts):
+    for result in results:
         affine = result[0].affine if isinstance(result, list) else result[0]
         if normalizing.isdisjoint(affine.nodes) and affine.base.producer() not in normalizing:
             yield result

@@ -1,5 +1,4 @@
-"""Folding: affine maps per channel go into the weights of the linear operator behind which or before which they
-stand.
+"""Folding: affine maps per channel go into the weights of a linear operator beside them.
 
 One search for both directions: it pairs an `Affine` with a row of `normgraph.linear.LINEAR` and asks that row
 for the new weights. Composed in float64 and rounded once to the weights' type.

@@ -1,5 +1,4 @@
-"""Linear operators: along which axes their channels run, and how an affine map per channel goes into their
-weights.
+"""Linear operators: where their channels are, and how an affine map per channel goes into their weights.
 
 y = W·x + w is linear in x, so an affine map behind it goes into the weights: a·(W·x + w) + b = (a·W)·x + (a·w
 + b); and one before it does, too: W·(a·x + b) + w = (W·a)·x + (W·b + w). `LINEAR` has one row per operator;

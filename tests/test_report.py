@@ -15,17 +15,27 @@ from normgraph.evidence import Evidence, Trial
 from normgraph.inventory import NATIVE, Fold, Site
 from normgraph.report import SCHEMA
 from tests.reports import FOLDED, FUSED, MISS, UNFOLDED, report
-from tests.samples import FOLDER, SAMPLES, Sample, name_of, path_of
+from tests.samples import FOLDER
 
 PATH = FOLDER.parent / "normgraph" / "report.schema.json"
 FORM = json.loads(PATH.read_text("utf-8"))
 VALIDATOR = Draft202012Validator(FORM)
 
 
-def chosen() -> list[object]:
-    """Samples of every exporter and kind, one opset of each."""
-    newest = {(s["architecture"], s["exporter"]): s for s in SAMPLES}
-    return [pytest.param(sample, id=name_of(sample)) for sample in newest.values()]
+#: Between them they have sites and folds of every fate.
+TOLD = (
+    "batch_norm_images_torchscript_13",
+    "batch_norm_training_images_torchscript_15",
+    "bert_dynamic_torchscript_13",
+    "bert_half_dynamo_18",
+    "conditional_exported_dynamo_decomposed_18",
+    "functions_torchscript_15",
+    "llama_torchscript_13",
+    "near_misses_torchscript_13",
+    "resnet_torchscript_13",
+    "spellings_half_torchscript_13",
+    "unet_torchscript_13",
+)
 
 
 def test_schema_is_a_strict_schema() -> None:
@@ -53,12 +63,12 @@ def test_schema_knows_every_kind() -> None:
     assert FORM["properties"]["schema"] == {**FORM["properties"]["schema"], "const": SCHEMA}
 
 
-@pytest.mark.parametrize("sample", chosen())
-def test_reports_of_real_exports_are_valid(sample: Sample) -> None:
-    VALIDATOR.validate(normgraph.explain(path_of(sample)).to_dict())
-    found = normgraph.optimize(path_of(sample)).report
-    VALIDATOR.validate(json.loads(found.to_json()))
-    assert len(found.sites) + len(found.folds) >= len(sample["norms"])
+@pytest.mark.parametrize("name", TOLD)
+def test_reports_of_real_exports_are_valid(name: str) -> None:
+    path = FOLDER / "samples" / f"{name}.onnx"
+    for found in (normgraph.explain(path), normgraph.optimize(path).report):
+        VALIDATOR.validate(json.loads(found.to_json()))
+        assert found.sites or found.folds
 
 
 def overflowed(site: Site) -> Site:
