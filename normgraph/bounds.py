@@ -24,9 +24,24 @@ def lower_bound(terms: Terms) -> float:
     for monomial, c in terms.items():
         if not monomial:
             bound += smallest(c)
-        elif not (smallest(c) >= 0 and _is_nonnegative_product(monomial)) and not _outweighed(monomial, c, remaining):
+        elif smallest(c) >= 0 and _is_nonnegative_product(monomial):
+            bound += smallest(c) * _least(monomial)
+        elif not _outweighed(monomial, c, remaining):
             return 0.0 if _is_square(terms) else float("-inf")
     return bound
+
+
+def _least(monomial: Monomial) -> float:
+    """A number that a product which isn't negative is never less than: ∏ bᵢ^eᵢ for aᵢ ≥ bᵢ ≥ 0 and eᵢ ≥ 0."""
+    least = 1.0
+    for atom, exponent in monomial:
+        bound = (
+            lower_bound(atom.of.terms) if isinstance(atom, Sum) else atom.minimum if isinstance(atom, Clamp) else 0.0
+        )
+        if not bound > 0 or exponent < 0:
+            return 0.0
+        least *= bound ** float(exponent)
+    return least
 
 
 def is_nonnegative(atom: Atom) -> bool:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from normgraph.axes import Size, product
 from normgraph.constants import attribute
+from normgraph.shapes import axes_of
 
 if TYPE_CHECKING:
     from normgraph.facts import Facts
@@ -183,7 +184,7 @@ def _reduce_prod(node: ir.Node, facts: Facts) -> Elements | None:
     source = _of(node, facts)
     if source is None or source.rank != 1 or any(size is None for size in source.sizes):
         return None
-    if attribute(node, "noop_with_empty_axes", 0):
+    if axes_of(node, facts, 1) != (0,):
         return None
     return Elements(
         (product(s for s in source.sizes if s is not None),), rank=1 if attribute(node, "keepdims", 1) else 0

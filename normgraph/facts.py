@@ -14,17 +14,24 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.axes import ONE, Size, product
-from normgraph.constants import Array, Constants, attribute, is_foldable, stored_tensor
+from normgraph.constants import FOLDERS, Array, Constants, attribute, is_foldable, stored_tensor
 from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
 from normgraph.inference import infer_shapes
-from normgraph.shapes import SHAPE_RULES, Shape
+from normgraph.shapes import SHAPE_RULES, Shape, axes_of
 from normgraph.types import infer_types
 
 #: Before this opset operators broadcast in ways of their own; nothing is concluded from the nodes of such a model.
 OLDEST_OPSET = 7
 #: What a rule raises on a node that isn't valid; to say so is for a runtime.
 SIGNS_OF_INVALID_NODES: tuple[type[Exception], ...] = (ArithmeticError, IndexError, TypeError, ValueError)
-FLOATING = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
+#: Up to which each floating type holds every whole number.
+WHOLE_NUMBERS = {
+    ir.DataType.BFLOAT16: 1 << 8,
+    ir.DataType.FLOAT16: 1 << 11,
+    ir.DataType.FLOAT: 1 << 24,
+    ir.DataType.DOUBLE: 1 << 53,
+}
+FLOATING = frozenset(WHOLE_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Facts:
         shapes: shape of each value whose rank is known.
         dtypes: element type of values of which the model itself doesn't declare it.
         elements: the elements of small integer tensors, as sizes.
-        uniform: tensors of unknown shape all of whose elements are the same number.
+        uniform: tensors of any shape, also one known at run time only, all of whose elements are the same number.
         expanded: constants expanded to a shape known at run time only, and what they were before.
         positions: each node's place in the order of its graph.
         dead: the nodes on which no output of their graph depends.
@@ -194,6 +201,7 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
         if found is not None:
             _note_elements(node, found, facts)
         _note_uniform(node, facts)
+        _note_uniform_result(node, facts)
     shape_rule = SHAPE_RULES.get(node.op_type) if followed else None
     inferred: Sequence[Shape | None] = (shape_rule(node, facts) if shape_rule else None) or ()
     if not inferred and any(output.shape is None and output not in facts.shapes for output in node.outputs):
@@ -268,6 +276,43 @@ def _note_uniform(node: ir.Node, facts: Facts) -> None:
                 facts.uniform[output] = float(array.reshape(-1)[0])
             elif facts.is_constant(source):
                 facts.expanded[output] = source
+
+
+#: Operators whose result is the same number everywhere where their operands are.
+_ELEMENTWISE = frozenset(
+    ("Abs Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Min Mul Neg Not Or Pow Reciprocal Sqrt "
+     "Sub").split()
+)  # fmt: skip
+
+
+def _note_uniform_result(node: ir.Node, facts: Facts) -> None:
+    """What is computed from uniform tensors and single numbers is uniform, and so is its sum over a known number."""
+    output, dtype = node.outputs[0], facts.dtype(node.outputs[0])
+    if dtype is None or output in facts.constants.known or not any(value in facts.uniform for value in node.inputs):
+        return
+    if node.op_type in _ELEMENTWISE:
+        numbers = [_number(value, facts) for value in node.inputs]
+        if all(number is not None for number in numbers):
+            with np.errstate(all="ignore"):
+                found = FOLDERS[node.op_type](node, numbers)  # type: ignore[arg-type]
+            facts.uniform[output] = float(found.astype(dtype.numpy()))
+    elif node.op_type == "ReduceSum" and node.inputs[0] is not None:
+        shape, number = facts.shape(node.inputs[0]), facts.uniform[node.inputs[0]]
+        axes = None if shape is None else axes_of(node, facts, len(shape))
+        count = None if shape is None or axes is None else product(shape[axis] for axis in axes).static
+        # Such a sum is exact in every order.
+        if count is not None and number.is_integer() and abs(number) * count <= WHOLE_NUMBERS.get(dtype, 0):
+            facts.uniform[output] = number * count
+
+
+def _number(value: ir.Value | None, facts: Facts) -> Array | None:
+    """The one number that all elements of a tensor are, in its type; None where that isn't known."""
+    dtype = None if value is None else facts.dtype(value)
+    if value in facts.uniform and dtype is not None:
+        return np.asarray(facts.uniform[value], dtype.numpy())
+    shape = None if value is None else facts.shape(value)
+    array = facts.constant(value) if shape is not None and product(shape) == ONE else None
+    return None if array is None else array.reshape(())
 
 
 def _declare(value: ir.Value, facts: Facts) -> None:

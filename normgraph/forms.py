@@ -98,7 +98,7 @@ class Scope:
         if axes.product(shape).factor > MAXIMAL_CONSTANT:
             raise NotRepresentable("too-complex", f"the constant '{value.name}' is too large to reason about")
         array = self.facts.constant(value)
-        if array is None or array.dtype.kind not in "fiuV" or not array.size:
+        if array is None or array.dtype.kind not in "bfiuV" or not array.size:
             return None
         layout = self.fresh([Size(extent) for extent in array.shape])
         return Form(algebra.constant(coefficient(array, layout)), layout, self.facts.dtype(value))

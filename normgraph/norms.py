@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from normgraph.algebra import HALF, Polynomial, base, constant
 from normgraph.atoms import UNIT, Axes, Base, Mean, Monomial, Sum
@@ -168,13 +169,17 @@ def recognise(value: Polynomial, layout: Layout) -> Norm | None:
         if not row.admits(norm, layout):
             continue
         if row.definition not in equal:
-            reference = row.definition(
-                base(x.axes), axes=over, epsilon=epsilon, gain=constant(gain), bias=constant(bias)
-            )
+            reference = _plain(row, x, over, epsilon) * constant(gain) + constant(bias)
             equal[row.definition] = reference.close_to(value)
         if equal[row.definition]:
             kinds.append(row.kind)
     return Norm(tuple(kinds), over, epsilon, gain, bias) if kinds else None
+
+
+@lru_cache(maxsize=256)
+def _plain(row: Row, x: Base, over: Axes, epsilon: float) -> Polynomial:
+    """The kernel without gain and bias; the norms of a model are mostly alike."""
+    return row.definition(base(x.axes), axes=over, epsilon=epsilon, gain=1.0, bias=0.0)
 
 
 def _parameters(value: Polynomial) -> tuple[Base, Axes, float, Coefficient, Coefficient] | None:

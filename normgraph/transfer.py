@@ -14,7 +14,8 @@ from fractions import Fraction
 
 import onnx_ir as ir
 
-from normgraph import algebra, axes
+from normgraph import algebra, axes, conditions
+from normgraph import transfer_conditions as choice
 from normgraph import transfer_layout as layout
 from normgraph import transfer_native as native
 from normgraph.algebra import HALF, NotRepresentable, Polynomial
@@ -159,6 +160,7 @@ def _global_average(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Fo
 TRANSFER: dict[str, Transfer] = {
     "Abs": Transfer(_unary(lambda a: a.absolute())),
     "Add": Transfer(_binary(lambda a, b: a + b)),
+    "And": Transfer(choice.condition(conditions.both)),
     "BatchNormalization": Transfer(native.batch_normalization),
     "Cast": Transfer(_cast),
     "CastLike": Transfer(_cast, operands=1),
@@ -166,20 +168,29 @@ TRANSFER: dict[str, Transfer] = {
     "Concat": Transfer(layout.concat),
     "Div": Transfer(_binary(lambda a, b: a / b)),
     "Dropout": Transfer(_dropout, operands=1),
+    "Equal": Transfer(choice.condition(conditions.equal)),
     "Expand": Transfer(layout.expand, operands=1),
     "Flatten": Transfer(layout.reshape),
     "GlobalAveragePool": Transfer(_global_average),
+    "Greater": Transfer(choice.condition(conditions.greater)),
+    "GreaterOrEqual": Transfer(choice.condition(lambda a, b: 1 - conditions.greater(b, a))),
     "Identity": Transfer(_unary(lambda a: a)),
     "InstanceNormalization": Transfer(native.instance_normalization),
     "LayerNormalization": Transfer(native.layer_normalization),
+    "Less": Transfer(choice.condition(lambda a, b: conditions.greater(b, a))),
+    "LessOrEqual": Transfer(choice.condition(lambda a, b: 1 - conditions.greater(a, b))),
     "Max": Transfer(_extremum(1)),
     "Min": Transfer(_extremum(-1)),
     "Mul": Transfer(_binary(lambda a, b: a * b)),
     "Neg": Transfer(_unary(lambda a: -a)),
+    "Not": Transfer(choice.negation),
+    "Or": Transfer(choice.condition(conditions.either)),
     "Pow": Transfer(_power),
     "Reciprocal": Transfer(_unary(lambda a: a**-1)),
     "ReduceL2": Transfer(_reduction(lambda a, over, count: ((a**2).mean(axis=over) * count) ** HALF), operands=1),
+    "ReduceMax": Transfer(_reduction(lambda a, over, count: a.maximum(axis=over)), operands=1),
     "ReduceMean": Transfer(_reduction(lambda a, over, count: a.mean(axis=over)), operands=1),
+    "ReduceMin": Transfer(_reduction(lambda a, over, count: -(-a).maximum(axis=over)), operands=1),
     "ReduceSum": Transfer(_reduction(lambda a, over, count: a.mean(axis=over) * count), operands=1),
     "ReduceSumSquare": Transfer(_reduction(lambda a, over, count: (a**2).mean(axis=over) * count), operands=1),
     "Relu": Transfer(_unary(lambda a: a.clamped(0.0))),
@@ -191,6 +202,7 @@ TRANSFER: dict[str, Transfer] = {
     "Tile": Transfer(layout.tile, operands=1),
     "Transpose": Transfer(layout.transpose),
     "Unsqueeze": Transfer(layout.reshape, operands=1),
+    "Where": Transfer(choice.where),
 }
 
 #: The operators whose readers make a statistic of their input.

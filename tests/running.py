@@ -88,15 +88,14 @@ def run(model: onnx.ModelProto, feeds: Sequence[Mapping[str, Array]]) -> list[di
     bfloat16 models, for whose operators ONNX Runtime's CPU provider has no kernels, go to onnx's reference.
     """
     names = [output.name for output in model.graph.output]
-    if any(info.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for info in model.graph.input):
+    interface = (*model.graph.input, *model.graph.output)
+    if any(info.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for info in interface):
         return _refer(model, feeds)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return [dict(zip(names, session.run(names, dict(fed)), strict=True)) for fed in feeds]
 
 

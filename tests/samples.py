@@ -55,9 +55,7 @@ def _drawn(random: np.random.Generator, described: Mapping[str, Any], shape: Seq
 def truth(model: onnx.ModelProto, fed: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
     """The outputs of a model whose every floating tensor is a double, fed with the very same numbers."""
     exact = _in_double(model)
-    widened = [
-        {n: a.astype(np.float64) if a.dtype.kind == "f" else a for n, a in feed.items()} for feed in fed
-    ]
+    widened = [{n: a if a.dtype.kind in "biu" else a.astype(np.float64) for n, a in feed.items()} for feed in fed]
     try:
         return run(exact, widened)
     except NoKernel:  # ONNX Runtime's Conv and Erf, for example, take no doubles.
@@ -94,9 +92,7 @@ def _widen_attribute(node: onnx.NodeProto, attribute: AttributeProto) -> None:
 
 def _widen(tensor: TensorProto) -> None:
     if tensor.data_type in _FLOATS:
-        tensor.CopyFrom(
-            numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name)
-        )
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
 
 
 def graphs_of(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:

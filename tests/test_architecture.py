@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernels"),
     ("runtime", "progress", "model_io"),
-    ("axes", "coefficients", "atoms", "bounds", "algebra"),
+    ("axes", "coefficients", "atoms", "bounds", "algebra", "conditions"),
     ("constants", "shapes", "elements", "types", "inference", "facts"),
-    ("forms", "transfer_layout", "transfer_native", "transfer", "interpret"),
+    ("forms", "transfer_conditions", "transfer_layout", "transfer_native", "transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
     ("lowering", "operators", "targets", "rewrite", "opset", "affine", "linear"),
     ("reference_operators", "execution", "definitions", "extraction", "evidence"),
@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 ORDER = {name: position for position, name in enumerate(name for layer in LAYERS for name in layer)}
 
-WITHOUT_ONNX = ("kernels", "axes", "coefficients", "atoms", "bounds", "algebra", "norms", "diagnosis")
+WITHOUT_ONNX = ("kernels", "axes", "coefficients", "atoms", "bounds", "algebra", "conditions", "norms", "diagnosis")
 MAX_LINES = 400
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from normgraph.cli.arguments import parse
@@ -39,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    started = time.perf_counter()
     try:
         command, options = parse(arguments)
         if command == "optimize":
             from normgraph.cli.optimize import optimize
 
-            optimize(options)
+            optimize(options, started)
         else:
             from normgraph.cli.explain import explain
 

@@ -18,13 +18,16 @@ from normgraph.model_io import save
 from normgraph.report import Report
 
 
-def optimize(options: OptimizeOptions) -> None:
+def optimize(options: OptimizeOptions, started: float) -> None:
     """Run the command.
+
+    Args:
+        options: what it was told.
+        started: the reading of ``time.perf_counter`` when the program began, imports included.
 
     Raises:
         NormgraphError: it can't be done; then neither a model nor a report has been written.
     """
-    started = time.perf_counter()
     report, run = _run(options, files.output_of(options))
     if options.json:
         write_json(report.to_json())

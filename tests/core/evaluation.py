@@ -4,14 +4,14 @@ Nothing here uses the algebra's own arithmetic: a polynomial is read term by ter
 axes, so that a wrong rule of `normgraph.algebra` shows as a wrong number.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from normgraph.algebra import Polynomial, base
-from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Mean, Monomial, Sum
+from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Maximum, Mean, Monomial, Sum, Vanishes
 from normgraph.axes import Axis, Layout, Size, axes_of, size_of
 from normgraph.coefficients import Coefficient
 from normgraph.match import Match
@@ -90,12 +90,16 @@ class Evaluation:
         if isinstance(atom, Extent):
             return Labelled((), np.asarray(float(self.symbols[atom.symbol])))
         if isinstance(atom, Mean):
-            return _averaged(self._monomial(atom.of), atom.over)
+            return _reduced(np.mean, self._monomial(atom.of), atom.over)
         inner = self.polynomial(atom.of)
         if isinstance(atom, Clamp):
             return Labelled(inner.axes, np.maximum(inner.values, atom.minimum))
         if isinstance(atom, Absolute):
             return Labelled(inner.axes, np.abs(inner.values))
+        if isinstance(atom, Maximum):
+            return _reduced(np.max, inner, atom.over)
+        if isinstance(atom, Vanishes):
+            return Labelled(inner.axes, np.where(inner.values == 0, 1.0, 0.0))
         assert isinstance(atom, Sum)
         return inner
 
@@ -110,11 +114,11 @@ def _joined(operation: np.ufunc, a: Labelled, b: Labelled) -> Labelled:
         return Labelled(axes, np.asarray(operation(a.over(axes), b.over(axes))))
 
 
-def _averaged(value: Labelled, over: frozenset[Axis]) -> Labelled:
-    assert over <= set(value.axes), "a mean is taken over an axis along which nothing varies"
+def _reduced(reduction: Callable[..., Exact], value: Labelled, over: frozenset[Axis]) -> Labelled:
+    assert over <= set(value.axes), "a statistic is taken over an axis along which nothing varies"
     positions = tuple(position for position, axis in enumerate(value.axes) if axis in over)
     kept = tuple(axis for axis in value.axes if axis not in over)
-    return Labelled(kept, np.asarray(value.values.mean(axis=positions)))
+    return Labelled(kept, np.asarray(reduction(value.values, axis=positions)))
 
 
 def bound(layout: Layout, shape: Sequence[int], symbols: Mapping[str, int]) -> dict[str, int]:

@@ -36,7 +36,9 @@ class Observation:
             return f"{name} has shape {seen.shape}, not {found.shape}"
         with np.errstate(all="ignore"):
             slack = 1e-6 * (1 + np.abs(seen)) + 1e5 * np.abs(near - seen)
-            judged = np.isfinite(seen) & np.isfinite(near) & (np.abs(seen) < LARGEST) & (slack < 1e-2 * (1 + np.abs(seen)))
+            judged = (
+                np.isfinite(seen) & np.isfinite(near) & (np.abs(seen) < LARGEST) & (slack < 1e-2 * (1 + np.abs(seen)))
+            )
             wrong = judged & ~(np.abs(found - seen) <= slack)
         if not wrong.any():
             return None

@@ -11,6 +11,17 @@ from tests.core.growing import EXTENTS, Graph, any_axes, operand, regrouped, wei
 
 OPSETS = (7, 8, 10, 11, 12, 13, 15, 17, 18, 20, 22, 23)
 EXPONENTS = (2.0, 2.0, 0.5, -0.5, -1.0, 3.0, 1.0, 0.0, -2.0, 1.5, 4.0, 5.0, 0.25)
+REDUCTIONS = (
+    "ReduceMean",
+    "ReduceMean",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "ReduceL2",
+    "ReduceMax",
+    "ReduceMin",
+)
+COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 MAXIMAL_ELEMENTS = 600
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
@@ -43,7 +54,7 @@ def _power(graph: Graph) -> None:
 def _reduction(graph: Graph) -> None:
     a = graph.any_value()
     shape = graph.shapes[a]
-    operator = graph.random.choice(["ReduceMean", "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2"])
+    operator = graph.random.choice(REDUCTIONS)
     keep = graph.chance(0.6)
     if shape and graph.chance(0.85):
         axes = any_axes(graph.random, len(shape))
@@ -232,6 +243,42 @@ def _filled(graph: Graph) -> None:
     graph.value(graph.random.choice(["Add", "Mul", "Max"]), [a, filled], shape)
 
 
+def _guarded(graph: Graph) -> None:
+    """A choice that is always the same, or that makes no difference: as exporters guard a division."""
+    a = graph.any_value()
+    shape = graph.shapes[a]
+    if graph.opset < 16 or not shape:  # from when the comparisons and Where take everything
+        return
+    tests = [test for test in (_of_sign(graph, a), _of_range(graph, a)) if graph.chance(0.7)]
+    if not tests:
+        return
+    test = graph.emit(graph.random.choice(["And", "Or"]), tests) if len(tests) > 1 else tests[0]
+    axis = graph.random.randrange(len(shape))
+    mean = graph.over("ReduceMean", a, [axis], (*shape[:axis], 1, *shape[axis + 1 :]))
+    first, second = graph.value("Sub", [a, mean], shape), graph.constant(np.asarray(graph.random.choice([0.0, 1.0])))
+    if graph.chance(0.3):
+        test = graph.emit("Not", [test])
+    operands = [first, second] if graph.chance(0.4) else [second, first]
+    graph.value("Where", [test, *operands], shape)
+
+
+def _of_sign(graph: Graph, name: str) -> str:
+    """Whether a square, perhaps with something added, is less than a number or equal to it."""
+    square = graph.emit("Mul", [name, name])
+    if graph.chance(0.5):
+        square = graph.emit("Add", [square, graph.constant(np.asarray(0.25))])
+    number = graph.constant(np.asarray(graph.random.choice([0.0, 0.0, -1.0])))
+    operands = [square, number] if graph.chance(0.6) else [number, square]
+    return graph.emit(graph.random.choice(COMPARISONS), operands)
+
+
+def _of_range(graph: Graph, name: str) -> str:
+    """Whether the largest and the smallest value along the last axis are the same."""
+    ends = [graph.over(operator, name, [-1], (*graph.shapes[name][:-1], 1)) for operator in ("ReduceMax", "ReduceMin")]
+    graph.random.shuffle(ends)
+    return graph.emit("Equal", ends)
+
+
 def _native(graph: Graph) -> None:
     """One of the native norms that have a transfer function, or a pooling."""
     a = graph.any_value()
@@ -273,6 +320,7 @@ PRODUCTIONS: Mapping[Callable[[Graph], None], int] = {
     _passed_on: 1,
     _counted: 1,
     _filled: 1,
+    _guarded: 2,
     _native: 1,
 }
 _CHOICES = tuple(production for production, count in PRODUCTIONS.items() for _ in range(count))

@@ -134,9 +134,7 @@ def test_reshape_regroups_axes(layout: Layout, shape: tuple[Size, ...], result: 
 
 
 @pytest.mark.parametrize(("layout", "shape", "error"), NOT_RESHAPED)
-def test_reshape_that_tears_axes_is_refused(
-    layout: Layout, shape: tuple[Size, ...], error: type[Exception]
-) -> None:
+def test_reshape_that_tears_axes_is_refused(layout: Layout, shape: tuple[Size, ...], error: type[Exception]) -> None:
     with pytest.raises(error):
         reshape(layout, shape)
 

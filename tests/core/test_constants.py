@@ -70,9 +70,7 @@ CASES = [
     pytest.param("y = Range(a, b, c)", dict(zip("abc", np.float32([0, 1, 0.3]), strict=True)), id="Range-of-float"),
     pytest.param("y = Reciprocal(a)", {"a": POSITIVE}, id="Reciprocal"),
     pytest.param("y = Reshape(a, s)", {"a": SINGLE, "s": np.int64([0, -1, 2])}, id="Reshape"),
-    pytest.param(
-        "y = Reshape<allowzero=1>(a, s)", {"a": SINGLE[:0], "s": np.int64([4, 0])}, id="Reshape-to-nothing"
-    ),
+    pytest.param("y = Reshape<allowzero=1>(a, s)", {"a": SINGLE[:0], "s": np.int64([4, 0])}, id="Reshape-to-nothing"),
     pytest.param("y = Shape(a)", {"a": CUBE}, id="Shape"),
     pytest.param("y = Shape<start=1>(a)", {"a": CUBE}, id="Shape-from"),
     pytest.param("y = Shape<start=-2, end=-1>(a)", {"a": CUBE}, id="Shape-part"),
@@ -129,9 +127,7 @@ NOT_FOLDED = [
     pytest.param("y = Gather(a, i)", {"a": SINGLE, "i": np.int64([9])}, id="index-out-of-range"),
     pytest.param("y = Reshape(a, s)", {"a": SINGLE, "s": np.int64([5])}, id="sizes-that-do-not-fit"),
     pytest.param("y = Exp(a)", {"a": SINGLE}, id="operator-that-is-not-folded"),
-    pytest.param(
-        "y = Range(a, b, c)", {"a": np.int64(0), "b": np.int64(1 << 40), "c": np.int64(1)}, id="too-long"
-    ),
+    pytest.param("y = Range(a, b, c)", {"a": np.int64(0), "b": np.int64(1 << 40), "c": np.int64(1)}, id="too-long"),
     pytest.param("r = Expand(a, s)  y = Neg(r)", {"a": OTHER, "s": np.int64([1 << 20, 3, 1024])}, id="too-large"),
 ]
 
@@ -158,7 +154,9 @@ def test_operator_of_another_domain_is_not_folded() -> None:
 
 
 def test_before_opset_7_nothing_is_folded() -> None:
-    found = surveyed("y = Add<broadcast=1, axis=0>(a, b)", opset=6, constants={"a": SINGLE, "b": np.ones(3, np.float32)})
+    found = surveyed(
+        "y = Add<broadcast=1, axis=0>(a, b)", opset=6, constants={"a": SINGLE, "b": np.ones(3, np.float32)}
+    )
     assert not found.facts.is_constant(found.values["y"])
 
 

@@ -68,7 +68,9 @@ def exported() -> Iterator[Subject | None]:
                 continue
             if operators not in seen and len(fragment.inputs) == 1:
                 seen.add(operators)
-                for value, size in zip(fragment.model.graph.input[0].type.tensor_type.shape.dim, fragment.inputs[0][2], strict=True):
+                for value, size in zip(
+                    fragment.model.graph.input[0].type.tensor_type.shape.dim, fragment.inputs[0][2], strict=True
+                ):
                     if size.static is None:
                         value.dim_param = str(size)
                 yield subject(path_of(sample).stem, fragment.model)
