@@ -1,4 +1,4 @@
-"""Large graphs made of a small real one: what stands between two tensors of the same shape and type, many times over."""
+"""Large graphs made of a small real one: what stands between two tensors of one shape and type, many times over."""
 
 from __future__ import annotations
 

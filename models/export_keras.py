@@ -13,8 +13,12 @@ import functools
 import logging
 import os
 import platform
+import sys
 from collections.abc import Iterator, Sequence
 
+if __name__ == "__main__" and os.environ.get("PYTHONHASHSEED") != "0":
+    # tf2onnx goes through sets, and numbers what it makes in their order.
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # whose rounding differs from machine to machine
 

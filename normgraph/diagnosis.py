@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from normgraph.algebra import HALF, Polynomial
-from normgraph.atoms import UNIT, Base, Clamp, Mean, Monomial, Sum
+from normgraph.atoms import UNIT, Base, Clamp, Extent, Mean, Monomial, Sum
 from normgraph.coefficients import close
 from normgraph.norms import NORMS, atoms_of
 
@@ -124,7 +124,10 @@ def _varying_epsilon(value: Polynomial) -> str | None:
 
 
 def _half_centred(value: Polynomial) -> str | None:
-    numerator = {frozenset(f for f in m if not is_divisor(*f)): c for m, c in value.terms.items()}
+    numerator = {
+        frozenset((a, e) for a, e in m if not is_divisor(a, e) and not isinstance(a, Extent)): c
+        for m, c in value.terms.items()
+    }
     x = next((c for m, c in numerator.items() if any(isinstance(a, Base) for a, _ in m)), None)
     mean = next((c for m, c in numerator.items() if len(m) == 1 and isinstance(next(iter(m))[0], Mean)), None)
     centred = mean is not None

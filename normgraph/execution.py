@@ -14,11 +14,13 @@ from normgraph.errors import NormgraphError
 from normgraph.reference_operators import OPERATORS
 from normgraph.runtime import onnxruntime
 
-#: Operators that ONNX Runtime computes in float64 as NumPy does, ten times as fast as onnx's reference evaluator.
+#: Arithmetic, comparison and shape operators: ONNX Runtime computes them in float64 as NumPy does, ten times as fast as
+#: onnx's reference evaluator.
 PLAIN = frozenset(
-    ["Abs", "Add", "Cast", "Clip", "Div", "Expand", "Identity", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal",
-     "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Reshape", "Shape", "Sqrt", "Squeeze", "Sub", "Sum",
-     "Transpose", "Unsqueeze"]
+    ["Abs", "Add", "And", "Cast", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Gather", "Identity",
+     "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+     "ReduceSum", "ReduceSumSquare", "Reshape", "Shape", "Slice", "Sqrt", "Squeeze", "Sub", "Sum", "Transpose",
+     "Unsqueeze", "Where"]
 )  # fmt: skip
 
 

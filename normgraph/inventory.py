@@ -239,9 +239,9 @@ def native_sites(graph: ir.Graph, facts: Facts, covered: Container[ir.Node]) -> 
         if node.domain or node.op_type not in NATIVE or node in covered:
             continue
         axes_of, epsilon, parameters = NATIVE[node.op_type]
-        base = node.inputs[0]
+        base = node.inputs[0] if node.inputs else None
         shape = None if base is None else facts.shape(base)
-        axes = () if shape is None else tuple(axes_of(node, len(shape)))
+        axes = tuple(axes_of(node, len(shape))) if shape else ()  # a scalar has none
         operands = [node.inputs[i] for i in parameters if i < len(node.inputs)]
         counts = [_elements(value, facts) for value in operands if value is not None]
         site = Site(

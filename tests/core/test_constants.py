@@ -33,6 +33,15 @@ CASES = [
     pytest.param("y = Abs(a)", {"a": SINGLE}, id="Abs"),
     pytest.param("y = Add(a, b)", {"a": SINGLE, "b": OTHER}, id="Add"),
     pytest.param("y = Add(a, b)", {"a": np.int32([3, 2**31 - 1]), "b": np.int32([1, 1])}, id="Add-wraps"),
+    *(
+        pytest.param(f"y = {op}(a, b)", {"a": np.array([True, False]), "b": np.array([[True], [False]])}, id=op)
+        for op in ("And", "Or")
+    ),
+    pytest.param("y = Not(a)", {"a": np.array([True, False])}, id="Not"),
+    *(
+        pytest.param(f"y = {op}(a, b)", {"a": CUBE, "b": CUBE[:1, :, :1]}, id=op)
+        for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+    ),
     pytest.param("y = Cast<to=10>(a)", {"a": SINGLE}, id="Cast-to-half"),
     pytest.param("y = Cast<to=16>(a)", {"a": SINGLE}, id="Cast-to-bfloat16"),
     pytest.param("y = Cast<to=7>(a)", {"a": np.float32([-1.9, 1.9, 0.0])}, id="Cast-towards-zero"),

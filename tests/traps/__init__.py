@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from tests.claims import Trap
-from tests.traps import arithmetic, axes, epsilon, folds, opsets, other_kinds, surroundings, unrelated
+from tests.traps import arithmetic, axes, epsilon, folds, guards, opsets, other_kinds, surroundings, unrelated
 
 TABLES: Mapping[str, Sequence[Trap]] = {
     "arithmetic": arithmetic.TABLE,
     "epsilon": epsilon.TABLE,
     "axes": axes.TABLE,
+    "guards": guards.TABLE,
     "surroundings": surroundings.TABLE,
     "unrelated": unrelated.TABLE,
     "opsets": opsets.TABLE,

@@ -123,7 +123,7 @@ CENTRES = [
         invites=Norm("LayerNormalization")),
     trap("centred where a condition holds", "m = ReduceMean<axes=[-1]>(x)  a = Sub(x, m)  b = Greater(x, 0.)",
         "d = Where(b, a, x)", SPREAD, NORMALIZE, AFFINE, why="what is below zero isn't centred",
-        rule="different-base", opsets=(13, 23)),
+        rule="condition", opsets=(13, 23)),
     trap("clipped behind the mean", "m = ReduceMean<axes=[-1]>(x)  a = Sub(x, m)  d = Clip(a, -0.5, 0.5)",
         SPREAD, NORMALIZE, AFFINE, why="the centred value is clipped", rule="clamp"),
 ]  # fmt: skip
@@ -188,7 +188,7 @@ BASES = [
     trap("running mean", "a = CumSum(x, -1)  m = Mul(a, 0.125)  d = Sub(x, m)", SPREAD, NORMALIZE, AFFINE,
         why="a cumulative sum isn't the sum", rule="different-base"),
     trap("largest for a mean", "m = ReduceMax<axes=[-1]>(x)  d = Sub(x, m)", SPREAD, NORMALIZE, AFFINE,
-        why="the largest is subtracted, not the mean", rule="different-base"),
+        why="the largest is subtracted, not the mean", rule="half-centred"),
     trap("range for a deviation", CENTRE,
         "a = ReduceMax<axes=[-1]>(x)  b = ReduceMin<axes=[-1]>(x)  k = Sub(a, b)",
         "s = Add(k, 1e-5)  n = Div(d, s)", AFFINE, why="divided by the range, not by the standard deviation",

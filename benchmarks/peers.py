@@ -1,0 +1,183 @@
+"""What other optimizers fuse of the normalizations in models/, side by side in one run, each in its own processes.
+
+    python benchmarks/peers.py [--python INTERPRETER] [--write] [SAMPLE ...]
+
+None of the tools needs to be there; one that isn't is said to be missing.  INTERPRETER is that of the environment in
+which they are installed, beside numpy, onnx and onnxruntime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peer import NOT_INSTALLED, TOOLS
+from tables import Table, surroundings, table_of, write_section
+
+ROOT = Path(__file__).resolve().parent.parent
+#: A result counts as wrong where it differs by more than this from the original, relative to its largest element.
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "float64": 1e-4}
+#: Seconds for all samples that are left; a tool that takes longer is stopped, and the sample at hand counts as failed.
+PATIENCE = 600
+CRASHED = {"failure": "the process ended"}
+
+Sample = Mapping[str, Any]
+Answer = Mapping[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What a tool made of the samples.
+
+    Attributes:
+        answers: sample file → what `peer.py` says; empty if the tool isn't installed.
+    """
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+    @property
+    def installed(self) -> bool:
+        """Whether there is anything to tell."""
+        return bool(self.answers)
+
+    def verdict(self, sample: Sample) -> str:
+        """Whether a sample came out "right" or "wrong", or the tool "failed" on it."""
+        answer = self.answers[sample["file"]]
+        if "failure" in answer:
+            return "failed"
+        wrong = answer.get("difference", 0.0) > TOLERANCE.get(sample["dtype"], 0.0)
+        return "wrong" if wrong else "right"
+
+    def count(self, sample: Sample, kind: str, what: str) -> int:
+        """How many norms of a kind were fused, or recognised, in a sample that came out right."""
+        if self.verdict(sample) != "right":
+            return 0
+        return min(int(self.answers[sample["file"]].get(what, {}).get(kind, 0)), spelled_out(sample)[kind])
+
+
+def spelled_out(sample: Sample) -> Counter[str]:
+    """How many norms of each kind a sample spells out in other operators."""
+    return Counter(norm["kind"] for norm in sample["norms"] if norm["form"] == "decomposed")
+
+
+def outcome(tool: str, samples: Sequence[Sample], interpreter: str) -> Outcome:
+    """Let a tool work off the samples; after a crash, go on behind the sample that it crashed on."""
+    result = Outcome()
+    left = list(samples)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with tempfile.TemporaryDirectory() as folder:
+        while left:
+            command = [interpreter, str(ROOT / "benchmarks" / "peer.py"), tool, folder]
+            jobs = [{"source": str(ROOT / "models" / sample["file"]), "sample": sample} for sample in left]
+            text = "".join(json.dumps(job) + "\n" for job in jobs).encode()
+            try:
+                done = subprocess.run(
+                    command, input=text, env=environment, capture_output=True, timeout=PATIENCE, check=False
+                )
+                status, printed = done.returncode, done.stdout
+            except subprocess.TimeoutExpired as expired:
+                status, printed = None, expired.stdout or b""
+            if status == NOT_INSTALLED:
+                return result
+            answers = [json.loads(line) for line in printed.splitlines()]
+            answers += [CRASHED] if len(answers) < len(left) else []
+            result.answers.update(zip((sample["file"] for sample in left), answers, strict=False))
+            left = left[len(answers) :]
+    return result
+
+
+def coverage_table(samples: Sequence[Sample], outcomes: Mapping[str, Outcome]) -> Table:
+    """How many of the norms that are spelled out each tool fuses, by exporter, opset and kind."""
+    groups: dict[tuple[str, int, str], list[Sample]] = {}
+    for sample in samples:
+        for kind in spelled_out(sample):
+            groups.setdefault((sample["exporter"], sample["opset"], kind), []).append(sample)
+    headings = ["exporter", "opset", "kind", "present", "normgraph recognises", *outcomes]
+    rows = []
+    for (exporter, opset, kind), members in sorted(groups.items()):
+        present = sum(spelled_out(sample)[kind] for sample in members)
+        recognised = cell(outcomes["normgraph"], members, kind, "recognised")
+        fused = [cell(found, members, kind, "fused") for found in outcomes.values()]
+        rows.append([exporter, str(opset), kind, str(present), recognised, *fused])
+    return table_of(
+        "Normalizations spelled out in the samples of models/, and fused by each tool", headings, rows, left=3
+    )
+
+
+def cell(found: Outcome, samples: Iterable[Sample], kind: str, what: str) -> str:
+    """A count, or a dash for a tool that isn't there."""
+    return str(sum(found.count(sample, kind, what) for sample in samples)) if found.installed else "–"
+
+
+def verdicts_table(samples: Sequence[Sample], outcomes: Mapping[str, Outcome]) -> Table:
+    """How many of the models come out right."""
+    rows = []
+    for tool, found in outcomes.items():
+        if not found.installed:
+            rows.append([tool, "not installed", "", "", ""])
+            continue
+        verdicts = Counter(found.verdict(sample) for sample in samples)
+        fused = sum(found.count(sample, kind, "fused") for sample in samples for kind in spelled_out(sample))
+        rows.append([tool, *(str(verdicts[verdict]) for verdict in ("right", "wrong", "failed")), str(fused)])
+    return table_of("Models that come out right", ["tool", "right", "wrong", "failed", "norms fused"], rows)
+
+
+def main() -> None:
+    """Run all tools, print, and write where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("samples", nargs="*", help="names of samples; all if none is given")
+    parser.add_argument("--python", default=sys.executable, help="interpreter of the tools' environment")
+    parser.add_argument("--write", action="store_true", help="write docs/coverage.md")
+    arguments = parser.parse_args()
+    known = json.loads((ROOT / "models" / "manifest.json").read_text("utf-8"))["samples"]
+    samples = [s for s in known if not arguments.samples or Path(s["file"]).stem in arguments.samples]
+    outcomes: dict[str, Outcome] = {}
+    for tool in TOOLS:
+        interpreter = sys.executable if tool == "normgraph" else arguments.python
+        outcomes[tool] = outcome(tool, samples, interpreter)
+        print(f"{tool}: {'done' if outcomes[tool].installed else 'not installed'}", file=sys.stderr)
+    tables = [coverage_table(samples, outcomes), verdicts_table(samples, outcomes)]
+    for table in tables:
+        table.show()
+    for tool, found in outcomes.items():
+        for sample in samples:
+            if found.installed and found.verdict(sample) != "right":
+                answer = found.answers[sample["file"]]
+                print(f"{tool}: {sample['file']}: {answer.get('failure') or answer['difference']}", file=sys.stderr)
+    if arguments.write:
+        write_section("coverage.md", "coverage", page(tables, arguments.python))
+
+
+def page(tables: Sequence[Table], interpreter: str) -> str:
+    """The text of docs/coverage.md."""
+    listed = [tool for tool in TOOLS if tool not in ("normgraph", "onnxruntime.transformers")]
+    code = (
+        "from importlib.metadata import version, PackageNotFoundError as E\n"
+        f"for n in {listed}:\n"
+        "    try: print(n, version(n))\n"
+        "    except E: pass"
+    )
+    versions = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout.split("\n")
+    explanation = (
+        "Each tool works in a process of its own, and its result is compared with the original in ONNX Runtime, whose "
+        f"optimizations are off: it is wrong where it differs by more than {TOLERANCE['float32']:g} (in half precision "
+        f"{TOLERANCE['float16']:g}) of the largest element. Norms count only in models that come out right. Any "
+        "operator that computes the norm counts, ONNX Runtime's own as well. normgraph writes for ONNX Runtime's CPU "
+        "provider, its default target, and keeps what gains nothing there; hence a column for what it recognises."
+    )
+    environment = f"{', '.join(filter(None, versions))}. {surroundings('onnx')}"
+    command = "Made by `python benchmarks/peers.py --python INTERPRETER --write`."
+    return "\n\n".join([explanation, environment, *(table.markdown() for table in tables), command])
+
+
+if __name__ == "__main__":
+    main()

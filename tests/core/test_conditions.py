@@ -1,0 +1,123 @@
+"""Conditions: what is decided whatever the data is decided so, and what depends on it is refused."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from normgraph import conditions
+from normgraph.algebra import HALF, NotRepresentable, Polynomial, base, constant
+from normgraph.axes import Axis, Size
+from normgraph.coefficients import coefficient
+from tests.core.evaluation import Evaluation
+
+N, H = Axis(0, Size(3)), Axis(1, Size(4))
+LAYOUT = ((N,), (H,))
+x = base((N, H))
+m = x.mean(axis=(H,))
+centred = x - m
+variance = (centred * centred).mean(axis=(H,))
+root = (variance + 1) ** HALF
+high, low = x.maximum(axis=(H,)), -(-x).maximum(axis=(H,))
+ROW = constant(coefficient([0.5, -1.0, 2.0, 3.0], [(H,)]))
+zero, one = constant(0.0), constant(1.0)
+constant_row = conditions.equal(low, high)
+
+DECIDED = [
+    pytest.param(conditions.equal(x, x + 0), one, id="equal-to-itself"),
+    pytest.param(conditions.equal(root, zero), zero, id="root-of-a-positive-number-not-zero"),
+    pytest.param(conditions.equal(-root, zero), zero, id="nor-its-negative"),
+    pytest.param(conditions.greater(variance + 1, variance), one, id="greater"),
+    pytest.param(conditions.greater(zero, variance), zero, id="not-greater"),
+    pytest.param(conditions.greater(x, x), zero, id="not-greater-than-itself"),
+    pytest.param(1 - conditions.greater(zero, variance), one, id="not-less"),
+    pytest.param(conditions.both(constant_row, one), constant_row, id="and-true"),
+    pytest.param(conditions.both(constant_row, zero), zero, id="and-false"),
+    pytest.param(conditions.either(constant_row, one), one, id="or-true"),
+    pytest.param(conditions.either(constant_row, zero), constant_row, id="or-false"),
+]
+
+
+@pytest.mark.parametrize(("found", "expected"), DECIDED)
+def test_condition_is_decided(found: Polynomial, expected: Polynomial) -> None:
+    assert found == expected
+
+
+CHOSEN = [
+    pytest.param(one, x, m, x, id="true"),
+    pytest.param(zero, x, m, m, id="false"),
+    pytest.param(constant_row, zero, centred, centred, id="centred-for-a-constant-row"),
+    pytest.param(1 - constant_row, centred, zero, centred, id="centred-unless-the-row-is-constant"),
+    pytest.param(1 - constant_row, zero, centred, zero, id="zero-either-way"),
+    pytest.param(constant_row, m, x, x, id="mean-of-a-constant-row"),
+    pytest.param(constant_row, m**2, (x * x).mean(axis=(H,)), (x * x).mean(axis=(H,)), id="mean-of-squares"),
+    pytest.param(constant_row, zero, variance, variance, id="variance-of-a-constant-row"),
+    pytest.param(constant_row, zero, centred * ROW, centred * ROW, id="centred-with-weights"),
+    pytest.param(constant_row, zero, centred * root**-1, centred * root**-1, id="normalized"),
+    pytest.param(conditions.both(constant_row, conditions.equal(m, zero)), zero, centred, centred, id="one-of-two"),
+    pytest.param(conditions.equal(2 * low, 2 * high), zero, centred, centred, id="doubled-ends"),
+    pytest.param(conditions.greater(variance, zero), variance, zero, variance, id="variance-where-positive"),
+    pytest.param(conditions.equal(variance, zero), one, 1 + 3 * variance, 1 + 3 * variance, id="multiple"),
+    pytest.param(conditions.equal(x, m), x, m, m, id="equal-where-equal"),
+]
+
+
+@pytest.mark.parametrize(("condition", "first", "second", "expected"), CHOSEN)
+def test_choice_makes_no_difference(
+    condition: Polynomial, first: Polynomial, second: Polynomial, expected: Polynomial
+) -> None:
+    assert conditions.chosen(condition, first, second) == expected
+    numbers = np.random.default_rng(5).integers(-1, 2, (3, 4)).astype(np.float64)
+    numbers[1] = 2.0  # a constant row
+    test, a, b, c = (evaluated(value, numbers) for value in (condition, first, second, expected))
+    np.testing.assert_allclose(np.where(test != 0, a, b), c, rtol=0, atol=1e-12)
+
+
+def evaluated(value: Polynomial, numbers: np.ndarray) -> np.ndarray:
+    found = Evaluation(numbers, LAYOUT, {}).polynomial(value)
+    return np.broadcast_to(found.over((N, H)), (3, 4))
+
+
+wide_high = x.maximum(axis=(N, H))
+REFUSED: list[object] = [
+    pytest.param(lambda: conditions.greater(x, zero), id="sign-of-x"),
+    pytest.param(lambda: conditions.greater(variance, one), id="large-variance"),
+    pytest.param(lambda: conditions.chosen(constant_row, one, centred), id="one-for-a-constant-row"),
+    pytest.param(lambda: conditions.chosen(constant_row, centred, x), id="x-for-the-centred"),
+    pytest.param(lambda: conditions.chosen(1 - constant_row, zero, x), id="unless-the-row-is-constant"),
+    pytest.param(
+        lambda: conditions.chosen(conditions.either(constant_row, conditions.equal(m, zero)), zero, centred), id="or"
+    ),
+    pytest.param(
+        lambda: conditions.chosen(conditions.equal(x.maximum(axis=(N,)), -(-x).maximum(axis=(N,))), zero, centred),
+        id="constant-along-another-axis",
+    ),
+    pytest.param(
+        lambda: conditions.chosen(constant_row, zero, x - x.mean(axis=(N, H))), id="mean-over-more-than-the-row"
+    ),
+    pytest.param(lambda: conditions.chosen(conditions.equal(low, wide_high), zero, centred), id="ends-over-other-axes"),
+    pytest.param(
+        lambda: conditions.chosen(conditions.equal(low, (x * x).maximum(axis=(H,))), zero, centred), id="of-squares"
+    ),
+    pytest.param(
+        lambda: conditions.chosen(conditions.equal(low, 2 * high), zero, centred), id="ends-of-unequal-weight"
+    ),
+    pytest.param(lambda: conditions.chosen(conditions.equal(-low, high), zero, centred), id="ends-of-equal-size"),
+    pytest.param(lambda: conditions.chosen(constant_row, zero, (centred * x).mean(axis=(N,))), id="mean-over-the-rows"),
+    pytest.param(lambda: conditions.chosen(conditions.equal(m, zero), zero, centred), id="mean-zero"),
+    pytest.param(lambda: conditions.chosen(conditions.equal(variance, zero), one, 3 * variance), id="no-multiple"),
+    pytest.param(lambda: conditions.chosen(2 * constant_row, zero, centred), id="no-condition"),
+    pytest.param(lambda: conditions.chosen(x, zero, centred), id="a-number"),
+]
+
+
+@pytest.mark.parametrize("make", REFUSED)
+def test_choice_that_matters_is_refused(make: Callable[[], Polynomial]) -> None:
+    with pytest.raises(NotRepresentable) as raised:
+        make()
+    assert raised.value.rule == "condition"
+
+
+def test_maximum_along_nothing_is_the_value() -> None:
+    assert m.maximum(axis=(H,)) == m
+    assert x.maximum(axis=()) == x

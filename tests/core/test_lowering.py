@@ -1,0 +1,207 @@
+"""Lowering: every replacement computes what was recognised, and what has none is told why."""
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from normgraph.axes import Axis, Layout, Size
+from normgraph.diagnosis import Shortfall
+from normgraph.errors import UsageError
+from normgraph.execution import runner_of
+from normgraph.extraction import replacement_fragment
+from normgraph.lowering import Demand, lower
+from normgraph.match import Match
+from normgraph.operators import permutation
+from normgraph.targets import TARGETS, demand
+from tests.core.evaluation import normalized
+from tests.core.surveyed import Surveyed, surveyed
+
+EPSILON = np.float32(1e-3)
+CONSTANTS: dict[str, Any] = {
+    "eps": EPSILON, "last": [-1], "first": [1], "two": [2, 3], "inner": [2, 3, 4], "rows": [0, 2, 3, 2, 5], "c": [1],
+    "g5": np.float32([1, -2, 3, 0.5, 2]), "b5": np.float32([3, 1, -1, 0, 2]), "gc": np.float32([1, 2, 3, 4, 5, 6]),
+    "images": [0, 6, 2, 5],
+}  # fmt: skip
+X = "float[N, 6, 2, 5] x"
+
+
+def standardized(axes: str, x: str = "x") -> str:
+    """From x to the normalized n."""
+    return (
+        f"m = ReduceMean({x}, {axes})  d = Sub({x}, m)  q = Mul(d, d)  v = ReduceMean(q, {axes})  e = Add(v, eps)  "
+        "s = Sqrt(e)  n = Div(d, s)"
+    )
+
+
+def scaled(axes: str) -> str:
+    """From x to n, divided by its root mean square."""
+    return f"q = Mul(x, x)  v = ReduceMean(q, {axes})  e = Add(v, eps)  s = Sqrt(e)  n = Div(x, s)"
+
+
+PER_CHANNEL = "i = Unsqueeze(gc, inner_axes)  y = Mul(n, i)"
+CASES = [
+    pytest.param(f"{standardized('last')}  a = Mul(n, g5)  y = Add(a, b5)", "LayerNormalization", 1, id="trailing"),
+    pytest.param(standardized("last").replace("n =", "y ="), "LayerNormalization", 1, id="without-parameters"),
+    pytest.param(f"{standardized('c')}  y = Mul(n, gcol)", "LayerNormalization", 3, id="channels-first"),
+    pytest.param(
+        f"t = Transpose<perm=[0, 2, 3, 1]>(x)  {standardized('last', 't')}  y = Mul(n, gc)", "LayerNormalization", 1,
+        id="channels-last-of-the-transposed",
+    ),
+    pytest.param(f"{standardized('two')}  a = Mul(n, g5)  y = Add(a, b5)", "LayerNormalization", 1, id="two-axes"),
+    pytest.param(f"{standardized('two')}  y = Mul(n, gcol)", "InstanceNormalization", 1, id="instance"),
+    pytest.param(
+        f"r = Reshape(x, rows)  {standardized('inner', 'r')}  k = Reshape(n, images)  y = Mul(k, gcol)",
+        "GroupNormalization", 1, id="group",
+    ),
+    pytest.param(f"{scaled('last')}  y = Mul(n, g5)", "RMSNormalization", 1, id="root-mean-square"),
+    pytest.param(f"{scaled('c')}  y = Mul(n, gcol)", "RMSNormalization", 3, id="root-mean-square-of-channels"),
+    pytest.param("l = ReduceL2(x, c)  y = Div(x, l)", "LpNormalization", 1, id="unit-length"),
+    pytest.param(
+        "m = ReduceMean(x, two)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean(q, two)  s = Sqrt(v)  e = Add(s, tiny)  "
+        "y = Div(d, e)", "MeanVarianceNormalization", 1, id="epsilon-outside",
+    ),
+]  # fmt: skip
+
+
+def matched(nodes: str, inputs: str = X, opset: int = 23, **constants: Any) -> tuple[Match, Surveyed]:
+    """The one normalization in these nodes."""
+    more = {"gcol": CONSTANTS["gc"].reshape(6, 1, 1), "tiny": np.float32(1e-9), **constants}
+    found = surveyed(nodes, inputs, opset=opset, constants={**CONSTANTS, **more})
+    (match,) = found.findings.matches
+    assert match.output.name == "y"
+    return match, found
+
+
+@pytest.mark.parametrize(("nodes", "kind", "steps"), CASES)
+@pytest.mark.parametrize("target", ["onnx", "onnxruntime"])
+def test_replacement_computes_what_was_recognised(nodes: str, kind: str, steps: int, target: str) -> None:
+    match, found = matched(nodes)
+    assert kind in match.norm.kinds
+    replacements = lower(match, ir.DataType.FLOAT, Demand(TARGETS[target], contrib=True))
+    if isinstance(replacements, Shortfall):
+        assert (target, kind, replacements.rule) == ("onnxruntime", "MeanVarianceNormalization", "not-worth-it")
+        return
+    x = (np.random.default_rng(4).standard_normal((3, 6, 2, 5)) * 2 + 1).astype(np.float32)
+    x = x if match.base.name == "x" else x.transpose(0, 2, 3, 1)
+    expected = normalized(match, x.astype(np.float64), {})
+    for replacement in replacements:
+        model = replacement_fragment(match, replacement, found.facts, max(23, replacement.opset)).model
+        result = runner_of(model)({match.base.name or "": x})
+        np.testing.assert_allclose(result, expected, rtol=2e-4, atol=2e-5)
+    if target == "onnx":
+        assert len(replacements[0].steps) == steps
+        assert steps in {len(replacement.steps) for replacement in replacements}
+
+
+def shortfall(match: Match, dtype: ir.DataType | None, asked: Demand) -> str:
+    found = lower(match, dtype, asked)
+    assert isinstance(found, Shortfall)
+    assert found.reason
+    return found.rule
+
+
+def test_what_a_target_does_not_have_is_not_emitted() -> None:
+    layer, _ = matched(f"{standardized('last')}  y = Mul(n, g5)")
+    rms, _ = matched(f"{scaled('last')}  y = Mul(n, g5)")
+    assert shortfall(rms, ir.DataType.FLOAT, demand("coreml")) == "no-operator"
+    assert shortfall(rms, ir.DataType.FLOAT, demand("tensorrt@10.14")) == "no-operator"
+    assert not isinstance(lower(rms, ir.DataType.FLOAT, demand("tensorrt@10.15")), Shortfall)
+    assert not isinstance(lower(rms, ir.DataType.FLOAT, demand("tensorrt")), Shortfall)
+    assert shortfall(layer, ir.DataType.DOUBLE, demand("tensorrt")) == "no-kernel"
+    assert shortfall(layer, None, demand("onnx")) == "no-kernel"
+    assert not isinstance(lower(layer, ir.DataType.DOUBLE, demand("onnx")), Shortfall)
+
+
+def test_operators_outside_the_standard_are_emitted_where_they_are_permitted() -> None:
+    rms, _ = matched(f"{scaled('last')}  y = Mul(n, g5)")
+    assert shortfall(rms, ir.DataType.BFLOAT16, demand("onnxruntime")) == "contrib"
+    permitted = lower(rms, ir.DataType.BFLOAT16, demand("onnxruntime", contrib=True))
+    assert not isinstance(permitted, Shortfall)
+    assert [step.operator for step in permitted[0].steps] == ["SimplifiedLayerNormalization"]
+
+
+REFUSED = [
+    pytest.param(
+        f"{standardized('last')}  y = Mul(n, g5)", {"eps": np.float32(1e-5)}, ir.DataType.FLOAT, None, id="epsilon"
+    ),
+    pytest.param(
+        f"{standardized('last')}  y = Mul(n, huge)", {"huge": np.float32(1e6) * CONSTANTS["g5"]}, ir.DataType.FLOAT16,
+        "parameter-range", id="gain-too-large-for-half",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "constants", "dtype", "rule"), REFUSED)
+def test_parameters_must_fit_the_operator(nodes: str, constants: Any, dtype: ir.DataType, rule: str | None) -> None:
+    match, _ = matched(nodes, **constants)
+    found = lower(match, dtype, demand("onnx"))
+    assert (found.rule if isinstance(found, Shortfall) else None) == rule
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "dtype", "rule"),
+    [
+        pytest.param(float(np.float32(1e-5)), "double", None, id="float32-number"),
+        pytest.param(1e-5, "double", "epsilon-precision", id="double-number"),
+        pytest.param(1e-60, "double", "epsilon-precision", id="below-float32"),
+    ],
+)
+def test_epsilon_must_survive_the_attribute(epsilon: float, dtype: str, rule: str | None) -> None:
+    doubles = {name: np.float64(CONSTANTS[name]) for name in ("g5", "b5")}
+    nodes = f"{standardized('last')}  y = Mul(n, g5)"
+    match, _ = matched(nodes, X.replace("float", dtype), eps=np.float64(epsilon), **doubles)
+    found = lower(match, ir.DataType.DOUBLE, demand("onnx"))
+    assert (found.rule if isinstance(found, Shortfall) else None) == rule
+
+
+def test_dynamic_normalized_dimension_needs_a_known_size() -> None:
+    inputs = "float[N, S] x"
+    nodes = standardized("last").replace("n =", "y =")
+    match, _ = matched(nodes, inputs)
+    assert shortfall(match, ir.DataType.FLOAT, demand("onnx")) == "dynamic-axis"
+    match, _ = matched(f"{standardized('last')}  y = Mul(n, g5)", inputs)
+    found = lower(match, ir.DataType.FLOAT, demand("onnx"))
+    assert not isinstance(found, Shortfall)
+    np.testing.assert_array_equal(found[0].constants["scale"], CONSTANTS["g5"])
+
+
+def test_double_tensors_have_their_statistics_in_double() -> None:
+    doubles = {"eps": np.float64(EPSILON), "g5": np.float64(CONSTANTS["g5"])}
+    match, _ = matched(f"{standardized('last')}  y = Mul(n, g5)", X.replace("float", "double"), **doubles)
+    found = lower(match, ir.DataType.DOUBLE, demand("onnx"))
+    assert not isinstance(found, Shortfall)
+    assert dict(found[0].steps[0].attributes)["stash_type"] == int(ir.DataType.DOUBLE)
+    assert found[0].constants["scale"].dtype == np.float64
+
+
+def test_versions_are_read_as_people_write_them() -> None:
+    assert demand("tensorrt@8.6").version == (8, 6)
+    assert demand("onnx").version == ()
+    for wrong in ("tensorrt@", "tensorrt@8.x", "tensorrt@-1", "nothing", ""):
+        with pytest.raises(UsageError):
+            demand(wrong)
+
+
+def test_every_target_stands_under_its_name() -> None:
+    for name, target in TARGETS.items():
+        assert target.name == name
+        assert target.source
+        assert all(operators for operators in target.operators.values())
+
+
+A, B = Axis(0, Size(2)), Axis(1, Size(3))
+
+
+@pytest.mark.parametrize(
+    ("source", "result", "perm"),
+    [
+        pytest.param(((A,), (B,)), ((A,), (B,)), None, id="nothing-to-do"),
+        pytest.param(((A,), (B,)), ((B,), (A,)), (1, 0), id="exchanged"),
+        pytest.param(((A,), (), ()), ((), (A,), ()), (1, 0, 2), id="ones-are-alike"),
+        pytest.param(((), (A,), ()), ((), (A,), ()), None, id="ones-stay"),
+    ],
+)
+def test_transposes_move_what_has_to_move(source: Layout, result: Layout, perm: tuple[int, ...] | None) -> None:
+    assert permutation(source, result) == perm

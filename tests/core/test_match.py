@@ -1,0 +1,149 @@
+"""Matching: what is chosen as base and output, what is told of what can't be replaced."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from normgraph.match import Match, find, sorted_dimensions
+from tests.core.surveyed import surveyed
+
+X = "float[N, 4] x"
+
+
+def norm(x: str, y: str, prefix: str = "") -> str:
+    """LayerNormalization over the last axis from x to y."""
+    p = prefix
+    return (
+        f"{p}m = ReduceMean({x}, last)  {p}d = Sub({x}, {p}m)  {p}q = Mul({p}d, {p}d)  {p}v = ReduceMean({p}q, last)  "
+        f"{p}e = Add({p}v, eps)  {p}s = Sqrt({p}e)  {y} = Div({p}d, {p}s)"
+    )
+
+
+CONSTANTS = {
+    "last": [-1], "eps": np.float32(1e-5), "g": np.float32([1, 2, 3, 4]), "h": np.float32([4, 3, 2, 1]),
+}  # fmt: skip
+
+
+def matches(nodes: str, inputs: str = X, outputs: str = "float[N, K] y") -> Sequence[Match]:
+    return surveyed(nodes, inputs, outputs=outputs, constants=CONSTANTS).findings.matches
+
+
+def shown(found: Sequence[Match]) -> list[tuple[str | None, str | None]]:
+    return [(match.base.name, match.output.name) for match in found]
+
+
+CHOSEN = [
+    pytest.param(norm("x", "y"), [("x", "y")], id="input"),
+    pytest.param(f"h1 = Exp(x)  {norm('h1', 'y')}", [("h1", "y")], id="computed"),
+    pytest.param(f"{norm('x', 'n')}  y = Mul(n, g)", [("x", "y")], id="with-gain"),
+    pytest.param(f"{norm('x', 'n')}  y = Exp(n)", [("x", "n")], id="before-something-else"),
+    pytest.param(f"{norm('x', 'n')}  y = Add(n, x)", [("x", "n")], id="before-the-residual"),
+    pytest.param(f"{norm('x', 'n', 'a')}  {norm('n', 'y', 'b')}", [("x", "n"), ("n", "y")], id="one-after-another"),
+    pytest.param(
+        f"{norm('x', 'n', 'a')}  r = Add(n, x)  {norm('r', 'y', 'b')}", [("x", "n"), ("r", "y")], id="through-a-residual"
+    ),
+    pytest.param(
+        f"{norm('x', 'n')}  a = Mul(n, g)  b = Mul(n, h)  y = Max(a, b)", [("x", "a"), ("x", "b")], id="two-gains"
+    ),
+    pytest.param(f"{norm('x', 'n')}  a = Exp(n)  y = Mul(n, a)", [("x", "n")], id="read-twice"),
+    pytest.param(f"t = Transpose(x)  {norm('t', 'n')}  y = Transpose(n)", [("t", "y")], id="transposed-back"),
+    pytest.param(
+        f"c = Cast<to=11>(x)  {norm('c', 'n').replace('eps', 'wide')}  y = Cast<to=1>(n)", [("x", "y")], id="widened"
+    ),
+    pytest.param(f"{norm('x', 'n')}  k = Shape(d)  y = Expand(n, k)", [("x", "y")], id="shape-of-an-inner-value"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "expected"), CHOSEN)
+def test_the_nearest_base_and_the_furthest_output_are_chosen(nodes: str, expected: list[tuple[str, str]]) -> None:
+    found = surveyed(nodes, X, outputs="float[N, K] y", constants={**CONSTANTS, "wide": np.float64(1e-5)})
+    assert shown(found.findings.matches) == expected
+    assert all(match.obstacle is None for match in found.findings.matches)
+
+
+KEPT = [
+    pytest.param(f"{norm('x', 'y')}  z = Neg(d)", "inner-reader", id="inner-value-read"),
+    pytest.param(f"{norm('x', 'y')}  z = Identity(v)", "inner-reader", id="variance-read"),
+    pytest.param(norm("x", "y").replace("v ", "z ").replace("(v,", "(z,"), "graph-output", id="variance-is-an-output"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "rule"), KEPT)
+def test_recognised_but_not_to_be_replaced(nodes: str, rule: str) -> None:
+    (match,) = matches(nodes, outputs="float[N, K] y, float[N, K] z")
+    assert shown([match]) == [("x", "y")]
+    assert match.obstacle is not None
+    assert match.obstacle.rule == rule
+
+
+NEAR = [
+    pytest.param(norm("x", "y").replace("Sqrt(e)", "Identity(e)"), "root", id="no-root"),
+    pytest.param(norm("x", "y").replace("q = Mul(d, d)", "q = Mul(d, x)").replace("Sub(x, m)", "Sub(m, x)"), None,
+                 id="negative-spread"),
+    pytest.param(norm("x", "y").replace("Div(d, s)", "Div(s, d)"), "inverted", id="wrong-way-up"),
+    pytest.param(norm("x", "y").replace("Div(d, s)", "Div(d, e)"), "root", id="variance-instead-of-deviation"),
+    pytest.param(norm("x", "y").replace("Add(v, eps)", "Add(v, g)"), "epsilon-varies", id="epsilon-per-element"),
+    pytest.param(norm("x", "y").replace("Add(v, eps)", "Add(v, x)"), None, id="something-else-for-epsilon"),
+    pytest.param(norm("x", "y").replace("Div(d, s)", "Div(x, s)"), "half-centred", id="value-not-centred"),
+]  # fmt: skip
+UNRELATED = [
+    pytest.param("m = ReduceMean(x, last)  y = Sub(x, m)", id="centred-only"),
+    pytest.param("a = Softmax(x)  y = ReduceSum(a, last)", id="softmax"),
+    pytest.param("y = LayerNormalization(x, g)", id="native-already"),
+    pytest.param("y = ReduceL2(x, last)", id="length"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "rule"), NEAR)
+def test_near_miss_is_no_match_and_told_why(nodes: str, rule: str | None) -> None:
+    found = surveyed(nodes, X, constants=CONSTANTS).findings
+    assert found.matches == ()
+    (miss, *others) = found.near_misses
+    assert not others
+    assert rule in (None, miss.shortfall.rule)
+
+
+@pytest.mark.parametrize("nodes", UNRELATED)
+def test_nothing_is_said_of_the_unrelated(nodes: str) -> None:
+    found = surveyed(nodes, X, constants=CONSTANTS).findings
+    assert found.matches == found.near_misses == ()
+
+
+def test_match_tells_where_it_stands() -> None:
+    found = surveyed(f"{norm('x', 'n')}  y = Mul(n, g)", "float[N, S] x", constants=CONSTANTS)
+    (match,) = found.findings.matches
+    assert [node.op_type for node in match.nodes] == ["ReduceMean", "Sub", "Mul", "ReduceMean", "Add", "Sqrt", "Div", "Mul"]
+    assert match.axes == (1,)
+    assert match.assumed == ((1, 4),)
+    assert match.graph is found.model.graph
+    assert match.norm.epsilon == float(np.float32(1e-5))
+    assert sorted_dimensions(match.layout) == sorted_dimensions(match.output_layout)
+
+
+def test_shape_readers_are_noted_once_for_each_value_read() -> None:
+    nodes = f"{norm('x', 'y')}  z = Shape(d)"
+    (match,) = matches(nodes, outputs="float[N, K] y, int64[2] z")
+    assert [reader.outputs[0].name for reader in match.shape_readers] == ["z"]
+    assert match.obstacle is None
+
+
+def test_result_of_another_type_is_not_the_output() -> None:
+    (match,) = matches(f"{norm('x', 'n')}  y = Cast<to=10>(n)", outputs="float16[N, K] y")
+    assert match.output.name == "n"
+
+
+def test_norm_of_an_input_of_unknown_rank_is_not_looked_for() -> None:
+    assert matches(f"r = Reshape(x, k)  {norm('r', 'y')}", f"{X}, int64[K] k") == ()
+
+
+def test_subgraph_is_searched_by_itself() -> None:
+    nodes = (
+        f"h1 = Exp(x)  y = If<then_branch = t () => (float[N, 4] p) {{ {norm('h1', 'p')} }}, "
+        "else_branch = e () => (float[N, 4] r) { r = Neg(h1) }>(c)"
+    )
+    found = surveyed(nodes, f"{X}, bool c", constants=CONSTANTS)
+    assert found.findings.matches == ()
+    branch = found.values["p"].producer().graph  # type: ignore[union-attr]
+    assert branch is not None
+    assert shown(find(branch, found.facts).matches) == [("h1", "p")]

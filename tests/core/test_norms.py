@@ -1,0 +1,166 @@
+"""The table of norms: which operators a value is, read off its polynomial, and which it isn't."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from normgraph.algebra import HALF, Polynomial, base, constant, extent
+from normgraph.axes import Axis, Dimension, Layout, Size
+from normgraph.coefficients import coefficient
+from normgraph.diagnosis import DIAGNOSES, diagnose, looks_normalized
+from normgraph.kernels import mean_variance_normalization
+from normgraph.norms import NORMS, Norm, recognise
+
+N, C, H, W = Axis(0, Size(2)), Axis(1, Size(6)), Axis(2, Size(3)), Axis(3, Size(4))
+G, D = Axis(4, Size(2)), Axis(5, Size(3))
+S = Axis(6, Size(1, ("S",)))
+IMAGE: Layout = ((N,), (C,), (H,), (W,))
+GROUPED: Layout = ((N,), (G, D), (H,), (W,))
+TRAILING: Layout = ((N,), (G, D), (), ())
+
+
+def along(*axes: Axis) -> Polynomial:
+    """Numbers that vary along these axes."""
+    shape = [axis.size.factor for axis in axes]
+    return constant(coefficient(1 + np.arange(np.prod(shape)).reshape(shape), [(axis,) for axis in axes]))
+
+
+def centred(x: Polynomial, *over: Axis) -> Polynomial:
+    return x - x.mean(axis=over)
+
+
+def standardized(x: Polynomial, *over: Axis, epsilon: float = 1e-5) -> Polynomial:
+    d = centred(x, *over)
+    return d * ((d * d).mean(axis=over) + epsilon) ** -HALF
+
+
+def scaled(x: Polynomial, *over: Axis, epsilon: float = 1e-5) -> Polynomial:
+    return x * ((x * x).mean(axis=over) + epsilon) ** -HALF
+
+
+def kinds(value: Polynomial, layout: Layout) -> Sequence[str]:
+    found = recognise(value, layout)
+    return () if found is None else found.kinds
+
+
+def of(layout: Layout) -> Polynomial:
+    return base(axis for dimension in layout for axis in dimension)
+
+
+X, Y = of(IMAGE), of(GROUPED)
+LAYER, RMS, INSTANCE = "LayerNormalization", "RMSNormalization", "InstanceNormalization"
+GROUP, LP, MVN = "GroupNormalization", "LpNormalization", "MeanVarianceNormalization"
+
+FOUND = [
+    pytest.param(standardized(X, W), IMAGE, [LAYER], id="last-axis"),
+    pytest.param(standardized(X, W) * along(W) + along(W), IMAGE, [LAYER], id="gain-and-bias"),
+    pytest.param(standardized(X, H, W), IMAGE, [LAYER, INSTANCE], id="two-axes-without-gain"),
+    pytest.param(standardized(X, H, W) * along(H, W), IMAGE, [LAYER], id="gain-over-both"),
+    pytest.param(standardized(X, H, W) * along(C), IMAGE, [INSTANCE], id="gain-per-channel"),
+    pytest.param(standardized(X, H, W) + along(N), IMAGE, [INSTANCE], id="bias-per-sample"),
+    pytest.param(standardized(X, C) * along(C), IMAGE, [LAYER], id="channels-first"),
+    pytest.param(standardized(X, C, H, W) * along(C), IMAGE, [LAYER, GROUP], id="one-group"),
+    pytest.param(standardized(Y, D, H, W) * along(G, D), GROUPED, [GROUP], id="groups"),
+    pytest.param(standardized(Y, D) * 3, TRAILING, [GROUP], id="groups-of-single-positions"),
+    pytest.param(scaled(X, W) * along(W), IMAGE, [RMS], id="root-mean-square"),
+    pytest.param(scaled(X, C, W) * 2, IMAGE, [RMS], id="root-mean-square-over-two"),
+    pytest.param(scaled(X, W, epsilon=0.0) / 2, IMAGE, [LP, RMS], id="unit-length"),
+    pytest.param(X / (X * X).mean(axis=(W,)) ** HALF, IMAGE, [RMS], id="without-epsilon"),
+    pytest.param(
+        centred(X, N, H, W)
+        / ((centred(X, N, H, W) ** 2).mean(axis=(N, H, W)) ** HALF + mean_variance_normalization.EPSILON),
+        IMAGE, [MVN], id="epsilon-outside",
+    ),
+]  # fmt: skip
+NOT_FOUND = [
+    pytest.param(standardized(X, W) * along(C), IMAGE, "not-a-normalization", id="gain-along-another-axis"),
+    pytest.param(standardized(Y, G) * 2, GROUPED, "not-a-normalization", id="group-behind"),
+    pytest.param(standardized(Y, D) * 2, GROUPED, "not-a-normalization", id="part-of-a-dimension"),
+    pytest.param(scaled(X, W) + 1, IMAGE, "not-a-normalization", id="root-mean-square-with-bias"),
+    pytest.param(centred(X, W) / ((X * X).mean(axis=(W,)) + 1) ** HALF, IMAGE, "half-centred", id="spread-not-centred"),
+    pytest.param(
+        X / ((centred(X, W) ** 2).mean(axis=(W,)) + 1) ** HALF, IMAGE, "half-centred", id="value-not-centred"
+    ),
+    pytest.param(
+        (X - 2 * X.mean(axis=(W,))) / ((centred(X, W) ** 2).mean(axis=(W,)) + 1) ** HALF, IMAGE, "half-centred",
+        id="twice-the-mean",
+    ),
+    pytest.param(
+        (centred(X, H)) * ((centred(X, W) ** 2).mean(axis=(W,)) + 1) ** -HALF, IMAGE, "axes-differ", id="other-axes"
+    ),
+    pytest.param(
+        centred(X, W) * ((centred(X, W) ** 2).mean(axis=(W,)) + along(W)) ** -HALF, IMAGE, "epsilon-varies",
+        id="epsilon-per-element",
+    ),
+    pytest.param(standardized(X, W, epsilon=-1e-5), IMAGE, "epsilon-varies", id="negative-epsilon"),
+    pytest.param(
+        centred(X, W) / ((centred(X, W) ** 2).mean(axis=(W,)) ** HALF + 1e-5), IMAGE, "epsilon-outside", id="std-plus"
+    ),
+    pytest.param(centred(X, W) / ((centred(X, W) ** 2).mean(axis=(W,)) + 1), IMAGE, "root", id="no-root"),
+    pytest.param(centred(X, W) / ((centred(X, W) ** 4).mean(axis=(W,)) + 1) ** HALF, IMAGE, "power", id="fourth"),
+    pytest.param(
+        ((centred(X, W) ** 2).mean(axis=(W,)) + 1) ** HALF / centred(X, W), IMAGE, "inverted", id="wrong-way-up"
+    ),
+    pytest.param(
+        centred(X, W) * (centred(X, W) ** 2).mean(axis=(W,)).clamped(1e-5) ** -HALF, IMAGE, "clamp", id="bounded"
+    ),
+    pytest.param(standardized(X, W) * extent("S"), IMAGE, "not-a-normalization", id="gain-by-a-dynamic-size"),
+    pytest.param(standardized(X, W) * centred(X, W), IMAGE, "power", id="of-degree-two"),
+    pytest.param(standardized(X, W) + X, IMAGE, "not-a-normalization", id="residual"),
+    pytest.param(-HALF * X, IMAGE, None, id="scaled-only"),
+    pytest.param(centred(X, W), IMAGE, None, id="centred-only"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "layout", "expected"), FOUND)
+def test_normalization_is_every_kind_that_admits_it(
+    value: Polynomial, layout: Layout, expected: Sequence[str]
+) -> None:
+    assert list(kinds(value, layout)) == expected
+
+
+@pytest.mark.parametrize(("value", "layout", "rule"), NOT_FOUND)
+def test_what_is_none_is_told_why(value: Polynomial, layout: Layout, rule: str | None) -> None:
+    assert kinds(value, layout) == ()
+    assert looks_normalized(value) == (rule is not None)
+    if rule is not None:
+        assert diagnose(value).rule == rule
+        assert diagnose(value).reason
+
+
+def test_parameters_are_read_as_the_graph_has_them() -> None:
+    gain, bias = along(W) * 2, along(W) - 1
+    found = recognise(standardized(X, W, epsilon=3e-6) * gain + bias, IMAGE)
+    assert found is not None
+    assert (found.over, found.epsilon) == ({W}, 3e-6)
+    assert constant(found.gain) == gain
+    assert constant(found.bias) == bias
+    assert found.is_affine
+    assert found.affine_axes == {W}
+
+
+def test_scale_before_the_root_goes_into_gain_and_epsilon() -> None:
+    d = centred(X, W)
+    unbiased = (d * d).mean(axis=(W,)) * (4 / 3)
+    found = recognise(d / (unbiased + 1e-3) ** HALF, IMAGE)
+    assert found is not None
+    assert found.epsilon == pytest.approx(1e-3 * 3 / 4)
+    assert found.gain == pytest.approx((3 / 4) ** 0.5)
+
+
+def test_dynamic_axis_is_as_good_as_a_static_one() -> None:
+    layout: tuple[Dimension, ...] = ((S,), (W,))
+    assert kinds(standardized(of(layout), W), layout) == (LAYER,)
+    assert kinds(standardized(of(layout), S), layout) == (LAYER,)
+    assert kinds(scaled(of(layout), S, epsilon=0.0), layout) == (RMS,)
+
+
+def test_every_row_and_every_diagnosis_is_tried() -> None:
+    assert {kind for case in FOUND for kind in list(case.values[2])} == {row.kind for row in NORMS}  # type: ignore[call-overload]
+    assert {case.values[2] for case in NOT_FOUND} - {None} == {rule for rule, _ in DIAGNOSES}
+
+
+def test_no_norm_is_without_a_kind() -> None:
+    with pytest.raises(TypeError):
+        Norm(over=frozenset([W]), epsilon=0.0, gain=1.0, bias=0.0)  # type: ignore[call-arg]

@@ -1,0 +1,97 @@
+"""Regions: what goes when a value is replaced, and what keeps it from going."""
+
+import pytest
+
+from normgraph.interpret import interpret
+from normgraph.region import dead_readers, escapes, feeders_of, region_of
+from tests.core.surveyed import Surveyed, surveyed
+
+X = "float[2, 4] x"
+NORM = "m = ReduceMean(x, i)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean(q, i)  s = Sqrt(v)  n = Div(d, s)"
+CONSTANTS = {"i": [-1]}
+
+
+def region(found: Surveyed, output: str) -> tuple[list[str | None], list[str | None], dict[str | None, str]]:
+    """The outputs of the region's nodes, of its feeders, and what escapes from it with the reason."""
+    base = found.values["x"]
+    interpretation = interpret(base, found.model.graph, found.facts)
+    assert interpretation is not None
+    nodes = region_of(base, found.values[output], interpretation.forms, found.facts)
+    outside = escapes(nodes, base, interpretation.forms, found.facts)
+    return (
+        [node.outputs[0].name for node in nodes],
+        [node.outputs[0].name for node in feeders_of(nodes, base, found.facts)],
+        {value.name: str(escape) for value, escape in outside.items()},
+    )
+
+
+def test_region_is_what_lies_between() -> None:
+    found = surveyed(f"{NORM}  y = Neg(n)  z = Exp(x)", X, outputs="float[2, 4] y", constants=CONSTANTS)
+    nodes, feeders, outside = region(found, "n")
+    assert nodes == ["m", "d", "q", "v", "s", "n"]
+    assert feeders == []
+    assert list(outside) == ["n"]
+
+
+FED = [
+    pytest.param("h = Shape(x)  y = Expand(n, h)", ["h"], id="shape-for-itself"),
+    pytest.param(
+        "h = Shape(x)  g = Gather(h, i)  k = Cast<to=1>(g)  y = Mul(n, k)", ["h", "g", "k"], id="chain-of-shapes"
+    ),
+    pytest.param("c = Constant<value_float=2.0>()  y = Mul(n, c)", ["c"], id="constant-node"),
+    pytest.param("h = Shape(n)  y = Expand(n, h)", ["h"], id="shape-of-an-inner-value"),
+]
+NOT_FED = [
+    pytest.param("h = Shape(x)  y = Expand(n, h)  z = Cast<to=1>(h)", [], id="shape-for-others-too"),
+    pytest.param("c = Constant<value_float=2.0>()  y = Mul(n, c)  z = Mul(x, c)", [], id="constant-for-others-too"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "expected"), [*FED, *NOT_FED])
+def test_what_only_serves_the_region_goes_with_it(nodes: str, expected: list[str]) -> None:
+    outputs = "float[2, 4] y" + (", float[K] z" if "z =" in nodes else "")
+    found = surveyed(f"{NORM}  {nodes}", X, outputs=outputs, constants=CONSTANTS)
+    assert region(found, "y")[1] == expected
+
+
+CLOSED = [
+    pytest.param("z = Shape(d)", id="shape-that-the-base-has-too"),
+    pytest.param("z = Size(q)", id="size-that-the-base-has-too"),
+]
+OPEN = [
+    pytest.param("z = Neg(d)", {"d": "'d' (made by Sub) is also read by Neg 'z'"}, id="value-read"),
+    pytest.param("z = Shape(m)", {"m": "'m' (made by ReduceMean) is also read by Shape 'z'"}, id="other-shape-read"),
+    pytest.param("t = Transpose(d)  z = Neg(t)", {"d": "'d' (made by Sub) is also read by Transpose 't'"}, id="moved"),
+    pytest.param(
+        "z = If<then_branch = t () => (float[2, 4] p) { p = Neg(d) }, "
+        "else_branch = e () => (float[2, 4] r) { r = Neg(x) }>(c)",
+        {"d": "'d' (made by Sub) is also read by Neg 'p'"},
+        id="captured",
+    ),
+]
+
+
+@pytest.mark.parametrize("nodes", CLOSED)
+def test_shape_of_the_base_does_not_open_a_region(nodes: str) -> None:
+    found = surveyed(f"{NORM}  {nodes}", X, outputs="float[2, 4] n, int64[K] z", constants=CONSTANTS)
+    assert set(region(found, "n")[2]) == {"n"}
+
+
+@pytest.mark.parametrize(("nodes", "expected"), OPEN)
+def test_what_others_need_keeps_a_region(nodes: str, expected: dict[str, str]) -> None:
+    found = surveyed(f"{NORM}  {nodes}", X + ", bool c", outputs="float[2, 4] n, float[2, 4] z", constants=CONSTANTS)
+    outside = region(found, "n")[2]
+    assert {name: reason for name, reason in outside.items() if name != "n"} == expected
+
+
+def test_output_of_the_graph_keeps_a_region() -> None:
+    found = surveyed(NORM, X, outputs="float[2, 4] n, float[2, 1] v", constants=CONSTANTS)
+    assert region(found, "n")[2]["v"] == "'v' (made by ReduceMean) is an output of the graph"
+
+
+def test_dead_readers_keep_nothing() -> None:
+    found = surveyed(f"{NORM}  a = Neg(d)  b = Exp(a)", X, outputs="float[2, 4] n", constants=CONSTANTS)
+    nodes, _, outside = region(found, "n")
+    assert set(outside) == {"n"}
+    producers = [node for node in found.model.graph if node.outputs[0].name in nodes]
+    assert [node.outputs[0].name for node in dead_readers(producers, found.facts)] == ["a", "b"]

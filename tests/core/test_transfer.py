@@ -1,0 +1,176 @@
+"""Transfer functions: each operator means what its version of the standard says, or it is refused with its reason."""
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from normgraph.interpret import interpret
+from normgraph.transfer import TRANSFER, transfer_of
+from tests.core.evaluation import Evaluation, bound
+from tests.core.observing import exact, observe
+from tests.core.surveyed import Surveyed, surveyed
+
+ROW = np.array([0.5, -1.0, 2.0, 3.0])
+CONSTANTS: dict[str, Any] = {
+    "row": ROW, "two": 2.0, "half": 0.5, "quarter": 0.25, "minus": -1.0, "column": ROW[:2, None], "zero": 0.0,
+    "last": [-1], "first": [0], "both": [0, 1], "none": ROW[:0].astype(np.int64), "flat": [-1], "cut": [2, 2, 2],
+    "true": True, "false": False, "grown": [3, 2, 4], "plane": np.arange(8.0).reshape(2, 4) / 4, "twice": [1, 2],
+    "infinity": np.inf, "largest": 3.5e38, "three": [3, 1, 1], "ones": np.ones(4), "vector": [2.0, 2.0, 2.0, 2.0],
+    "other": [1.0, 2.0, 3.0, 2.0], "pair": [1.0, 2.0],
+}  # fmt: skip
+
+
+def followed(nodes: str, inputs: str, opset: int) -> Surveyed:
+    """A model of these nodes, with those of the constants that they name."""
+    words = {word for part in nodes.replace("(", " ").replace(")", " ").split() for word in part.split(",")}
+    used = {name: np.asarray(array) for name, array in CONSTANTS.items() if name in words}
+    return surveyed(nodes, inputs, opset=opset, constants=used)
+
+
+def refusal(nodes: str, inputs: str, opset: int) -> str | None:
+    """The rule that y, or what it is made of, breaks; None if it has a form."""
+    found = followed(nodes, inputs, opset)
+    interpretation = interpret(found.values["x"], found.model.graph, found.facts)
+    assert interpretation is not None
+    if found.values["y"] in interpretation.forms:
+        return None
+    return interpretation.unknowns[0].rule if interpretation.unknowns else "unreached"
+
+
+X = "double[2, 4] x"
+NORMALIZED = "double[2, 4, 3] x"
+DEFINED = [
+    pytest.param("y = Max(x, two)", X, 18, id="Max"),
+    pytest.param("y = Max(two, x)", X, 18, id="Max-of-number-first"),
+    pytest.param("y = Min(x, half)", X, 18, id="Min"),
+    pytest.param("y = Max(x)", X, 18, id="Max-of-one"),
+    pytest.param("y = Clip<min=-0.5, max=0.25>(x)", X, 10, id="Clip-attributes"),
+    pytest.param("y = Clip(x, half)", X, 11, id="Clip-from-below"),
+    pytest.param('y = Clip(x, "", half)', X, 13, id="Clip-from-above"),
+    pytest.param("y = Clip(x)", X, 13, id="Clip-not-at-all"),
+    pytest.param("y = Clip(x, largest)", X, 13, id="Clip-to-one-large-number"),
+    pytest.param("y = ReduceSum<axes=[1]>(x)", X, 11, id="ReduceSum-attribute"),
+    pytest.param("y = ReduceSum(x, last)", X, 13, id="ReduceSum-input"),
+    pytest.param("y = ReduceSum<keepdims=0>(x)", X, 13, id="ReduceSum-all"),
+    pytest.param("y = ReduceSum(x, none)", X, 13, id="ReduceSum-empty-axes"),
+    pytest.param("y = ReduceSum<noop_with_empty_axes=1>(x, none)", X, 13, id="ReduceSum-noop"),
+    pytest.param("y = ReduceSumSquare<noop_with_empty_axes=1>(x)", X, 18, id="ReduceSumSquare-noop-squares"),
+    pytest.param("y = ReduceMean<axes=[-2, 1]>(x)", X, 11, id="ReduceMean-mixed-axes"),
+    pytest.param("y = Dropout<ratio=0.5>(x)", X, 7, id="Dropout-of-inference"),
+    pytest.param("y = Dropout(x)", X, 12, id="Dropout-by-default"),
+    pytest.param('y = Dropout(x, "", false)', X, 13, id="Dropout-told-so"),
+    pytest.param("y = Pow(x, vector)", X, 18, id="Pow-by-a-uniform-vector"),
+    pytest.param("c = Cast<to=1>(x)  y = Cast<to=11>(c)", X, 18, id="Cast"),
+    pytest.param("y = Expand(x, grown)", X, 18, id="Expand"),
+    pytest.param("y = Concat<axis=1>(x)", X, 18, id="Concat-of-one"),
+    pytest.param("y = Flatten<axis=-1>(x)", NORMALIZED, 18, id="Flatten"),
+    pytest.param("y = Reshape(x, cut)", NORMALIZED.replace("3", "1"), 18, id="Reshape-cuts"),
+    pytest.param("y = Sum(x, row, x)", X, 18, id="Sum"),
+    pytest.param("y = GlobalAveragePool(x)", "double[2, 3, 4, 5] x", 18, id="GlobalAveragePool"),
+    pytest.param("y = InstanceNormalization<epsilon=0.5>(x, row, row)", NORMALIZED, 18, id="InstanceNormalization"),
+    pytest.param("y = LayerNormalization<axis=1, epsilon=0.5>(x, column)", "double[3, 2, 4] x", 18, id="LayerNorm"),
+    pytest.param("y = BatchNormalization(x, row, row, row, ones)", NORMALIZED, 15, id="BatchNormalization"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "inputs", "opset"), DEFINED)
+def test_form_is_what_the_operator_computes(nodes: str, inputs: str, opset: int) -> None:
+    found = followed(nodes, inputs, opset)
+    base = found.values["x"]
+    interpretation = interpret(base, found.model.graph, found.facts)
+    assert interpretation is not None
+    form = interpretation.forms[found.values["y"]]
+    x = np.random.default_rng(2).standard_normal([int(size) for size in base.shape or () if isinstance(size, int)])
+    seen = observe(ReferenceEvaluator(exact(found.proto)), {"x": x})
+    evaluation = Evaluation(x, interpretation.layout, bound(interpretation.layout, x.shape, {}))
+    assert seen.differs("y", evaluation.array(form)) is None
+    assert form.dtype is ir.DataType.DOUBLE
+
+
+REFUSED = [
+    pytest.param("y = Add(x, z)", X + ", double[2, 4] z", 18, "different-base", id="another-input"),
+    pytest.param("y = Max(x, two, half)", X, 18, "clamp", id="Max-of-three"),
+    pytest.param("y = Max(x, row)", X, 18, "clamp", id="Max-of-several-numbers"),
+    pytest.param("n = Neg(x)  y = Max(x, n)", X, 18, "clamp", id="Max-of-two-values"),
+    pytest.param("y = Clip(x, z)", X + ", double z", 13, "clamp", id="Clip-by-an-input"),
+    pytest.param("y = Pow(x, row)", X, 18, "exponent", id="Pow-by-several-numbers"),
+    pytest.param("y = Pow(x, infinity)", X, 18, "exponent", id="Pow-by-infinity"),
+    pytest.param("y = Pow(two, x)", X, 18, "exponent", id="exponential"),
+    pytest.param("y = Sqrt(x)", X, 18, "sign", id="root-of-either-sign"),
+    pytest.param("c = Cast<to=7>(x)  y = Cast<to=11>(c)", X, 18, "integer-base", id="through-integers"),
+    pytest.param("c = Cast<to=9>(x)  y = Cast<to=11>(c)", X, 18, "integer-base", id="through-booleans"),
+    pytest.param('y = Dropout(x, "", true)', X, 13, "training-mode", id="Dropout-in-training"),
+    pytest.param('y = Dropout(x, "", z)', X + ", bool z", 13, "training-mode", id="Dropout-perhaps-in-training"),
+    pytest.param("y = ReduceMean(x, z)", X + ", int64[1] z", 18, "axes", id="axes-at-run-time"),
+    pytest.param("y = Reshape(x, z)", X + ", int64[3] z", 18, "reshape", id="shape-at-run-time"),
+    pytest.param("y = Reshape(x, z)", X + ", int64[K] z", 18, "shape", id="rank-at-run-time"),
+    pytest.param("y = Expand(x, z)", X + ", int64[K] z", 18, "shape", id="expanded-at-run-time"),
+    pytest.param("y = Tile(x, twice)", X, 18, "broadcast", id="Tile-of-more-than-one"),
+    pytest.param("y = Tile(x, z)", X + ", int64[K] z", 18, "shape", id="Tile-at-run-time"),
+    pytest.param("y = Concat<axis=0>(x, x)", X, 18, "concat", id="Concat-of-two"),
+    pytest.param("t = Transpose(x)  y = Add(x, t)", "double[4, 4] x", 18, "broadcast", id="transposed"),
+    pytest.param(
+        "m = ReduceMean<keepdims=0>(x, last)  y = Sub(x, m)", "double[4, 4] x", 18, "broadcast", id="dropped-axis"
+    ),
+    pytest.param("p = Mul(x, row)  y = ReduceMean(p, last)", X, 18, "weighted-mean", id="weights"),
+    pytest.param("y = Expand(x, three)  ", "double[N, 2, 4] x", 18, None, id="dynamic-dimension-expanded"),
+    pytest.param("y = Squeeze(x)", "double[N, 4] x", 18, "shape", id="Squeeze-of-what-may-be-one"),
+    pytest.param("y = Exp(x)", X, 18, "unreached", id="unknown-operator"),
+    pytest.param(
+        "y = BatchNormalization<training_mode=1>(x, row, row, row, ones)", NORMALIZED, 15, "training-mode", id="BN-15"
+    ),
+    pytest.param(
+        "y, m, v, s, t = BatchNormalization(x, row, row, row, ones)", NORMALIZED, 9, "training-mode", id="BN-9"
+    ),
+    pytest.param(
+        "y, m, v, s, t = BatchNormalization(x, row, row, row, ones)", NORMALIZED, 7, "training-mode", id="BN-7"
+    ),
+    pytest.param(
+        "y = BatchNormalization<spatial=0>(x, plane, plane, plane, plane)", "double[3, 2, 4] x", 7, "spatial",
+        id="BN-7-per-position",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "inputs", "opset", "rule"), REFUSED)
+def test_what_has_no_form_says_why(nodes: str, inputs: str, opset: int, rule: str | None) -> None:
+    assert refusal(nodes, inputs, opset) == rule
+
+
+def test_batch_normalization_of_inference_before_14_has_a_form() -> None:
+    nodes = "y = BatchNormalization(x, row, row, row, ones)"
+    assert refusal(nodes, NORMALIZED, 9) is None
+    assert refusal(nodes.replace("y =", 'y, "", "" ='), NORMALIZED, 9) is None
+
+
+def test_operators_of_other_domains_are_not_known() -> None:
+    found = surveyed("y = Neg(x)", X)
+    node = next(iter(found.model.graph))
+    assert transfer_of(node) is TRANSFER["Neg"]
+    node.domain = "com.microsoft"
+    assert transfer_of(node) is None
+
+
+ASSUMED = [
+    pytest.param("y = Add(x, row)", "double[N, S] x", {1: 4}, id="constant"),
+    pytest.param("y = Expand(x, twice)", "double[N, S] x", {1: 2}, id="expanded"),
+    pytest.param("s = Sub(x, row)  y = Mul(s, row)", "double[N, S] x", {1: 4}, id="the-same-twice"),
+    pytest.param("y = Add(x, half)", "double[N, S] x", {}, id="number"),
+    pytest.param("y = Add(x, row)", "double[N, 4] x", {}, id="static"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "inputs", "assumed"), ASSUMED)
+def test_size_that_a_constant_demands_is_noted(nodes: str, inputs: str, assumed: dict[int, int]) -> None:
+    found = followed(nodes, inputs, 18)
+    interpretation = interpret(found.values["x"], found.model.graph, found.facts)
+    assert interpretation is not None
+    assert {axis.index: size for axis, size in interpretation.assumed.items()} == assumed
+
+
+def test_dynamic_dimension_cannot_have_two_sizes() -> None:
+    nodes = "a = Add(x, row)  b = Add(x, pair)  y = Add(a, b)"
+    assert refusal(nodes, "double[N, S] x", 18) == "broadcast"
