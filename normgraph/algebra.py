@@ -92,6 +92,11 @@ class Polynomial:
         return coefficients.union(*(axes_of_monomial(m) for m in self.terms))
 
     @cached_property
+    def depth(self) -> int:
+        """How deep sums stand under powers within sums under powers."""
+        return max((_depth(atom) for monomial in self.terms for atom, _ in monomial), default=0)
+
+    @cached_property
     def constant(self) -> Coefficient | None:
         """The value as a constant, or None where it depends on an atom."""
         if not self.terms:
@@ -249,6 +254,13 @@ def _of_atom(atom: Atom, exponent: Fraction = Fraction(1)) -> Polynomial:
 
 def _polynomial(operand: Operand) -> Polynomial:
     return operand if isinstance(operand, Polynomial) else constant(float(operand))
+
+
+def _depth(atom: Atom) -> int:
+    if isinstance(atom, Mean):
+        return max((_depth(factor) for factor, _ in atom.of), default=0)
+    inner = getattr(atom, "of", None)
+    return 1 + inner.depth if isinstance(inner, Polynomial) else 0
 
 
 def _accumulate(terms: dict[Monomial, Coefficient], monomial: Monomial, value: Coefficient) -> None:

@@ -1,9 +1,9 @@
 """Evidence: is a rewrite right?  The original region and its replacement, each judged against float64.
 
 Comparing the two with each other would punish the more accurate one, so both are compared with the original region
-computed in float64 by onnx's reference evaluator.  A replacement is accepted if, on every family of inputs, its error
-isn't larger than `FACTOR` times the original's, or lies within `ULPS` times the error that rounding the input alone
-would cause.
+computed in float64.  A replacement is accepted if, on every family of inputs, its error isn't larger than `FACTOR`
+times the original's, or lies within `ULPS` times the error that rounding the input alone would cause.  Static
+dimensions that nothing depends on are tried small: the rows of a tensor are treated alike, and a few prove as much.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from normgraph.transfer import transfer_of
 
 #: An interpretation visits at most this many nodes; no normalization is as long.
 MAXIMAL_NODES = 400
+#: Beyond this many roots within roots a value is that of a further norm, which has a base of its own.
+MAXIMAL_DEPTH = 2
 #: A base tensor's axes are split at most this many times.
 MAXIMAL_SPLITS = 8
 
@@ -102,7 +104,7 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
         if isinstance(result, Unknown):
             unknowns.append(result)
             lost.update((output, result) for output in node.outputs)
-        elif result is not None:
+        elif result is not None and result.value.depth <= MAXIMAL_DEPTH:
             forms[node.outputs[0]] = result
             enqueue_readers(node.outputs[0])
     return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed)

@@ -101,7 +101,7 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
     near_misses: list[NearMiss] = []
     seen: dict[ir.Value, Interpretation | None] = {}
     for node in graph:
-        if node in covered or node.op_type not in STATISTICS or node.domain:
+        if node in covered or node.op_type not in STATISTICS or node.domain or not node.inputs:
             continue
         found, missed = _examine(node, graph, dominators, facts, seen)
         matches.extend(found)

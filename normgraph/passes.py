@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
+from onnx_ir.passes import InvariantError, PassError
 from onnx_ir.passes.common import InlinePass
 
 from normgraph.diagnosis import Shortfall
-from normgraph.errors import OpsetError
+from normgraph.errors import BadModelError, OpsetError
 from normgraph.evidence import Evidence, prove
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_miss
@@ -40,8 +41,14 @@ class _Candidate:
 
 def inline(model: ir.Model) -> None:
     """Put the bodies of model-local functions in the place of their calls, so that all nodes are in graphs."""
-    if model.functions:
+    if not model.functions:
+        return
+    try:
         InlinePass()(model)
+    except (PassError, InvariantError) as error:
+        raise BadModelError(
+            f"a model's functions must not call themselves: '{model.graph.name}' ({error}); export it without them"
+        ) from error
 
 
 def take_inventory(model: ir.Model, demand: Demand) -> list[Site]:

@@ -14,8 +14,8 @@ from normgraph.algebra import Polynomial, base
 from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Maximum, Mean, Monomial, Sum, Vanishes
 from normgraph.axes import Axis, Layout, Size, axes_of, size_of
 from normgraph.coefficients import Coefficient
-from normgraph.match import Match
 from normgraph.forms import Form
+from normgraph.match import Match
 
 Exact = npt.NDArray[np.float64]
 

@@ -41,7 +41,9 @@ CHOSEN = [
     pytest.param(f"{norm('x', 'n')}  y = Add(n, x)", [("x", "n")], id="before-the-residual"),
     pytest.param(f"{norm('x', 'n', 'a')}  {norm('n', 'y', 'b')}", [("x", "n"), ("n", "y")], id="one-after-another"),
     pytest.param(
-        f"{norm('x', 'n', 'a')}  r = Add(n, x)  {norm('r', 'y', 'b')}", [("x", "n"), ("r", "y")], id="through-a-residual"
+        f"{norm('x', 'n', 'a')}  r = Add(n, x)  {norm('r', 'y', 'b')}",
+        [("x", "n"), ("r", "y")],
+        id="through-a-residual",
     ),
     pytest.param(
         f"{norm('x', 'n')}  a = Mul(n, g)  b = Mul(n, h)  y = Max(a, b)", [("x", "a"), ("x", "b")], id="two-gains"
@@ -113,7 +115,16 @@ def test_nothing_is_said_of_the_unrelated(nodes: str) -> None:
 def test_match_tells_where_it_stands() -> None:
     found = surveyed(f"{norm('x', 'n')}  y = Mul(n, g)", "float[N, S] x", constants=CONSTANTS)
     (match,) = found.findings.matches
-    assert [node.op_type for node in match.nodes] == ["ReduceMean", "Sub", "Mul", "ReduceMean", "Add", "Sqrt", "Div", "Mul"]
+    assert [node.op_type for node in match.nodes] == [
+        "ReduceMean",
+        "Sub",
+        "Mul",
+        "ReduceMean",
+        "Add",
+        "Sqrt",
+        "Div",
+        "Mul",
+    ]
     assert match.axes == (1,)
     assert match.assumed == ((1, 4),)
     assert match.graph is found.model.graph

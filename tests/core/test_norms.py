@@ -114,9 +114,7 @@ NOT_FOUND = [
 
 
 @pytest.mark.parametrize(("value", "layout", "expected"), FOUND)
-def test_normalization_is_every_kind_that_admits_it(
-    value: Polynomial, layout: Layout, expected: Sequence[str]
-) -> None:
+def test_normalization_is_every_kind_that_admits_it(value: Polynomial, layout: Layout, expected: Sequence[str]) -> None:
     assert list(kinds(value, layout)) == expected
 
 

@@ -13,7 +13,7 @@ from tests.core.surveyed import known, model
 
 X = "float[N, 4] x"
 CONSTANTS: dict[str, Any] = {
-    "last": [-1], "eps": np.float32(1e-5), "g": np.float32([1, 2, 3, 4]), "b": np.float32([4, 3, 2, 1]), "one": 1,
+    "last": [-1], "eps": np.float32(1e-5), "g": np.float32([1, 2, 3, 4]), "zero": 0,
 }  # fmt: skip
 
 
@@ -32,6 +32,7 @@ def optimized(nodes: str, inputs: str = X, outputs: str = "float[N, 4] y") -> tu
     before = model(nodes, inputs, outputs=outputs, constants=used)
     for index, node in enumerate(before.graph.node):
         node.name = f"node_{index}"
+        node.ClearField("domain")  # which the parser writes out
     after = normgraph.optimize(before).to_proto()
     onnx.checker.check_model(after, full_check=True)
     assert after.graph.input == before.graph.input
@@ -50,7 +51,7 @@ REPLACED = [
         f"{norm('x', 'h', 'a')}  {norm('h', 'y', 'b')}", ["LayerNormalization", "LayerNormalization"], id="chained"
     ),
     pytest.param(
-        f"{norm('x', 'k')}  f = Shape(d)  i = Gather(f, one)  c = Cast<to=1>(i)  y = Div(k, c)",
+        f"{norm('x', 'k')}  f = Shape(d)  i = Gather(f, zero)  c = Cast<to=1>(i)  y = Div(k, c)",
         ["Shape", "Gather", "Cast", "LayerNormalization", "Div"],
         id="shape-of-an-inner-value",
     ),
@@ -106,7 +107,7 @@ def test_constant_that_is_there_already_is_used_again() -> None:
 
 
 def test_constant_that_others_need_stays() -> None:
-    _, after = optimized(f"{norm('x', 'k')}  y = Add(k, eps)")
+    _, after = optimized(f"{norm('x', 'k')}  h = Exp(k)  y = Add(h, eps)")
     assert {tensor.name for tensor in after.graph.initializer} == {"g", "eps"}
 
 

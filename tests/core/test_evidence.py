@@ -1,0 +1,204 @@
+"""Evidence: what is right is proven, what is wrong by little isn't, and what can't be tried says so."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from normgraph.axes import Size
+from normgraph.evidence import Evidence, Trial, assignments, compare, families, prove
+from normgraph.execution import NotRunnable
+from normgraph.extraction import original_fragment
+from normgraph.lowering import Replacement, Step, lower
+from normgraph.match import Match
+from normgraph.targets import TARGETS, demand
+from tests.core.surveyed import Surveyed, surveyed
+
+NORM = (
+    "m = ReduceMean(x, last)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean(q, last)  e = Add(v, eps)  s = Sqrt(e)  "
+    "n = Div(d, s)  a = Mul(n, g)  y = Add(a, b)"
+)
+CONSTANTS: dict[str, Any] = {
+    "last": [-1], "eps": np.float32(1e-5), "g": np.float32([1, -2, 3, 0.5]), "b": np.float32([0.25, 1, -1, 0]),
+}  # fmt: skip
+
+
+def matched(
+    inputs: str = "float[N, 4] x", dtype: type[np.generic] = np.float32, opset: int = 18
+) -> tuple[Match, Surveyed]:
+    """A LayerNormalization in nodes."""
+    typed = {name: np.asarray(a, dtype if name != "last" else np.int64) for name, a in CONSTANTS.items()}
+    found = surveyed(NORM, inputs, opset=opset, constants=typed)
+    (match,) = found.findings.matches
+    return match, found
+
+
+def lowered(match: Match, found: Surveyed) -> Replacement:
+    replacements = lower(match, found.facts.dtype(match.base), demand("onnxruntime"))
+    assert isinstance(replacements, tuple)
+    return replacements[0]
+
+
+def with_attribute(replacement: Replacement, name: str, value: Any) -> Replacement:
+    (step,) = replacement.steps
+    attributes = {**dict(step.attributes), name: value}
+    return replace(replacement, steps=(replace(step, attributes=tuple(attributes.items())),))
+
+
+def with_constant(replacement: Replacement, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Replacement:
+    changed = change(replacement.constants[name]).astype(replacement.constants[name].dtype)
+    return replace(replacement, constants={**replacement.constants, name: changed})
+
+
+RIGHT = [
+    pytest.param("float[N, 4] x", np.float32, id="float"),
+    pytest.param("float[3, 5, 4] x", np.float32, id="static"),
+    pytest.param("float[N, M, 4] x", np.float32, id="two-dynamic-dimensions"),
+    pytest.param("float16[N, 4] x", np.float16, id="half"),
+    pytest.param("bfloat16[N, 4] x", ml_dtypes.bfloat16, id="bfloat16"),
+    pytest.param("float[N, S] x", np.float32, id="normalized-dimension-dynamic"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "dtype"), RIGHT)
+def test_right_replacement_is_proven(inputs: str, dtype: type[np.generic]) -> None:
+    match, found = matched(inputs, dtype)
+    evidence = prove(match, lowered(match, found), TARGETS["onnxruntime"], found.facts)
+    assert evidence.accepted, evidence.describe()
+    assert evidence.failure is None
+    assert {trial.family for trial in evidence.trials} >= {"normal", "offset 1000", "tiny variance", "constant rows"}
+    assert len({trial.shape for trial in evidence.trials}) == (2 if "N" in inputs else 1)
+    assert "within" in evidence.describe()
+
+
+WRONG = [
+    pytest.param(lambda r: with_attribute(r, "epsilon", 1e-4), id="epsilon"),
+    pytest.param(lambda r: with_attribute(r, "epsilon", 1.1e-5), id="epsilon-by-a-tenth"),
+    pytest.param(lambda r: with_attribute(r, "axis", 0), id="axis"),
+    pytest.param(lambda r: with_constant(r, "scale", lambda g: -g), id="sign-of-the-gain"),
+    pytest.param(lambda r: with_constant(r, "scale", lambda g: g * 1.001), id="gain-by-a-thousandth"),
+    pytest.param(lambda r: with_constant(r, "scale", lambda g: g[::-1]), id="gain-reversed"),
+    pytest.param(lambda r: with_constant(r, "bias", lambda b: b + 1e-3), id="bias"),
+    pytest.param(lambda r: replace(r, steps=(replace(r.steps[0], inputs=r.steps[0].inputs[:2]),)), id="bias-left-out"),
+    pytest.param(lambda r: replace(r, steps=(Step("Identity", ("x",), "y"),)), id="nothing-done"),
+    pytest.param(
+        lambda r: replace(r, steps=(Step("Transpose", ("x",), "y", (("perm", (1, 0)),)),)), id="another-shape"
+    ),
+    pytest.param(lambda r: with_attribute(r, "epsilon", float("nan")), id="not-a-number"),
+]
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_wrong_replacement_is_not(change: Callable[[Replacement], Replacement]) -> None:
+    match, found = matched()
+    evidence = prove(match, change(lowered(match, found)), TARGETS["onnxruntime"], found.facts)
+    assert not evidence.accepted
+    assert evidence.describe()
+
+
+def test_replacement_that_does_not_run_is_no_proof() -> None:
+    match, found = matched()
+    wrong = replace(lowered(match, found), steps=(Step("NoSuchOperator", ("x",), "y"),))
+    evidence = prove(match, wrong, TARGETS["onnxruntime"], found.facts)
+    assert not evidence.accepted
+    assert evidence.failure
+    assert evidence.describe() == evidence.failure
+
+
+def test_runtimes_that_are_not_here_are_stood_in_for_by_the_definitions() -> None:
+    match, found = matched(opset=23)
+    right = lowered(match, found)
+    assert prove(match, right, TARGETS["tensorrt"], found.facts).accepted
+    wrong = with_attribute(right, "epsilon", 1e-4)
+    assert not prove(match, wrong, TARGETS["tensorrt"], found.facts).accepted
+
+
+def test_proof_is_the_same_every_time() -> None:
+    match, found = matched()
+    replacement = lowered(match, found)
+    first, second = (prove(match, replacement, TARGETS["onnxruntime"], found.facts) for _ in range(2))
+    assert first == second
+
+
+def test_runner_that_fails_half_way_is_no_proof() -> None:
+    match, found = matched()
+
+    def failing(feed: object) -> np.ndarray:
+        raise NotRunnable("no more")
+
+    evidence = compare(match, lambda fragment: failing, found.facts)
+    assert not evidence.accepted
+    assert evidence.failure == "no more"
+
+
+def test_fragment_is_the_region_alone() -> None:
+    nodes = f"h = Exp(x)  {NORM.replace('(x', '(h')}  z = Neg(y)"
+    found = surveyed(nodes, "float[N, 4] x", constants=CONSTANTS)
+    (match,) = found.findings.matches
+    fragment = original_fragment(match, found.facts)
+    assert [node.op_type for node in fragment.model.graph.node] == [node.op_type for node in match.nodes]
+    assert [value.name for value in fragment.model.graph.input] == ["h"]
+    double = fragment.in_double()
+    assert {tensor.data_type for tensor in double.model.graph.initializer if tensor.name != "last"} == {11}
+
+
+def test_scalar_constants_stay_scalars_in_a_fragment() -> None:
+    nodes = (
+        "f = Shape(x)  i = Gather(f, one)  c = Cast<to=1>(i)  t = ReduceSum(x, last)  m = Div(t, c)  d = Sub(x, m)  "
+        "q = Mul(d, d)  v = ReduceMean(q, last)  e = Add(v, eps)  s = Sqrt(e)  y = Div(d, s)"
+    )
+    found = surveyed(nodes, "float[N, S] x", constants={**CONSTANTS, "one": 1})
+    matches = found.findings.matches
+    fragment = original_fragment(matches[0], found.facts) if matches else None
+    assert fragment is not None
+    dims = {tensor.name: list(tensor.dims) for tensor in fragment.model.graph.initializer}
+    assert dims["one"] == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"),
+    [
+        pytest.param(np.float32, 3.4e38, id="float"),
+        pytest.param(np.float16, 65504.0, id="half"),
+        pytest.param(ml_dtypes.bfloat16, 3.38e38, id="bfloat16"),
+    ],
+)
+def test_families_are_named_finite_and_of_the_type(dtype: Any, largest: float) -> None:
+    found = dict(families((2, 3, 4), (2,), np.dtype(dtype)))
+    assert len(found) >= 7
+    for x in found.values():
+        assert (x.shape, x.dtype) == ((2, 3, 4), np.dtype(dtype))
+        assert np.abs(x.astype(np.float64)).max() < largest
+    rows = found["constant rows"].astype(np.float64)
+    assert np.all(rows == rows[..., :1])
+    assert len(np.unique(rows)) == 6
+
+
+def test_dynamic_dimensions_are_tried_at_sizes_that_cannot_be_confused() -> None:
+    n, s = Size(1, ("N",)), Size(1, ("S",))
+    first, second = assignments([("x", 1, (n, s, Size(4)))], (), 2)
+    assert first != second
+    assert first["N"] != first["S"]
+    assert second["N"] == 1
+    assert second["S"] > 1
+    assert assignments([("x", 1, (Size(4),))], (), 2) == [{}]
+    demanded = assignments([("x", 1, (n, s))], ((1, 768),), 2)
+    assert [assignment["S"] for assignment in demanded] == [768, 768]
+
+
+def test_evidence_is_as_good_as_its_worst_trial() -> None:
+    good, bad = Trial("normal", (2,), 1e-7, 2e-7, 4e-7), Trial("offset 10", (2,), 1e-7, 1e-5, 4e-7)
+    assert good.passed
+    assert not bad.passed
+    both = Evidence((good, bad))
+    assert not both.accepted
+    assert both.worst is bad
+    assert (both.before, both.after) == (1e-7, 1e-5)
+    assert "beyond" in both.describe()
+    assert Evidence((good,)).accepted
+    assert not Evidence().accepted
+    assert Evidence().describe() == "no trial was made"
+    assert not Evidence((good,), failure="it stopped").accepted
