@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,16 +52,14 @@ class Graph:
         """True with this probability."""
         return self.random.random() < probability
 
-    def emit(self, operator: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: object) -> str:
+    def emit(self, operator: str, inputs: Sequence[str], *, outputs: int = 1, **attributes: Any) -> str:
         """Add a node; the name of its first output."""
         stem = f"{operator.lower()}{len(self.nodes)}"
         names = [stem, *(f"{stem}_{i}" for i in range(1, outputs))]
         self.nodes.append(helper.make_node(operator, list(inputs), names, name=stem, **attributes))
         return stem
 
-    def value(
-        self, operator: str, inputs: Sequence[str], shape: Shape, *, outputs: int = 1, **attributes: object
-    ) -> str:
+    def value(self, operator: str, inputs: Sequence[str], shape: Shape, *, outputs: int = 1, **attributes: Any) -> str:
         """Add a node whose output depends on x and has this shape."""
         name = self.emit(operator, inputs, outputs=outputs, **attributes)
         self.shapes[name] = shape
@@ -79,7 +78,7 @@ class Graph:
         """Add a vector of integers."""
         return self.constant(np.asarray(values, np.int64))
 
-    def over(self, operator: str, name: str, axes: Sequence[int], shape: Shape, **attributes: object) -> str:
+    def over(self, operator: str, name: str, axes: Sequence[int], shape: Shape, **attributes: Any) -> str:
         """Add an operator over axes, which stand in its attribute or its input, as the opset has it."""
         if self.opset >= _AXES_ARE_INPUT_SINCE.get(operator, 18):
             return self.value(operator, [name, self.integers(axes)], shape, **attributes)

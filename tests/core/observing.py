@@ -1,7 +1,8 @@
-"""Graphs executed: every value that onnx's reference evaluator computes in float64, and how far rounding may carry it."""
+"""Graphs executed: every value, as onnx's reference evaluator computes it in float64, and how certain it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class Observation:
 
 
 def exact(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with every Cast to a floating type leading to double, as do the statistics of norms without being told."""
+    """The model with every Cast to a floating type leading to double, and the statistics of norms in double."""
     widened = onnx.ModelProto()
     widened.CopyFrom(model)
     for node in widened.graph.node:
@@ -63,8 +64,8 @@ def exact(model: onnx.ModelProto) -> onnx.ModelProto:
 def observe(evaluator: ReferenceEvaluator, fed: Mapping[str, Exact]) -> Observation:
     """Run a model that is `exact`."""
     with np.errstate(all="ignore"):
-        values = evaluator.run(None, dict(fed), intermediate=True)
-        nearby = evaluator.run(None, {name: _nudged(x) for name, x in fed.items()}, intermediate=True)
+        values: Any = evaluator.run(None, dict(fed), intermediate=True)
+        nearby: Any = evaluator.run(None, {name: _nudged(x) for name, x in fed.items()}, intermediate=True)
     return Observation(values, nearby)
 
 

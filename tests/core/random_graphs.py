@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from random import Random
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
@@ -177,7 +178,7 @@ def _bounded(graph: Graph) -> None:
             operands.append(graph.constant(np.asarray(0.25)))
         graph.value(random.choice(["Max", "Min"]), operands, shape)
         return
-    bounds = {name: bound for name, bound in (("min", low), ("max", high)) if graph.chance(0.6)}
+    bounds: dict[str, Any] = {name: bound for name, bound in (("min", low), ("max", high)) if graph.chance(0.6)}
     if graph.opset < 11:
         graph.value("Clip", [a], shape, **bounds)
         return

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,18 @@ from onnx import numpy_helper
 from normgraph.facts import Facts, survey
 from normgraph.match import Findings, find
 
+Array = npt.NDArray[Any]
 Constants = Mapping[str, npt.ArrayLike]
+
+
+def f32(values: npt.ArrayLike) -> Array:
+    """An array of float32."""
+    return np.asarray(values, np.float32)
+
+
+def i64(values: npt.ArrayLike) -> Array:
+    """An array of int64."""
+    return np.asarray(values, np.int64)
 
 
 @dataclass(frozen=True)

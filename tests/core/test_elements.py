@@ -9,8 +9,8 @@ from tests.core.surveyed import surveyed
 
 X = "float[N, 4, M] x, int64[1] unknown, bool[3] condition"
 CONSTANTS = {
-    "zero": 0, "one": 1, "two": 2, "first": [0], "last": [-1], "pair": [0, -1], "five": [5], "minus": [-1], "begin": [1],
-    "end": [99], "back": [-2], "eight": [8], "empty": [], "three": [1, 2, 3], "flat": [1], "axes": [0, 1], "half": [0.5],
+    "zero": 0, "one": 1, "two": 2, "first": [0], "last": [-1], "pair": [0, -1], "five": [5], "minus": [-1],
+    "begin": [1], "end": [99], "back": [-2], "empty": [], "three": [1, 2, 3], "axes": [0, 1], "half": [0.5],
 }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_static_elements_are_constants_of_their_type() -> None:
     found = surveyed("s = Shape(x)  g = Gather(s, i)  y = Cast<to=1>(g)", "float[N, 4] x", constants={"i": 1})
     array = found.facts.constant(found.values["y"])
     assert array is not None
-    assert (array.shape, array.dtype, array.item()) == ((), np.float32, 4.0)
+    np.testing.assert_array_equal(array, np.float32(4), strict=True)
 
 
 def test_ratio_of_dynamic_sizes_is_a_constant_of_its_type() -> None:
@@ -124,7 +124,7 @@ def test_ratio_of_dynamic_sizes_is_a_constant_of_its_type() -> None:
     found = surveyed(nodes, "double[N, 4] x", constants={"i": [-1]})
     array = found.facts.constant(found.values["y"])
     assert array is not None
-    assert (array.dtype, array.item()) == (np.float64, 4.0)
+    np.testing.assert_array_equal(array, np.float64(4), strict=True)
 
 
 def test_long_tensors_are_not_followed() -> None:

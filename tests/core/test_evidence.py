@@ -15,14 +15,14 @@ from normgraph.extraction import original_fragment
 from normgraph.lowering import Replacement, Step, lower
 from normgraph.match import Match
 from normgraph.targets import TARGETS, demand
-from tests.core.surveyed import Surveyed, surveyed
+from tests.core.surveyed import Surveyed, f32, surveyed
 
 NORM = (
     "m = ReduceMean(x, last)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean(q, last)  e = Add(v, eps)  s = Sqrt(e)  "
     "n = Div(d, s)  a = Mul(n, g)  y = Add(a, b)"
 )
 CONSTANTS: dict[str, Any] = {
-    "last": [-1], "eps": np.float32(1e-5), "g": np.float32([1, -2, 3, 0.5]), "b": np.float32([0.25, 1, -1, 0]),
+    "last": [-1], "eps": np.float32(1e-5), "g": f32([1, -2, 3, 0.5]), "b": f32([0.25, 1, -1, 0]),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from normgraph.axes import Size
 from normgraph.facts import graphs_of, survey
-from tests.core.surveyed import known, model, surveyed
+from tests.core.surveyed import Constants, f32, i64, known, model, surveyed
 
 
 def shape(nodes: str, name: str, inputs: str, **options: object) -> str | None:
@@ -90,7 +90,7 @@ def test_tensor_of_one_number_is_known_whatever_its_shape(nodes: str, number: fl
     found = surveyed(
         f"s = Shape(x)  {nodes}",
         "float[N, M] x",
-        constants={"k": np.float32(0.75), "r": np.float32([[0.75]]), "i": [0], "e": np.float32(1e-5)},
+        constants={"k": np.float32(0.75), "r": f32([[0.75]]), "i": [0], "e": np.float32(1e-5)},
     )
     assert found.facts.uniform[found.values["y"]] == number
     assert found.facts.depends_on_shapes_only(found.values["y"])
@@ -98,7 +98,7 @@ def test_tensor_of_one_number_is_known_whatever_its_shape(nodes: str, number: fl
 
 @pytest.mark.parametrize("nodes", NOT_UNIFORM)
 def test_other_tensors_are_not(nodes: str) -> None:
-    constants = {"k": np.float32(0.75), "v": np.float32([1, 2])}
+    constants = {"k": np.float32(0.75), "v": f32([1, 2])}
     found = surveyed(f"s = Shape(x)  {nodes}", "float[N, 2] x", constants=constants)
     assert found.values["y"] not in found.facts.uniform
 
@@ -109,7 +109,7 @@ def test_vectors_that_are_computed_are_not_taken_for_shapes() -> None:
 
 
 def test_constants_cast_like_another_tensor_are_constants() -> None:
-    found = surveyed("y = CastLike(k, x)", "float16[4] x", constants={"k": np.float32([0.1, 2])})
+    found = surveyed("y = CastLike(k, x)", "float16[4] x", constants={"k": f32([0.1, 2])})
     array = found.facts.constant(found.values["y"])
     np.testing.assert_array_equal(array, np.float16([0.1, 2]), strict=True)
 
@@ -169,6 +169,6 @@ def test_nodes_that_no_output_needs_are_dead() -> None:
     ],
 )
 def test_invalid_node_is_left_to_a_runtime(nodes: str) -> None:
-    constants = {"m": np.ones((2, 2), np.int64), "k": np.float32(1), "z": np.int64([0]), "o": np.int64([1])}
+    constants: Constants = {"m": np.ones((2, 2), np.int64), "k": np.float32(1), "z": i64([0]), "o": i64([1])}
     found = surveyed(nodes, "float[2, 3] x", constants=constants)
     assert survey(found.model).opset == 18

@@ -1,10 +1,9 @@
 """Interpretation: how far it follows a graph, and what it says where it ends."""
 
-import numpy as np
 import pytest
 
 from normgraph.interpret import MAXIMAL_NODES, Interpretation, interpret
-from tests.core.surveyed import Constants, surveyed
+from tests.core.surveyed import Constants, f32, surveyed
 
 
 def interpreted(
@@ -60,7 +59,7 @@ def test_axes_may_be_split_again_and_again() -> None:
 
 def test_reshape_of_what_a_constant_brought_along_ends_there_only() -> None:
     nodes = "a = Add(x, c)  y = Reshape(a, s)  z = Neg(x)"
-    found = interpreted(nodes, "float[2, 1] x", constants={"c": np.float32([1, 2, 3, 4]), "s": [2, 2, 2]})
+    found = interpreted(nodes, "float[2, 1] x", constants={"c": f32([1, 2, 3, 4]), "s": [2, 2, 2]})
     assert reached(found) == ["x", "a", "z"]
     assert [unknown.rule for unknown in found.unknowns] == ["reshape"]
 

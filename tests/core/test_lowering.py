@@ -16,12 +16,12 @@ from normgraph.match import Match
 from normgraph.operators import permutation
 from normgraph.targets import TARGETS, demand
 from tests.core.evaluation import normalized
-from tests.core.surveyed import Surveyed, surveyed
+from tests.core.surveyed import Surveyed, f32, surveyed
 
 EPSILON = np.float32(1e-3)
 CONSTANTS: dict[str, Any] = {
     "eps": EPSILON, "last": [-1], "first": [1], "two": [2, 3], "inner": [2, 3, 4], "rows": [0, 2, 3, 2, 5], "c": [1],
-    "g5": np.float32([1, -2, 3, 0.5, 2]), "b5": np.float32([3, 1, -1, 0, 2]), "gc": np.float32([1, 2, 3, 4, 5, 6]),
+    "g5": f32([1, -2, 3, 0.5, 2]), "b5": f32([3, 1, -1, 0, 2]), "gc": f32([1, 2, 3, 4, 5, 6]),
     "images": [0, 6, 2, 5],
 }  # fmt: skip
 X = "float[N, 6, 2, 5] x"
@@ -149,7 +149,7 @@ def test_parameters_must_fit_the_operator(nodes: str, constants: Any, dtype: ir.
     ],
 )
 def test_epsilon_must_survive_the_attribute(epsilon: float, dtype: str, rule: str | None) -> None:
-    doubles = {name: np.float64(CONSTANTS[name]) for name in ("g5", "b5")}
+    doubles: dict[str, Any] = {name: np.float64(CONSTANTS[name]) for name in ("g5", "b5")}
     nodes = f"{standardized('last')}  y = Mul(n, g5)"
     match, _ = matched(nodes, X.replace("float", dtype), eps=np.float64(epsilon), **doubles)
     found = lower(match, ir.DataType.DOUBLE, demand("onnx"))
@@ -168,7 +168,7 @@ def test_dynamic_normalized_dimension_needs_a_known_size() -> None:
 
 
 def test_double_tensors_have_their_statistics_in_double() -> None:
-    doubles = {"eps": np.float64(EPSILON), "g5": np.float64(CONSTANTS["g5"])}
+    doubles: dict[str, Any] = {"eps": np.float64(EPSILON), "g5": np.float64(CONSTANTS["g5"])}
     match, _ = matched(f"{standardized('last')}  y = Mul(n, g5)", X.replace("float", "double"), **doubles)
     found = lower(match, ir.DataType.DOUBLE, demand("onnx"))
     assert not isinstance(found, Shortfall)

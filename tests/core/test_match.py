@@ -1,12 +1,13 @@
 """Matching: what is chosen as base and output, what is told of what can't be replaced."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from normgraph.match import Match, find, sorted_dimensions
-from tests.core.surveyed import surveyed
+from tests.core.surveyed import f32, surveyed
 
 X = "float[N, 4] x"
 
@@ -20,8 +21,8 @@ def norm(x: str, y: str, prefix: str = "") -> str:
     )
 
 
-CONSTANTS = {
-    "last": [-1], "eps": np.float32(1e-5), "g": np.float32([1, 2, 3, 4]), "h": np.float32([4, 3, 2, 1]),
+CONSTANTS: dict[str, Any] = {
+    "last": [-1], "eps": np.float32(1e-5), "g": f32([1, 2, 3, 4]), "h": f32([4, 3, 2, 1]),
 }  # fmt: skip
 
 
@@ -109,7 +110,8 @@ def test_near_miss_is_no_match_and_told_why(nodes: str, rule: str | None) -> Non
 @pytest.mark.parametrize("nodes", UNRELATED)
 def test_nothing_is_said_of_the_unrelated(nodes: str) -> None:
     found = surveyed(nodes, X, constants=CONSTANTS).findings
-    assert found.matches == found.near_misses == ()
+    assert found.matches == ()
+    assert found.near_misses == ()
 
 
 def test_match_tells_where_it_stands() -> None:

@@ -109,10 +109,11 @@ def check(mutant: Mutant, random: Random) -> str:
         except Exception:
             return "invalid"
         for match in matches:
-            if match.output.name not in seen.values or match.base.name not in seen.values:
+            base, output = match.base.name or "", match.output.name or ""
+            if base not in seen.values or output not in seen.values:
                 continue
-            x = np.asarray(seen.values[match.base.name], np.float64)
-            difference = seen.differs(match.output.name, normalized(match, x, symbols))
+            x = np.asarray(seen.values[base], np.float64)
+            difference = seen.differs(output, normalized(match, x, symbols))
             assert difference is None, f"{mutant.change}: {difference}"
     return "equal"
 

@@ -34,7 +34,7 @@ NAMED = [
         [node("/a/ln/Sub"), node("Constant_1"), node("/a/ln/Div")], "a.ln", id="nodes-without-a-scope-among-them"
     ),
     pytest.param(
-        [node("node_1", "['', 'encoder', 'encoder.norm', 'sub']"), node("node_2", "['', 'encoder', 'encoder.norm', 'd']")],
+        [node("n1", "['', 'encoder', 'encoder.norm', 'sub']"), node("n2", "['', 'encoder', 'encoder.norm', 'd']")],
         "encoder.norm", id="dynamo",
     ),
     pytest.param(

@@ -9,11 +9,11 @@ import pytest
 
 import normgraph
 from normgraph.rewrite import PROVENANCE, Names, forget, remove_dead
-from tests.core.surveyed import known, model
+from tests.core.surveyed import f32, known, model
 
 X = "float[N, 4] x"
 CONSTANTS: dict[str, Any] = {
-    "last": [-1], "eps": np.float32(1e-5), "g": np.float32([1, 2, 3, 4]), "zero": 0,
+    "last": [-1], "eps": np.float32(1e-5), "g": f32([1, 2, 3, 4]), "zero": 0,
 }  # fmt: skip
 
 

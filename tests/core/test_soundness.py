@@ -25,13 +25,13 @@ from tests.core.random_graphs import OPSETS, grow, grow_on
 from tests.core.random_norms import Written, write
 
 Symbols = dict[str, int]
-QUIET = {
-    "deadline": None,
-    "database": None,
-    "derandomize": True,
-    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
-}
 randoms = st.randoms(use_true_random=False)
+
+
+def examples(count: int) -> settings:
+    """So many examples, the same in every run, however long they take."""
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(max_examples=count, deadline=None, database=None, derandomize=True, suppress_health_check=slow)
 
 
 def number(size: Size, symbols: Mapping[str, int]) -> int | None:
@@ -125,7 +125,7 @@ def check_graph(graph: Graph) -> int:
     return compared
 
 
-@settings(max_examples=500, **QUIET)
+@examples(500)
 @given(random=randoms)
 def test_every_claim_about_a_random_graph_is_true(random: Random) -> None:
     graph = grow(random)
@@ -193,13 +193,13 @@ def check_found(graph: Graph, written: Written) -> None:
         assert seen.differs(written.output, normalized(match, x, symbols)) is None
 
 
-@settings(max_examples=300, **QUIET)
+@examples(300)
 @given(random=randoms)
 def test_random_spelling_is_found(random: Random) -> None:
     check_found(*spelled(random))
 
 
-@settings(max_examples=150, **QUIET)
+@examples(150)
 @given(random=randoms)
 def test_random_spelling_of_a_transposed_input_is_found(random: Random) -> None:
     check_found(*turned(random))
@@ -239,7 +239,7 @@ def check_optimized(graph: Graph, outputs: list[str]) -> int:
     return result.report.count("fused")
 
 
-@settings(max_examples=60, **QUIET)
+@examples(60)
 @given(random=randoms)
 def test_optimized_random_graph_computes_the_same(random: Random) -> None:
     graph, outputs = surrounded(random)

@@ -1,0 +1,60 @@
+"""Proofs are tried at sizes as small as the region permits, so that they cost little on large tensors."""
+
+import onnx
+import pytest
+
+import normgraph
+from normgraph.evidence import SMALL
+
+LAYER_NORM = """
+    mean = ReduceMean<axes = [-1]>({x})
+    centred = Sub({x}, mean)
+    squared = Mul(centred, centred)
+    variance = ReduceMean<axes = [-1]>(squared)
+    shifted = Add(variance, epsilon)
+    deviation = Sqrt(shifted)
+    {y} = Div(centred, deviation)
+"""
+# The size of the batch stands in constants between the base tensor and the norm's output.
+RESHAPED = f"""
+    rows = Reshape(x, {{rows}})
+    {LAYER_NORM.format(x="rows", y="normalized")}
+    y = Reshape(normalized, {{shape}})
+"""
+
+
+def trials(shape: str, body: str) -> list[tuple[int, ...]]:
+    """The sizes at which the one norm of a model was proven."""
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> test (float[{shape}] x) => (float[{shape}] y)'
+        f"<float epsilon = {{1e-5}}> {{ {body} }}"
+    )
+    (site,) = normgraph.optimize(model).report.sites
+    assert site.status == "fused"
+    assert site.evidence is not None
+    return [trial.shape for trial in site.evidence.trials]
+
+
+@pytest.mark.parametrize(
+    ("shape", "body", "extents"),
+    [
+        pytest.param("64, 512, 768", LAYER_NORM.format(x="x", y="y"), {(SMALL, SMALL + 1, 768)}, id="static"),
+        pytest.param("2, 3, 768", LAYER_NORM.format(x="x", y="y"), {(2, 3, 768)}, id="small already"),
+        pytest.param("B, 512, 768", LAYER_NORM.format(x="x", y="y"), {(2, 5, 768), (1, 5, 768)}, id="dynamic batch"),
+    ],
+)
+def test_rows_are_tried_few(shape: str, body: str, extents: set[tuple[int, ...]]) -> None:
+    assert set(trials(shape, body)) == extents
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape"),
+    [
+        pytest.param("[24, 16]", "[6, 4, 16]", id="the sizes themselves"),
+        pytest.param("[-1, 16]", "[6, 4, 16]", id="only on the way back"),
+    ],
+)
+def test_sizes_that_a_constant_names_are_kept(rows: str, shape: str) -> None:
+    constants = "rows_shape = Constant<value_ints = {}>() shape = Constant<value_ints = {}>()"
+    body = constants.format(rows, shape) + RESHAPED.format(rows="rows_shape", shape="shape")
+    assert {extents[:2] for extents in trials("6, 4, 16", body)} <= {(6, 4), (24, 16)}
