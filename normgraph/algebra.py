@@ -35,6 +35,7 @@ from normgraph.atoms import (
     Sum,
     Vanishes,
     axes_of_monomial,
+    depth_of,
 )
 from normgraph.axes import Axis, Renaming
 from normgraph.bounds import is_nonnegative, lower_bound
@@ -94,7 +95,7 @@ class Polynomial:
     @cached_property
     def depth(self) -> int:
         """How deep sums stand under powers within sums under powers."""
-        return max((_depth(atom) for monomial in self.terms for atom, _ in monomial), default=0)
+        return max((depth_of(atom) for monomial in self.terms for atom, _ in monomial), default=0)
 
     @cached_property
     def constant(self) -> Coefficient | None:
@@ -254,13 +255,6 @@ def _of_atom(atom: Atom, exponent: Fraction = Fraction(1)) -> Polynomial:
 
 def _polynomial(operand: Operand) -> Polynomial:
     return operand if isinstance(operand, Polynomial) else constant(float(operand))
-
-
-def _depth(atom: Atom) -> int:
-    if isinstance(atom, Mean):
-        return max((_depth(factor) for factor, _ in atom.of), default=0)
-    inner = getattr(atom, "of", None)
-    return 1 + inner.depth if isinstance(inner, Polynomial) else 0
 
 
 def _accumulate(terms: dict[Monomial, Coefficient], monomial: Monomial, value: Coefficient) -> None:

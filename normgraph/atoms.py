@@ -137,3 +137,11 @@ UNIT: Monomial = frozenset()
 def axes_of_monomial(monomial: Monomial) -> Axes:
     """The axes along which the product may vary."""
     return NO_AXES.union(*(atom.axes for atom, _ in monomial))
+
+
+def depth_of(atom: Atom) -> int:
+    """How deep sums stand under powers within an atom."""
+    if isinstance(atom, Mean):
+        return max((depth_of(factor) for factor, _ in atom.of), default=0)
+    inner: Polynomial | None = getattr(atom, "of", None)
+    return 0 if inner is None else 1 + inner.depth

@@ -93,12 +93,21 @@ def _root_mean_square(norm: Norm, layout: Layout) -> bool:
 
 def _per_channel(norm: Norm, layout: Layout) -> bool:
     """Whole dimensions, all but two of them; gain and bias vary along one of these two."""
-    others = [dimension for dimension in layout if dimension and norm.over.isdisjoint(dimension)]
-    return (
-        _whole(norm, layout)
-        and len(others) == 2
-        and any(norm.affine_axes <= frozenset(dimension) for dimension in others)
-    )
+    return _whole(norm, layout) and batch_and_channels(norm, layout) is not None
+
+
+def batch_and_channels(norm: Norm, layout: Layout) -> tuple[int, int] | None:
+    """The two dimensions outside of the statistics, the one along which gain and bias vary last; else None.
+
+    Dimensions of size one are taken for them where there are too few.
+    """
+    outside = [i for i, dimension in enumerate(layout) if dimension and norm.over.isdisjoint(dimension)]
+    single = [i for i, dimension in enumerate(layout) if not dimension]
+    pair = sorted(outside + single[: max(0, 2 - len(outside))])
+    channels = next((i for i in reversed(pair) if norm.affine_axes <= frozenset(layout[i])), None)
+    if len(pair) != 2 or channels is None:
+        return None
+    return pair[0] + pair[1] - channels, channels
 
 
 def _per_group(norm: Norm, layout: Layout) -> bool:

@@ -16,7 +16,7 @@ from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
 from normgraph.lowering import INPUT, OUTPUT, Attribute, Step
 from normgraph.match import Match
-from normgraph.norms import channel_groups
+from normgraph.norms import batch_and_channels, channel_groups
 
 Emitted = tuple[tuple[Step, ...], dict[str, Array]] | Shortfall
 Attributes = tuple[tuple[str, Attribute], ...]
@@ -39,13 +39,11 @@ def simplified_layer_normalization(match: Match, dtype: ir.DataType) -> Emitted:
 
 def instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """InstanceNormalization: over all dimensions but the first two, scale and B over the second."""
-    others = [dimension for dimension in match.layout if dimension and match.norm.over.isdisjoint(dimension)]
-    if len(others) != 2:
+    first = batch_and_channels(match.norm, match.layout)
+    if first is None:
         return Shortfall("layout", "InstanceNormalization takes one batch and one channel dimension")
-    affine = match.norm.affine_axes
-    channels = next((d for d in others if affine and affine <= frozenset(d)), others[1])
-    batch = next(d for d in others if d is not channels)
-    rest = tuple(d for d in match.layout if d is not batch and d is not channels)
+    batch, channels = (match.layout[position] for position in first)
+    rest = tuple(dimension for position, dimension in enumerate(match.layout) if position not in first)
     parameters = _parameters(match, (channels,), dtype, ("scale", "bias"), always=True)
     if isinstance(parameters, Shortfall):
         return parameters

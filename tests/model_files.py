@@ -53,9 +53,7 @@ def constant_node() -> onnx.ModelProto:
 
 
 def list_of_tensors() -> onnx.ModelProto:
-    node = helper.make_node(
-        "Custom", ["x"], ["y"], domain="local", weights=[weight("a", 1), weight("b", 2, 2)]
-    )
+    node = helper.make_node("Custom", ["x"], ["y"], domain="local", weights=[weight("a", 1), weight("b", 2, 2)])
     return model([node], [])
 
 
@@ -77,9 +75,7 @@ def function_body() -> onnx.ModelProto:
         helper.make_node("If", ["c"], ["z"], then_branch=branch(1), else_branch=branch(2)),
         helper.make_node("MatMul", ["z", "w"], ["out"]),
     ]
-    function = helper.make_function(
-        "local", "Layer", ["x", "c"], ["out"], body, [helper.make_opsetid("", 17)]
-    )
+    function = helper.make_function("local", "Layer", ["x", "c"], ["out"], body, [helper.make_opsetid("", 17)])
     condition = numpy_helper.from_array(np.array(False), "condition")
     return model(
         [helper.make_node("Layer", ["x", "condition"], ["y"], domain="local")],

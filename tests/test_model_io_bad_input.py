@@ -71,9 +71,7 @@ def future_opset(proto: onnx.ModelProto) -> None:
 
 def future_function_opset(proto: onnx.ModelProto) -> None:
     node = helper.make_node("Neg", ["a"], ["b"])
-    proto.functions.append(
-        helper.make_function("local", "F", ["a"], ["b"], [node], [helper.make_opsetid("", 999)])
-    )
+    proto.functions.append(helper.make_function("local", "F", ["a"], ["b"], [node], [helper.make_opsetid("", 999)]))
 
 
 def sparse_attribute(proto: onnx.ModelProto) -> None:
@@ -108,13 +106,9 @@ BAD = [
     pytest.param(bad(lambda p: p.ClearField("opset_import")), "must import an opset", id="no opset"),
     pytest.param(bad(future_opset), "opset must be known.*999.*newer onnx", id="future opset"),
     pytest.param(bad(future_function_opset), "opset must be known.*999", id="future opset of a function"),
-    pytest.param(
-        bad(lambda p: setattr(p, "ir_version", 99)), "IR version must be known", id="future IR version"
-    ),
+    pytest.param(bad(lambda p: setattr(p, "ir_version", 99)), "IR version must be known", id="future IR version"),
     pytest.param(bad(sparse_attribute), "can't represent", id="sparse attribute"),
-    pytest.param(
-        bad(sparse_in_branch), "sparse initializers may only", id="sparse initializer in a sub-graph"
-    ),
+    pytest.param(bad(sparse_in_branch), "sparse initializers may only", id="sparse initializer in a sub-graph"),
     pytest.param(
         bad(lambda p: p.graph.initializer[0].dims.append(2)), "bytes that its type and shape", id="wrong size"
     ),

@@ -117,10 +117,7 @@ def default_location() -> bytes:
 def merged_attribute() -> bytes:
     proto = plain()
     node = helper.make_node("Constant", [], ["w"], value=weight("value"))
-    two = (
-        node.attribute[0].SerializeToString()
-        + AttributeProto(t=TensorProto(doc_string="b")).SerializeToString()
-    )
+    two = node.attribute[0].SerializeToString() + AttributeProto(t=TensorProto(doc_string="b")).SerializeToString()
     node.ClearField("attribute")
     body = node.SerializeToString() + bytes([5 << 3 | 2, *varint(len(two))]) + two
     del proto.graph.initializer[:]
@@ -156,9 +153,7 @@ UNUSUAL = [
 
 
 @pytest.mark.parametrize("content", UNUSUAL)
-def test_unusual_but_legal_bytes_are_read_as_onnx_reads_them(
-    content: Callable[[], bytes], tmp_path: Path
-) -> None:
+def test_unusual_but_legal_bytes_are_read_as_onnx_reads_them(content: Callable[[], bytes], tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content())
     model = model_io.load(path)
@@ -177,9 +172,7 @@ GOOD_DATA = [
 
 
 @pytest.mark.parametrize(("location", "entries"), GOOD_DATA)
-def test_external_data_inside_the_folder_is_read(
-    location: str, entries: dict[str, str], tmp_path: Path
-) -> None:
+def test_external_data_inside_the_folder_is_read(location: str, entries: dict[str, str], tmp_path: Path) -> None:
     proto = plain()
     data = proto.graph.initializer[0].raw_data
     (tmp_path / "sub").mkdir()
@@ -217,9 +210,7 @@ class Program:
         self.model = model
 
 
-@pytest.mark.parametrize(
-    "build", [pytest.param(plain, id="plain"), pytest.param(overridable, id="overridable")]
-)
+@pytest.mark.parametrize("build", [pytest.param(plain, id="plain"), pytest.param(overridable, id="overridable")])
 @pytest.mark.parametrize("kind", ["path", "text", "proto", "ir", "program"])
 def test_every_kind_of_source_gives_the_same_model(
     kind: str, build: Callable[[], onnx.ModelProto], tmp_path: Path
@@ -228,9 +219,7 @@ def test_every_kind_of_source_gives_the_same_model(
     onnx.save(build(), path)
     ir_model = ir.from_proto(build())
     proto = build()
-    source = {"path": path, "text": str(path), "proto": proto, "ir": ir_model, "program": Program(ir_model)}[
-        kind
-    ]
+    source = {"path": path, "text": str(path), "proto": proto, "ir": ir_model, "program": Program(ir_model)}[kind]
     before = ir.to_proto(ir_model)
     model = model_io.as_model(source)
     assert ir.to_proto(model) == before
@@ -247,9 +236,7 @@ def test_other_kinds_of_source_are_refused() -> None:
 
 
 def test_a_proto_without_its_external_data_is_refused(tmp_path: Path) -> None:
-    onnx.save(
-        plain(), tmp_path / "model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
-    )
+    onnx.save(plain(), tmp_path / "model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     proto = onnx.load(tmp_path / "model.onnx", load_external_data=False)
     with pytest.raises(BadModelError, match=r"must hold its data.*w\.bin"):
         model_io.as_model(proto)

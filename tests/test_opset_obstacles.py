@@ -16,9 +16,7 @@ BRANCHES = (
     "y = If(c) <then_branch = t () => (float[] a) { a = Softmax<axis=1>(x) },"
     " else_branch = e () => (float[] b) { b = Neg(x) }>"
 )
-SQUEEZES = (
-    '<domain: "local", opset_import: ["": 11]> f <axes> (x) => (y) { y = Squeeze<axes: ints = @axes>(x) }'
-)
+SQUEEZES = '<domain: "local", opset_import: ["": 11]> f <axes> (x) => (y) { y = Squeeze<axes: ints = @axes>(x) }'
 LOOP = (
     "v, s = Loop<body = b (int64 i, bool k, float[2] a) => (bool l, float[2] w, int64[2] t)"
     " { l = Identity(k) w = Neg(a) t = Cast<to=7>(a) }>(m, , x) y = Erf(s)"
@@ -71,9 +69,7 @@ STUCK = [
         "y = Clip<min=0.0>(x)",
         "float16[] y",
     ),
-    stuck(
-        "Clip-unknown-type", 9, 11, "Clip 11", "unknown", "float[2] x", "a = local.f(x) y = Clip<min=0.0>(a)"
-    ),
+    stuck("Clip-unknown-type", 9, 11, "Clip 11", "unknown", "float[2] x", "a = local.f(x) y = Clip<min=0.0>(a)"),
     stuck("Cast-to-float8", 23, 24, "Cast 24", FLOAT8, "float[2] x", "y = Cast<to=18>(x)", f"{FLOAT8}[] y"),
     stuck(
         "CastLike-float8",
@@ -268,9 +264,7 @@ STUCK = [
         "y = Resize(x, s)",
         constants="float[4] s = {1,1,0.5,2}",
     ),
-    stuck(
-        "Upsample-by-fraction", 7, 11, "Resize 11", "nearest", IMAGE, "y = Upsample<scales=[1.,1.,1.5,2.]>(x)"
-    ),
+    stuck("Upsample-by-fraction", 7, 11, "Resize 11", "nearest", IMAGE, "y = Upsample<scales=[1.,1.,1.5,2.]>(x)"),
     stuck(
         "Resize-tf-half-pixel",
         11,

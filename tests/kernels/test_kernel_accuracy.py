@@ -80,9 +80,7 @@ Row = Callable[[Sequence[Fraction]], list[Fraction]]
 KERNELS: dict[str, tuple[Callable[[Array], Array], Row, float]] = {
     "layer": (lambda x: layer_normalization(x, epsilon=STORED_EPSILON), exact_layer, STORED_EPSILON),
     "instance": (
-        lambda x: instance_normalization(x[None], np.ones(len(x)), np.zeros(len(x)), epsilon=STORED_EPSILON)[
-            0
-        ],
+        lambda x: instance_normalization(x[None], np.ones(len(x)), np.zeros(len(x)), epsilon=STORED_EPSILON)[0],
         exact_layer,
         STORED_EPSILON,
     ),
@@ -176,9 +174,7 @@ def test_the_result_is_the_exact_one_rounded_once(kernel: str, family: str, dtyp
         *((kernel, "float64", 4.0) for kernel in ("rms", "l2", "l1")),
     ],
 )
-def test_ordinary_values_come_within_so_many_units_in_the_last_place(
-    kernel: str, dtype: str, bound: float
-) -> None:
+def test_ordinary_values_come_within_so_many_units_in_the_last_place(kernel: str, dtype: str, bound: float) -> None:
     call, formula, _ = KERNELS[kernel]
     x = np.random.default_rng(12).normal(0.5, 2.0, (ROWS, LENGTH)).astype(dtype)
     assert units_in_the_last_place(call(x), [formula(exact(row)) for row in x], dtype).max() <= bound
@@ -224,10 +220,7 @@ def test_stored_and_running_statistics_are_rounded_once() -> None:
         (mean, 2, training.running_mean),
         (variance, 3, training.running_variance),
     ):
-        moved = [
-            [old * 3 / 4 + statistic(values) / 4]
-            for old, values in zip(vectors[running], channels, strict=True)
-        ]
+        moved = [[old * 3 / 4 + statistic(values) / 4] for old, values in zip(vectors[running], channels, strict=True)]
         assert units_in_the_last_place(current[:, None], moved, "float32").max() <= 0.501
 
 

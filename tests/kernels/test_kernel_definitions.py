@@ -96,9 +96,9 @@ VALUES: Environment = {
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_a_definition_means_the_same_on_symbols_as_on_arrays(name: str) -> None:
     definition = NORMALIZATIONS[name]
-    traced = definition(
-        symbol("x"), axes="the axes", epsilon=1e-3, gain=symbol("gain"), bias=symbol("bias")
-    ).compute(VALUES)
+    traced = definition(symbol("x"), axes="the axes", epsilon=1e-3, gain=symbol("gain"), bias=symbol("bias")).compute(
+        VALUES
+    )
     computed = definition(VALUES["x"], axes=(0, 2, 3), epsilon=1e-3, gain=VALUES["gain"], bias=VALUES["bias"])
     assert traced.shape == VALUES["x"].shape
     np.testing.assert_array_equal(traced, computed)

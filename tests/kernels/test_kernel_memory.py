@@ -24,12 +24,8 @@ from normgraph.kernels.transposed_convolution import transposed_convolution
 
 FOUR = np.array([0.5, -1.0, 2.0, 3.0])
 KERNELS: dict[str, Callable[[Array], Array]] = {
-    "layer": lambda x: layer_normalization(
-        x, FOUR[:, None, None] + np.zeros(x.shape[1:]), FOUR[:, None, None], axis=1
-    ),
-    "layer, scale along the batch": lambda x: layer_normalization(
-        x, np.arange(x.shape[0]).reshape(-1, 1, 1, 1) + 1.0
-    ),
+    "layer": lambda x: layer_normalization(x, FOUR[:, None, None] + np.zeros(x.shape[1:]), FOUR[:, None, None], axis=1),
+    "layer, scale along the batch": lambda x: layer_normalization(x, np.arange(x.shape[0]).reshape(-1, 1, 1, 1) + 1.0),
     "rms": lambda x: rms_normalization(x, np.arange(x.shape[-1]) + 1.0),
     "instance": lambda x: instance_normalization(x, FOUR, FOUR),
     "group": lambda x: group_normalization(x, FOUR, FOUR, num_groups=2),
@@ -84,9 +80,7 @@ def test_blocks_cover_each_element_once_and_cut_no_whole_axis(
 
 @pytest.mark.parametrize("elements", [1, 50, 333])
 @pytest.mark.parametrize("name", KERNELS)
-def test_the_size_of_the_blocks_does_not_show(
-    name: str, elements: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_of_the_blocks_does_not_show(name: str, elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(3).normal(2.0, 1.0, (5, 4, 6, 7))
     whole = KERNELS[name](x)
     limit(monkeypatch, elements)

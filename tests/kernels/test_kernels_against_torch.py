@@ -74,9 +74,7 @@ CASES = [
         id="normalize by the sum of absolute values",
     ),
     pytest.param(
-        lambda: convolution(
-            X, WEIGHT, numbers(6), group=2, strides=[2, 1], pads=[1, 2, 1, 2], dilations=[1, 2]
-        ),
+        lambda: convolution(X, WEIGHT, numbers(6), group=2, strides=[2, 1], pads=[1, 2, 1, 2], dilations=[1, 2]),
         lambda: torch_function(
             "conv2d", X, WEIGHT, numbers(6), groups=2, stride=(2, 1), padding=(1, 2), dilation=(1, 2)
         ),
