@@ -116,12 +116,9 @@ class ConvNeXt(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 4, stride=4), ChannelsLayerNorm(widths[0]))
         self.downsample = nn.ModuleList(
-            nn.Sequential(ChannelsLayerNorm(a), nn.Conv2d(a, b, 2, stride=2))
-            for a, b in itertools.pairwise(widths)
+            nn.Sequential(ChannelsLayerNorm(a), nn.Conv2d(a, b, 2, stride=2)) for a, b in itertools.pairwise(widths)
         )
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(ConvNeXtBlock(width) for _ in range(depth))) for width in widths
-        )
+        self.stages = nn.ModuleList(nn.Sequential(*(ConvNeXtBlock(width) for _ in range(depth))) for width in widths)
         self.norm = nn.LayerNorm(widths[-1])
         self.head = nn.Linear(widths[-1], classes)
 
@@ -164,9 +161,7 @@ class ResNet(nn.Module):
         layers = []
         inputs = widths[0]
         for index, width in enumerate(widths):
-            layers.append(
-                nn.Sequential(BasicBlock(inputs, width, 1 if index == 0 else 2), BasicBlock(width, width, 1))
-            )
+            layers.append(nn.Sequential(BasicBlock(inputs, width, 1 if index == 0 else 2), BasicBlock(width, width, 1)))
             inputs = width
         self.layers = nn.Sequential(*layers)
         self.fc = nn.Linear(widths[-1], classes)

@@ -203,9 +203,7 @@ CATALOGUE: tuple[Architecture, ...] = (
         (TOKENS, MASK),
         _exports((13,), (18, NEWEST)),
     ),
-    Architecture(
-        "t5", "transformers T5EncoderModel, 2 layers, width 48", t5, (TOKENS,), _exports((13,), (18,))
-    ),
+    Architecture("t5", "transformers T5EncoderModel, 2 layers, width 48", t5, (TOKENS,), _exports((13,), (18,))),
     Architecture(
         "rms_norm_sentences",
         "nn.RMSNorm(10)",

@@ -76,9 +76,7 @@ def by_torchscript(architecture: Architecture, opset: int, names: dict[str, Any]
         buffer,  # type: ignore[arg-type]  # a stream is accepted with dynamo=False
         opset_version=opset,
         dynamo=False,
-        dynamic_axes={
-            spec.name: {axis: name for axis, name, _ in spec.dynamic} for spec in architecture.inputs
-        },
+        dynamic_axes={spec.name: {axis: name for axis, name, _ in spec.dynamic} for spec in architecture.inputs},
         do_constant_folding=architecture.fold_constants,
         # PRESERVE keeps the module's mode, and BatchNormalization beside its convolution.
         training=mode.EVAL if architecture.fold_constants else mode.PRESERVE,
@@ -88,16 +86,12 @@ def by_torchscript(architecture: Architecture, opset: int, names: dict[str, Any]
     return onnx.load_from_string(buffer.getvalue())
 
 
-def by_dynamo(
-    architecture: Architecture, exporter: str, opset: int, names: dict[str, Any]
-) -> onnx.ModelProto:
+def by_dynamo(architecture: Architecture, exporter: str, opset: int, names: dict[str, Any]) -> onnx.ModelProto:
     example = drawn(architecture, False, 0)
     symbols = sorted({name for spec in architecture.inputs for _, name, _ in spec.dynamic})
     sizes = {name: torch.export.Dim(name, max=LARGEST) for name in symbols}
     shapes = tuple({axis: sizes[name] for axis, name, _ in spec.dynamic} for spec in architecture.inputs)
-    traced: Any = torch.export.export(
-        randomized(architecture), example, dynamic_shapes=shapes if symbols else None
-    )
+    traced: Any = torch.export.export(randomized(architecture), example, dynamic_shapes=shapes if symbols else None)
     if exporter == DYNAMO_DECOMPOSED:
         table: Any = torch.export.default_decompositions()
         table.update(torch._decomp.get_decompositions([torch.ops.aten.native_layer_norm]))

@@ -56,9 +56,7 @@ def compare(
                 fed = [array.astype(np.float32) if half else array for array in inputs]
                 actual = _output(content, dict(zip(names, fed, strict=True)), level).astype(np.float64)
                 np.testing.assert_allclose(actual, expected, rtol, atol, err_msg=f"{level}")
-    return [
-        [list(spec.at(second_size)) for spec in export.inputs] for second_size in (False, True)[: 1 + dynamic]
-    ]
+    return [[list(spec.at(second_size)) for spec in export.inputs] for second_size in (False, True)[: 1 + dynamic]]
 
 
 def _output(content: bytes, feeds: dict[str, Array], level: onnxruntime.GraphOptimizationLevel) -> Array:

@@ -245,9 +245,7 @@ def nnx_images() -> Network:
         "instance": nnx.InstanceNorm(width, rngs=rngs),
         "instance_slow": nnx.InstanceNorm(width, use_fast_variance=False, rngs=rngs),
         "channels": nnx.LayerNorm(width, rngs=rngs),
-        "image": nnx.LayerNorm(
-            int(np.prod(IMAGES[1:])), reduction_axes=(1, 2, 3), feature_axes=(1, 2, 3), rngs=rngs
-        ),
+        "image": nnx.LayerNorm(int(np.prod(IMAGES[1:])), reduction_axes=(1, 2, 3), feature_axes=(1, 2, 3), rngs=rngs),
     }
     return chain(draw, {scope: nnx_layer(draw, layer, 4) for scope, layer in found.items()}, width)
 

@@ -89,9 +89,7 @@ SPELLINGS: tuple[Spelling, ...] = (
 )
 
 
-def written(
-    draw: Draw, spelling: Spelling, axes: Axes, shape: Sequence[int], kind: str = "LayerNormalization"
-) -> Site:
+def written(draw: Draw, spelling: Spelling, axes: Axes, shape: Sequence[int], kind: str = "LayerNormalization") -> Site:
     """A norm written by hand; `shape` is that of gain and bias."""
     epsilon = draw.epsilon()
     gain, bias = draw.gain(*shape), draw.bias(*shape)
@@ -154,9 +152,7 @@ def dense(draw: Draw, name: str, inputs: int, outputs: int, dtype: str = "float3
     return found
 
 
-def convolution(
-    draw: Draw, name: str, shape: Sequence[int], strides: int = 1, depthwise: bool = False
-) -> Any:
+def convolution(draw: Draw, name: str, shape: Sequence[int], strides: int = 1, depthwise: bool = False) -> Any:
     """A convolution whose kernel has this shape, height × width × inputs × outputs, with random weights."""
     *size, inputs, outputs = shape
     kind = keras.layers.DepthwiseConv2D(size, strides, padding="same", name=name) if depthwise else None

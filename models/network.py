@@ -109,9 +109,7 @@ def checked_export(
     found = {entry.domain: entry.version for entry in proto.opset_import}
     if found[""] != opset:
         raise ValueError(f"asked for opset {opset}, the exporter wrote {found['']}")
-    result = Export(
-        sample.name, sample.title, exporter, opset, sample.dtype, sample.inputs, dict(versions), proto
-    )
+    result = Export(sample.name, sample.title, exporter, opset, sample.dtype, sample.inputs, dict(versions), proto)
 
     def draw(second_size: bool, seed: int) -> list[Array]:
         return random_inputs(sample.inputs, np.dtype(sample.dtype), second_size, seed)

@@ -119,14 +119,10 @@ def merged(runs: Iterable[list[Record]]) -> list[Record]:
             key = (record["scope"], seen[record["scope"]])
             seen[record["scope"]] += 1
             known = result.setdefault(key, {**record})
-            known["shape"] = [
-                a if a == b else None for a, b in zip(known["shape"], record["shape"], strict=True)
-            ]
+            known["shape"] = [a if a == b else None for a, b in zip(known["shape"], record["shape"], strict=True)]
             for field, value in record.items():
                 if field != "shape" and known[field] != value:
-                    raise ValueError(
-                        f"{record['scope']}: {field} differs between sizes: {known[field]}, {value}"
-                    )
+                    raise ValueError(f"{record['scope']}: {field} differs between sizes: {known[field]}, {value}")
     return list(result.values())
 
 

@@ -107,9 +107,7 @@ class Written(nn.Layer):  # type: ignore[misc]  # Paddle has no types
         return self.spelling(x, self.axes, self.epsilon, self.weight, self.bias)
 
 
-def written(
-    draw: Draw, spelling: Spelling, axes: Axes, shape: Sequence[int], kind: str = "LayerNormalization"
-) -> Site:
+def written(draw: Draw, spelling: Spelling, axes: Axes, shape: Sequence[int], kind: str = "LayerNormalization") -> Site:
     """A norm written by hand."""
     found = Written(draw, spelling, axes, shape, kind)
     return Site(found, found.norm)
@@ -269,9 +267,7 @@ class Encoder(nn.Layer):  # type: ignore[misc]  # Paddle has no types
 
     def split(self, x: Any) -> Any:
         """N×T×C → N×heads×T×(C/heads)."""
-        return paddle.transpose(
-            paddle.reshape(x, [0, SENTENCES[1], self.heads, WIDTH // self.heads]), [0, 2, 1, 3]
-        )
+        return paddle.transpose(paddle.reshape(x, [0, SENTENCES[1], self.heads, WIDTH // self.heads]), [0, 2, 1, 3])
 
     def forward(self, call: Call, x: Any) -> Any:
         """As Network has it."""
@@ -290,9 +286,7 @@ def transformer() -> Network:
     return Network(sites, Encoder(draw, 2))
 
 
-def _sample(
-    name: str, title: str, build: Callable[[], Network], shape: tuple[int, ...], *opsets: int
-) -> Sample:
+def _sample(name: str, title: str, build: Callable[[], Network], shape: tuple[int, ...], *opsets: int) -> Sample:
     """Each opset as it comes, and the first one folded."""
     exports = tuple((PLAIN, opset) for opset in opsets)
     return Sample(name, title, build, shape, (*exports, (FOLDED, opsets[0])))

@@ -43,9 +43,7 @@ class LlamaDecoder(transformers.LlamaModel):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """N×T, N×T → N×T×48."""
-        return super().forward(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False, return_dict=True
-        )[0]
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, return_dict=True)[0]
 
 
 class T5Encoder(transformers.T5EncoderModel):

@@ -104,6 +104,8 @@ def _unsqueeze(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
         return None
     rank = len(shape) + len(axes)
     inserted = {axis % rank for axis in axes}
+    if len(inserted) != len(axes):
+        return None
     rest = iter(shape)
     return [tuple(ONE if position in inserted else next(rest) for position in range(rank))]
 

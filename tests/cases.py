@@ -270,9 +270,7 @@ def _make_exact(model: onnx.ModelProto) -> None:
                 if attribute.name == "to" and attribute.i in FLOATS:
                     attribute.i = TensorProto.DOUBLE
                 elif attribute.name == "value_float":
-                    attribute.CopyFrom(
-                        helper.make_attribute("value", _tensor("", np.asarray(attribute.f, np.float64)))
-                    )
+                    attribute.CopyFrom(helper.make_attribute("value", _tensor("", np.asarray(attribute.f, np.float64))))
                 elif attribute.type == onnx.AttributeProto.TENSOR:
                     _widen(attribute.t)
     for tensor in model.graph.initializer:

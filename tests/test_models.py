@@ -301,7 +301,9 @@ def norms_in(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 def test_manifest_lists_just_the_files_there_are() -> None:
     assert sorted(sample["file"] for sample in SAMPLES) == sorted(
-        str(path.relative_to(FOLDER)) for path in FOLDER.glob("samples/**/*") if path.is_file() and not path.name.endswith(".opt.onnx")
+        str(path.relative_to(FOLDER))
+        for path in FOLDER.glob("samples/**/*")
+        if path.is_file() and not path.name.endswith(".opt.onnx")
     )
 
 

@@ -32,9 +32,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["wheel", "sdist"])
-def installed(
-    request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def installed(request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that pip installs the wheel, or the source distribution, into."""
     built = tmp_path_factory.mktemp("built")
     target = tmp_path_factory.mktemp("installed")

@@ -90,14 +90,10 @@ def chain(*modules: nn.Module) -> nn.Module:
 MODULES = [
     pytest.param(lambda: chain(nn.LayerNorm(16)), (3, 4, 16), 1, id="LayerNorm"),
     pytest.param(lambda: nn.LayerNorm([5, 6, 16]), (2, 5, 6, 16), 1, id="LayerNorm over three axes"),
-    pytest.param(
-        lambda: chain(nn.LayerNorm(16, elementwise_affine=False)), (3, 4, 16), 1, id="LayerNorm without gain"
-    ),
+    pytest.param(lambda: chain(nn.LayerNorm(16, elementwise_affine=False)), (3, 4, 16), 1, id="LayerNorm without gain"),
     pytest.param(lambda: chain(HandWritten([16], [-1], "power")), (3, 4, 16), 1, id="power"),
     pytest.param(lambda: chain(HandWritten([16], [-1], "raw moments")), (3, 4, 16), 1, id="raw moments"),
-    pytest.param(
-        lambda: chain(HandWritten([16], [-1], "scale and shift")), (3, 4, 16), 1, id="scale and shift"
-    ),
+    pytest.param(lambda: chain(HandWritten([16], [-1], "scale and shift")), (3, 4, 16), 1, id="scale and shift"),
     pytest.param(lambda: HandWritten([8, 1, 1], [1], "power"), (2, 8, 5, 6), 1, id="channels first"),
     pytest.param(encoder, (2, 7, 16), 5, id="transformer encoder"),
     pytest.param(bert, (2, 7, 16), 5, id="BERT"),
@@ -148,9 +144,7 @@ def by_dynamo(module: nn.Module, x: torch.Tensor) -> torch.onnx.ONNXProgram:
 def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     (y,) = session.run(None, {"x": x})
     return y
 
