@@ -46,7 +46,7 @@ def exported(network: Network, sample: Sample, exporter: str, opset: int) -> onn
     shape = [None if axis in dynamic else size for axis, size in enumerate(spec.shape)]
     signature = [tf.TensorSpec(shape, sample.dtype, name=spec.name)]
     # A lambda, since networks have no hash.
-    function = tf.function(lambda x: network(x), input_signature=signature)  # noqa: PLW0108
+    function = tf.function(lambda x: network(x), signature, autograph=False)  # noqa: PLW0108
     tf2onnx.utils.INTERNAL_NAME = 1  # the number in made-up names, which else depends on earlier exports
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=opset)
     assert isinstance(proto, onnx.ModelProto)

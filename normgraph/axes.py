@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce as fold
-from typing import NamedTuple
 
 from normgraph.errors import NormgraphError
 
 
-class Size(NamedTuple):  # made, compared and hashed more often than anything else: a tuple does that in C
+@dataclass(frozen=True, slots=True)
+class Size:
     """The extent of a dimension: ``factor`` times a product of symbols, each a positive integer unknown until run time.
 
     Attributes:
@@ -34,7 +34,7 @@ class Size(NamedTuple):  # made, compared and hashed more often than anything el
         """The size as a number, or None where it depends on a symbol."""
         return None if self.symbols else self.factor
 
-    def __mul__(self, other: Size) -> Size:  # type: ignore[override]  # a product of sizes, no repetition
+    def __mul__(self, other: Size) -> Size:
         if not self.symbols and not other.symbols:
             return Size(self.factor * other.factor)
         return Size(self.factor * other.factor, tuple(sorted(self.symbols + other.symbols)))

@@ -108,11 +108,16 @@ def linear_of(node: ir.Node, facts: Facts) -> Linear | None:
         exact = stored.astype(np.float64)
         channels = row.channels(node, exact)
         added = None if bias is None else facts.constant(bias)
-        if bias is not None and (added is None or added.size not in (1, channels)):
+        if bias is not None and (added is None or not _is_per_channel(added, channels)):
             return None
         shift = np.zeros(channels) if added is None else np.broadcast_to(added.astype(np.float64).reshape(-1), channels)
         return Linear(node, row, row.effective(node, Weights(exact, shift)), stored.dtype)
     return None
+
+
+def _is_per_channel(bias: Array, channels: int) -> bool:
+    """Whether a bias is one number, or a vector over the output's last or only axis of channels."""
+    return bias.size == 1 or (bias.size == channels and bias.shape[-1] == channels)
 
 
 def backward_plans(graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | tuple[Affine, Shortfall]]:

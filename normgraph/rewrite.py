@@ -119,15 +119,19 @@ def new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> i
 
 
 def forget(values: Iterable[ir.Value | None]) -> None:
-    """Remove initializers, and the Constant nodes of constants, that nothing reads any more."""
-    for value in values:
-        if value is None or value.uses() or value.is_graph_output() or value.is_graph_input():
+    """Remove constants that nothing reads any more: initializers, Constant nodes, and what was computed from them."""
+    pending = [value for value in values if value is not None]
+    while pending:
+        value = pending.pop()
+        if value.uses() or value.is_graph_output() or value.is_graph_input():
             continue
         producer = value.producer()
         if value.is_initializer() and value.graph is not None and value.name:
             value.graph.initializers.pop(value.name, None)
-        elif producer is not None and producer.op_type == "Constant" and producer.graph is not None:
+        elif producer is not None and producer.graph is not None and len(producer.outputs) == 1:
+            operands = [operand for operand in producer.inputs if operand is not None]
             producer.graph.remove(producer, safe=True)
+            pending.extend(operands)
 
 
 def remove_dead(nodes: Iterable[ir.Node], positions: Mapping[ir.Node, int]) -> list[ir.Node]:
