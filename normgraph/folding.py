@@ -302,6 +302,8 @@ def folded_alone(fragment: Fragment, direction: str) -> Runner:
         NotRunnable: there is nothing to fold in it.
     """
     model = ir.from_proto(fragment.model)
+    for value, (_, _, shape) in zip(model.graph.inputs, fragment.inputs, strict=True):
+        value.shape = ir.Shape([size.static if not size.symbols else str(size) for size in shape])
     facts = survey(model)
     plans = list(plans_for(direction, model.graph, facts))
     names = Names(model)

@@ -11,7 +11,7 @@ from normgraph.diagnosis import Shortfall
 from normgraph.errors import UsageError
 from normgraph.execution import runner_of
 from normgraph.extraction import replacement_fragment
-from normgraph.lowering import Demand, lower
+from normgraph.lowering import Demand, Replacement, lower
 from normgraph.match import Match
 from normgraph.operators import permutation
 from normgraph.targets import TARGETS, demand
@@ -93,6 +93,29 @@ def test_replacement_computes_what_was_recognised(nodes: str, kind: str, steps: 
     if target == "onnx":
         assert len(replacements[0].steps) == steps
         assert steps in {len(replacement.steps) for replacement in replacements}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape"),
+    [
+        pytest.param("float[1, 6, 2, 5] x", (1, 6, 2, 5), id="one-sample"),
+        pytest.param("float[N, 6, 1, 5] x", (3, 6, 1, 5), id="one-row"),
+        pytest.param("float[1, 6, 1, 5] x", (1, 6, 1, 5), id="one-row-of-one-sample"),
+    ],
+)
+def test_dimensions_of_one_stay_where_they_are(inputs: str, shape: tuple[int, ...]) -> None:
+    match, found = matched(f"{standardized('two')}  a = Mul(n, gcol)  y = Add(a, gcol)", inputs)
+    (replacement,) = lowered(match, "onnx")
+    assert [step.operator for step in replacement.steps] == ["InstanceNormalization"]
+    x = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
+    result = runner_of(replacement_fragment(match, replacement, found.facts, 23).model)({"x": x})
+    np.testing.assert_allclose(result, normalized(match, x.astype(np.float64), {}), rtol=2e-4, atol=2e-5)
+
+
+def lowered(match: Match, target: str) -> tuple[Replacement, ...]:
+    found = lower(match, ir.DataType.FLOAT, Demand(TARGETS[target], contrib=True))
+    assert not isinstance(found, Shortfall)
+    return found
 
 
 def shortfall(match: Match, dtype: ir.DataType | None, asked: Demand) -> str:

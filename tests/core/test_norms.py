@@ -17,6 +17,8 @@ G, D = Axis(4, Size(2)), Axis(5, Size(3))
 S = Axis(6, Size(1, ("S",)))
 IMAGE: Layout = ((N,), (C,), (H,), (W,))
 GROUPED: Layout = ((N,), (G, D), (H,), (W,))
+ALONE: Layout = ((), (C,), (H,), (W,))
+FLAT: Layout = ((N,), (C,), (H,), ())
 TRAILING: Layout = ((N,), (G, D), (), ())
 
 
@@ -59,6 +61,8 @@ FOUND = [
     pytest.param(standardized(X, H, W) * along(H, W), IMAGE, [LAYER], id="gain-over-both"),
     pytest.param(standardized(X, H, W) * along(C), IMAGE, [INSTANCE], id="gain-per-channel"),
     pytest.param(standardized(X, H, W) + along(N), IMAGE, [INSTANCE], id="bias-per-sample"),
+    pytest.param(standardized(of(ALONE), H, W) * along(C), ALONE, [INSTANCE], id="one-sample"),
+    pytest.param(standardized(of(FLAT), H) * along(C), FLAT, [INSTANCE], id="sample-of-one-row"),
     pytest.param(standardized(X, C) * along(C), IMAGE, [LAYER], id="channels-first"),
     pytest.param(standardized(X, C, H, W) * along(C), IMAGE, [LAYER, GROUP], id="one-group"),
     pytest.param(standardized(Y, D, H, W) * along(G, D), GROUPED, [GROUP], id="groups"),
@@ -75,6 +79,9 @@ FOUND = [
 ]  # fmt: skip
 NOT_FOUND = [
     pytest.param(standardized(X, W) * along(C), IMAGE, "not-a-normalization", id="gain-along-another-axis"),
+    pytest.param(
+        standardized(of(ALONE), W) * along(C, H), ALONE, "not-a-normalization", id="gain-along-two-other-axes"
+    ),
     pytest.param(standardized(Y, G) * 2, GROUPED, "not-a-normalization", id="group-behind"),
     pytest.param(standardized(Y, D) * 2, GROUPED, "not-a-normalization", id="part-of-a-dimension"),
     pytest.param(scaled(X, W) + 1, IMAGE, "not-a-normalization", id="root-mean-square-with-bias"),
