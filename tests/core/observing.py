@@ -40,7 +40,9 @@ class Observation:
             judged = (
                 np.isfinite(seen) & np.isfinite(near) & (np.abs(seen) < LARGEST) & (slack < 1e-2 * (1 + np.abs(seen)))
             )
-            wrong = judged & ~(np.abs(found - seen) <= slack)
+            # Rounding makes roots and quotients of nearly nothing undefined.
+            lost = np.isnan(found) & (np.abs(seen) < 1e-6)
+            wrong = judged & ~lost & ~(np.abs(found - seen) <= slack)
         if not wrong.any():
             return None
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
