@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import TypeVar
 
 import onnx
 import onnx_ir as ir
 from stacks import stacked
-from tables import Table, surroundings, table_of, write_section
+from tables import WIDTH, Table, surroundings, table_of, write_section
 
 from normgraph.evidence import prove
 from normgraph.facts import Facts, graphs_of, survey
@@ -161,7 +162,8 @@ def main() -> None:
     print(units, environment, sep="\n")
     if arguments.write:
         command = "Made by `python benchmarks/matching.py --write`."
-        text = "\n\n".join(["## Matching", units, environment, *(table.markdown() for table in tables), command])
+        paragraphs = ["## Matching", fill(units, WIDTH), fill(environment, WIDTH)]
+        text = "\n\n".join([*paragraphs, *(table.markdown() for table in tables), command])
         write_section("performance.md", "matching", text)
 
 

@@ -18,10 +18,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from peer import NOT_INSTALLED, TOOLS
-from tables import Table, surroundings, table_of, write_section
+from tables import WIDTH, Table, surroundings, table_of, write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A result counts as wrong where it differs by more than this from the original, relative to its largest element.
@@ -179,13 +180,14 @@ def page(tables: Sequence[Table], interpreter: str) -> str:
         "Each tool works in a process of its own, and its result is compared with the original in ONNX Runtime, whose "
         f"optimizations are off: it is wrong where it differs by more than {TOLERANCE['float32']:g} (in half precision "
         f"{TOLERANCE['float16']:g}) of the largest element. Norms count only in models that come out right. Any "
-        "operator that computes the norm counts, ONNX Runtime's own as well, and so does one that computes it in part: a "
-        "SimplifiedLayerNormalization of a centred value, say. normgraph writes for ONNX Runtime's CPU provider, its "
+        "operator that computes the norm counts, ONNX Runtime's own as well, and so does one that computes it in part, "
+        "a SimplifiedLayerNormalization of a centred value, say. normgraph writes for ONNX Runtime's CPU provider, its "
         "default target, and keeps what gains nothing there; hence a column for what it recognises."
     )
     environment = f"{', '.join(filter(None, versions))}. {surroundings('onnx')}"
     command = "Made by `python benchmarks/peers.py --python INTERPRETER --write`."
-    return "\n\n".join([explanation, environment, *(table.markdown() for table in tables), command])
+    paragraphs = [fill(explanation, WIDTH), fill(environment, WIDTH)]
+    return "\n\n".join([*paragraphs, *(table.markdown() for table in tables), command])
 
 
 if __name__ == "__main__":

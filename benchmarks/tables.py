@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+#: Of the lines in docs/.
+WIDTH = 120
 
 
 @dataclass(frozen=True)

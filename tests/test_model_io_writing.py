@@ -30,6 +30,9 @@ def spelled_out(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Without what onnx_ir spells out, says but once or sorts otherwise, at no change of meaning."""
     for imported in (*proto.opset_import, *(o for f in proto.functions for o in f.opset_import)):
         imported.domain = imported.domain
+    for field in ("producer_name", "producer_version", "domain", "doc_string"):
+        if not getattr(proto, field):
+            proto.ClearField(field)
     for node in (node for graph in graphs(proto) for node in graph.node):
         if not node.domain:
             node.ClearField("domain")

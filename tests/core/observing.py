@@ -1,7 +1,8 @@
 """Graphs executed: every value, as onnx's reference evaluator computes it in float64, and how certain it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,29 +25,43 @@ class Observation:
 
     Attributes:
         values: the values by name.
-        nearby: the same for an input a few units in the last place away.
+        nearby: computes them for an input that is changed by so much of itself.
     """
 
     values: Mapping[str, Array]
-    nearby: Mapping[str, Array]
+    nearby: Callable[[float], Mapping[str, Array]]
+
+    @cached_property
+    def _near(self) -> Mapping[str, Array]:
+        return self.nearby(1e-13)
+
+    @cached_property
+    def _further(self) -> Sequence[Mapping[str, Array]]:
+        return [self._near, *(self.nearby(change) for change in (-1e-13, 3e-13, 1e-12, 1e-11))]
 
     def differs(self, name: str, found: Exact) -> str | None:
         """In words how far `found` is from the value, if it is beyond rounding; where that is finite, that is."""
-        seen, near = (np.asarray(values[name], np.float64) for values in (self.values, self.nearby))
+        seen = np.asarray(self.values[name], np.float64)
         if found.shape != seen.shape:
             return f"{name} has shape {seen.shape}, not {found.shape}"
-        with np.errstate(all="ignore"):
-            slack = 1e-6 * (1 + np.abs(seen)) + 1e5 * np.abs(near - seen)
-            judged = (
-                np.isfinite(seen) & np.isfinite(near) & (np.abs(seen) < LARGEST) & (slack < 1e-2 * (1 + np.abs(seen)))
-            )
-            # Rounding makes roots and quotients of nearly nothing undefined.
-            lost = np.isnan(found) & (np.abs(seen) < 1e-6)
-            wrong = judged & ~lost & ~(np.abs(found - seen) <= slack)
+        if not _wrong(found, seen, [self._near[name]]).any():
+            return None
+        wrong = _wrong(found, seen, [values[name] for values in self._further])
         if not wrong.any():
             return None
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         return f"{name}{list(place)} is {seen[place]:.9g}, not {found[place]:.9g}"
+
+
+def _wrong(found: Exact, seen: Exact, nearby: Sequence[Array]) -> npt.NDArray[np.bool_]:
+    """Where `found` is further from what was seen than rounding carries it, as far as that can be judged."""
+    with np.errstate(all="ignore"):
+        spread = np.max([np.abs(np.asarray(near, np.float64) - seen) for near in nearby], axis=0)
+        slack = 1e-6 * (1 + np.abs(seen)) + 1e5 * spread
+        judged = np.isfinite(seen) & (np.abs(seen) < LARGEST) & (slack < 1e-2 * (1 + np.abs(seen)))
+        # Rounding makes roots and quotients of nearly nothing undefined.
+        lost = np.isnan(found) & (np.abs(seen) < 1e-6)
+        return np.asarray(judged & ~lost & ~(np.abs(found - seen) <= slack))
 
 
 def exact(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -65,14 +80,17 @@ def exact(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def observe(evaluator: ReferenceEvaluator, fed: Mapping[str, Exact]) -> Observation:
     """Run a model that is `exact`."""
-    with np.errstate(all="ignore"):
-        values: Any = evaluator.run(None, dict(fed), intermediate=True)
-        nearby: Any = evaluator.run(None, {name: _nudged(x) for name, x in fed.items()}, intermediate=True)
-    return Observation(values, nearby)
+
+    def run(change: float) -> Mapping[str, Array]:
+        with np.errstate(all="ignore"):
+            found: Any = evaluator.run(None, {n: _changed(x, change) for n, x in fed.items()}, intermediate=True)
+        return dict(found)
+
+    return Observation(run(0.0), run)
 
 
-def _nudged(x: Exact) -> Exact:
-    return np.asarray(x * (1 + np.resize([1e-13, -1e-13, 0.0], x.size).reshape(x.shape)))
+def _changed(x: Exact, change: float) -> Exact:
+    return np.asarray(x * (1 + np.resize([change, -change, 0.0], x.size).reshape(x.shape)))
 
 
 def sample(shape: Shape, seed: int) -> Exact:
