@@ -1,4 +1,4 @@
-"""The command line: ``normgraph optimize`` and ``normgraph explain``.
+"""The command line: ``normgraph optimize``, ``normgraph explain`` and ``normgraph targets``.
 
 Nothing here imports onnx, NumPy or ONNX Runtime before a command runs, so that help and usage errors come at
 once.
@@ -47,10 +47,14 @@ def _run(arguments: Sequence[str] | None) -> int:
             from normgraph.cli.optimize import optimize
 
             optimize(options, started)
-        else:
+        elif command == "explain":
             from normgraph.cli.explain import explain
 
             explain(options)
+        else:
+            from normgraph.cli.targets import targets
+
+            targets(options)
     except NormgraphError as error:
         _complain(f"error: {error}")
         return NOT_GRANTED if isinstance(error, OpsetError) else BAD_INPUT

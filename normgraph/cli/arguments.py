@@ -21,6 +21,7 @@ examples:
   normgraph explain model.onnx             what is in it, and what can be fused
   normgraph optimize model.onnx            writes model.opt.onnx beside it
   normgraph optimize --help                all that it can be told
+  normgraph targets                        which operators each runtime gets
 
 exit status:
   0  done
@@ -50,6 +51,16 @@ _EXPLAIN_EXAMPLES = """\
 examples:
   normgraph explain bert.onnx
   normgraph explain bert.onnx --json | jq '.sites[] | select(.status == "near_miss")'
+"""
+
+_TARGETS = """\
+Shows the table of targets: for each runtime and kind of normalization the
+operators that optimize may emit, the opset that each needs, the element types it
+takes, and what isn't done there although it might be."""
+_TARGETS_EXAMPLES = """\
+examples:
+  normgraph targets
+  normgraph targets tensorrt
 """
 
 
@@ -99,6 +110,25 @@ class ExplainOptions:
     json: bool
 
 
+@dataclass(frozen=True)
+class TargetsOptions:
+    """What `normgraph targets` was told.
+
+    Attributes:
+        target: the one runtime to show; None for all.
+    """
+
+    target: str | None
+
+
+#: Command → what it takes.
+OPTIONS: dict[str, type[Any]] = {
+    "optimize": OptimizeOptions,
+    "explain": ExplainOptions,
+    "targets": TargetsOptions,
+}
+
+
 class _Parser(argparse.ArgumentParser):
     """Complains in one line, in the form that all errors have."""
 
@@ -138,8 +168,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[str, Any]:
     if command is None:
         parser.print_help(sys.stderr)
         parser.exit(2)
-    options = OptimizeOptions if command == "optimize" else ExplainOptions
-    return command, options(**namespace)
+    return command, OPTIONS[command](**namespace)
 
 
 def _parser() -> _Parser:
@@ -170,6 +199,10 @@ def _parser() -> _Parser:
     explain.add_argument_group("what is told").add_argument(
         "--json", action="store_true", help="print the report as JSON instead of tables"
     )
+    targets = commands.add_parser(
+        "targets", help="show which operators each runtime gets", description=_TARGETS, epilog=_TARGETS_EXAMPLES
+    )
+    targets.add_argument("target", metavar="NAME", nargs="?", type=_target, help="only this runtime")
     return parser
 
 

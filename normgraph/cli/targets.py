@@ -1,0 +1,47 @@
+"""``normgraph targets``: shows which operators each runtime gets."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from normgraph.cli.arguments import TargetsOptions
+from normgraph.cli.output import show
+from normgraph.lowering import Operator, Target
+from normgraph.targets import TARGETS
+
+
+def targets(options: TargetsOptions) -> None:
+    """Run the command."""
+    wanted = None if options.target is None else options.target.partition("@")[0]
+    shown = [target for name, target in TARGETS.items() if wanted in (None, name)]
+    show(Group(*(part for target in shown for part in _section(target))))
+
+
+def _section(target: Target) -> list[RenderableType]:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("Normalization", "Becomes", "Opset", "Types", "Notes"):
+        table.add_column(title, overflow="fold")
+    for kind in sorted({*target.operators, *target.refusals}):
+        for operator in target.operators.get(kind, ()):
+            table.add_row(kind, operator.name, f"{operator.opset}", _types(operator), _notes(operator))
+        if kind in target.refusals:
+            table.add_row(kind, "kept", "", "", target.refusals[kind])
+    return [Text(f"{target.name} · {target.source}", "bold"), table, Text()]
+
+
+def _types(operator: Operator) -> str:
+    return " ".join(sorted(dtype.name.lower() for dtype in operator.dtypes))
+
+
+def _notes(operator: Operator) -> str:
+    notes = []
+    if operator.since:
+        notes.append(f"since version {'.'.join(map(str, operator.since))}")
+    if operator.contrib:
+        notes.append("not in the ONNX standard: with --allow-contrib")
+    if not operator.worth_raising:
+        notes.append("the opset is raised for it only if asked with --opset")
+    return "; ".join(notes)
