@@ -13,6 +13,7 @@ import numpy as np
 
 from normgraph.constants import Array
 from normgraph.execution import NotRunnable
+from normgraph.kernels.batch_normalization import batch_normalization
 from normgraph.kernels.group_normalization import group_normalization
 from normgraph.kernels.instance_normalization import instance_normalization
 from normgraph.kernels.layer_normalization import layer_normalization
@@ -26,6 +27,7 @@ Definition = Callable[[Sequence[Any], Mapping[str, Any]], Array]
 #: Operator → its definition: (operands, attributes) → result.
 DEFINITIONS: Mapping[str, Definition] = {
     "Add": lambda operands, _: operands[0] + operands[1],
+    "BatchNormalization": lambda operands, a: batch_normalization(*operands, epsilon=a["epsilon"]),
     "GroupNormalization": lambda operands, a: group_normalization(
         *operands, num_groups=a["num_groups"], epsilon=a["epsilon"]
     ),
