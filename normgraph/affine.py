@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ AFFINE_OPERATORS = frozenset({"Add", "BatchNormalization", "Cast", "Div", "Ident
 
 #: A scale is looked for at most this many nodes behind a value.
 MAXIMAL_LENGTH = 16
+#: Of the values that an interpretation reaches, this many are looked at.
+MAXIMAL_VALUES = 48
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def affine_maps(interpretation: Interpretation, facts: Facts, *, rearranged: boo
     base, forms, layout = interpretation.base, interpretation.forms, interpretation.layout
     elements = sorted(axis.index for axis in axes_of(layout))
     found: list[Affine] = []
-    for value, form in forms.items():
+    for value, form in islice(forms.items(), MAXIMAL_VALUES):
         producer = value.producer()
         if producer is None or value is base or form.dtype != forms[base].dtype:
             continue
@@ -160,6 +163,15 @@ def leads_to_scale(value: ir.Value, facts: Facts) -> bool:
                 return True
             pending.append(node.outputs[0])
     return False
+
+
+def continues_affine(base: ir.Value, facts: Facts) -> bool:
+    """Whether the value is itself made by an affine map that only goes on behind it, so that none begins there."""
+    producer = base.producer()
+    if producer is None or producer.domain or producer.op_type not in AFFINE_OPERATORS or len(base.uses()) != 1:
+        return False
+    operands = [value for value in producer.inputs if value is not None]
+    return sum(not facts.depends_on_shapes_only(value) for value in operands) == 1
 
 
 def names_of(nodes: Mapping[ir.Node, None] | tuple[ir.Node, ...]) -> tuple[str, ...]:

@@ -333,6 +333,8 @@ def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -
 
 
 def _raised(value: Coefficient, exponent: Fraction) -> Coefficient:
+    if exponent < 0 and not np.all(value if isinstance(value, float) else value.values):
+        raise NotRepresentable("division-by-zero", "a constant that is zero in some places is divided by")
     return apply(lambda array: np.asarray(np.power(array, float(exponent))), value)
 
 

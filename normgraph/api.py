@@ -13,8 +13,9 @@ from normgraph.errors import UsageError
 from normgraph.fold_pass import fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.model_io import Source, as_model, save
+from normgraph.model_io.carried import to_proto
 from normgraph.opset import raise_opset
-from normgraph.passes import fuse_normalizations, inline, take_inventory
+from normgraph.passes import fuse_normalizations, inlined, take_inventory
 from normgraph.progress import Progress, silent
 from normgraph.report import Change, Report
 from normgraph.targets import DEFAULT_TARGET, demand
@@ -34,7 +35,7 @@ class Optimized:
 
     def to_proto(self) -> onnx.ModelProto:
         """The model as a ModelProto, its weights in memory."""
-        return ir.to_proto(self.model)
+        return to_proto(self.model)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model; see `normgraph.model_io.save`."""
@@ -92,10 +93,7 @@ def optimize(
     original = _in_place(model) if in_place else as_model(model)
     name = _name_of(model, original)
     before = _size(original)
-    work = original
-    if original.functions:
-        work = original.clone()
-        inline(work)
+    work = inlined(original)
     progress("looking for normalizations", 0, 0)
     sites = fuse_normalizations(work, demanded, opset=opset, progress=progress)
     folds = fold_batch_normalizations(work, progress)
@@ -103,6 +101,7 @@ def optimize(
     if work is not original:
         if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):
             original.graph = work.graph
+            original.ir_version = work.ir_version
             original.functions.clear()
         work = original  # where nothing was gained by inlining, the functions stay
     if opset is not None and opset != work.opset_imports.get("", opset):
@@ -130,9 +129,9 @@ def explain(model: Source, *, target: str = DEFAULT_TARGET, allow_contrib: bool 
     original = as_model(model)
     opset, nodes = _size(original)
     name = _name_of(model, original)
-    inline(original)
-    sites = take_inventory(original, demand(target, contrib=allow_contrib))
-    folds = foldable(original)
+    work = inlined(original)
+    sites = take_inventory(work, demand(target, contrib=allow_contrib))
+    folds = foldable(work)
     return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(sites), tuple(folds))
 
 

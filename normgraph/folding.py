@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.affine import Affine, affine_maps, leads_to_scale, names_of, per_channel
+from normgraph.affine import Affine, affine_maps, continues_affine, leads_to_scale, names_of, per_channel
 from normgraph.axes import Dimension
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
@@ -148,7 +148,7 @@ def forward_plans(graph: ir.Graph, facts: Facts) -> Iterator[list[FoldPlan] | tu
         if node in done or node.op_type not in ("BatchNormalization", "Mul", "Div", "Sub", "Add") or node.domain:
             continue
         base = next((v for v in node.inputs if v is not None and not facts.is_constant(v)), None)
-        if base is None or not leads_to_scale(base, facts):
+        if base is None or continues_affine(base, facts) or not leads_to_scale(base, facts):
             continue
         interpretation = interpret(base, graph, facts)
         if interpretation is None:

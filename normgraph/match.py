@@ -298,6 +298,7 @@ def _match(
         for axis in dimension
         if axis in interpretation.assumed
     )
+    obstacle = obstacle or _broadcast_obstacle(interpretation, norm)
     return Match(
         norm,
         interpretation.base,
@@ -309,6 +310,19 @@ def _match(
         assumed,
         obstacle,
     )
+
+
+def _broadcast_obstacle(interpretation: Interpretation, norm: Norm) -> Shortfall | None:
+    """A constant over a dynamic dimension outside of the statistics, which would grow if it is of size one."""
+    for position, dimension in enumerate(interpretation.layout):
+        for axis in dimension:
+            if axis in interpretation.assumed and axis not in norm.over:
+                size = interpretation.assumed[axis]
+                reason = (
+                    f"a constant of size {size} meets dimension {position}, which is dynamic and may be of size one"
+                )
+                return Shortfall("dynamic-axis", reason)
+    return None
 
 
 def _near_misses(reduction: ir.Node, interpretation: Interpretation) -> Iterator[NearMiss]:

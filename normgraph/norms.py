@@ -202,7 +202,7 @@ def _parameters(value: Polynomial) -> tuple[Base, Axes, float, Coefficient, Coef
         return (x, divisor.over, 0.0, gain, bias) if exponent == -HALF else None
     epsilon = divisor.of.terms.get(UNIT, 0.0)
     over = _axes_of_spread(divisor.of, x) if exponent == -HALF else _axes_of_root(divisor.of, x)
-    if over is None or not isinstance(epsilon, float) or epsilon < 0:
+    if over is None or not isinstance(epsilon, float) or not 0 <= epsilon < math.inf:
         return None
     return x, over, epsilon, gain, bias
 

@@ -39,16 +39,26 @@ class _Candidate:
     replacement: Replacement | None = None
 
 
-def inline(model: ir.Model) -> None:
-    """Put the bodies of model-local functions in the place of their calls, so that all nodes are in graphs."""
+def inlined(model: ir.Model) -> ir.Model:
+    """The model with the bodies of its local functions in the place of their calls; itself if it has none.
+
+    Raises:
+        BadModelError: the functions can't be put there.
+    """
     if not model.functions:
-        return
+        return model
+    version = model.opset_imports.get("", 0)
     try:
-        InlinePass()(model)
-    except (PassError, InvariantError) as error:
+        result = model.clone()
+        if any(function.opset_imports.get("", version) < version for function in result.functions.values()):
+            raise_opset(result, version)  # brings the functions to the opset of the graph they go into
+        InlinePass()(result)
+    except (PassError, InvariantError, OpsetError, RuntimeError, ValueError) as error:
         raise BadModelError(
-            f"a model's functions must not call themselves: '{model.graph.name}' ({error}); export it without them"
+            f"a model's functions must fit into the place of their calls: '{model.graph.name}' "
+            f"({error}); export it without local functions"
         ) from error
+    return result
 
 
 def take_inventory(model: ir.Model, demand: Demand) -> list[Site]:

@@ -93,7 +93,7 @@ def _site(site: Site) -> dict[str, Any]:
         "axes": list(site.axes),
         "shape": None if site.shape is None else list(site.shape),
         "dtype": site.dtype,
-        "epsilon": site.epsilon,
+        "epsilon": None if site.epsilon is None else _number(site.epsilon),
         "parameters": site.parameters,
         "statistics": site.statistics,
         "evidence": None if site.evidence is None else _evidence(site.evidence),

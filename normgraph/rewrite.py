@@ -90,6 +90,7 @@ def take_over(old: ir.Value, new: ir.Value, names: Names) -> None:
     name = old.name
     new.shape, new.type, new.doc_string = old.shape, old.type or new.type, old.doc_string
     new.metadata_props.update(old.metadata_props)
+    new.meta.update(old.meta)
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     old.name = names.unique(f"{name}/replaced")
     new.name = name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from normgraph.affine import Affine, affine_maps, leads_to_scale
+from normgraph.affine import Affine, affine_maps, continues_affine, leads_to_scale
 from normgraph.facts import FLOATING, Facts
 from normgraph.folding import plans_for
 from normgraph.interpret import interpret
@@ -46,13 +46,18 @@ def find_batch_normalizations(graph: ir.Graph, facts: Facts, taken: set[ir.Node]
 
 def _largest(node: ir.Node, graph: ir.Graph, facts: Facts, unavailable: set[ir.Node]) -> Affine | None:
     base = next((v for v in node.inputs if v is not None and not facts.depends_on_shapes_only(v)), None)
-    if base is None or facts.dtype(base) not in FLOATING or not leads_to_scale(base, facts):
+    if (
+        base is None
+        or facts.dtype(base) not in FLOATING
+        or continues_affine(base, facts)
+        or not leads_to_scale(base, facts)
+    ):
         return None
     producer = base.producer()
     if producer in unavailable or (producer is not None and producer.op_type in NATIVE):
         return None
     interpretation = interpret(base, graph, facts)
-    if interpretation is None or len(interpretation.layout) < 2:
+    if interpretation is None or len(interpretation.layout) < 2 or interpretation.assumed:
         return None
     channels = frozenset(interpretation.layout[1])
     for affine in reversed(affine_maps(interpretation, facts)):

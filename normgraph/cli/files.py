@@ -50,6 +50,8 @@ def _output_of(options: OptimizeOptions) -> Path | None:
         return source
     if options.output is not None:
         return options.output
+    if not source.name:
+        raise UsageError(f"the model must be a file, and '{source}' names none; name one")
     return source.with_name((source.stem if source.suffix.lower() == ".onnx" else source.name) + ".opt.onnx")
 
 

@@ -137,6 +137,7 @@ def test_polynomial_is_what_arithmetic_makes(function: Callable[..., object]) ->
         pytest.param(lambda: (x**-2) ** HALF, "sign", id="root-of-a-negative-power"),
         pytest.param(lambda: ((x + 1) ** 6) ** HALF, "sign", id="root-of-an-unexpanded-power"),
         pytest.param(lambda: 1 / (x - x), "division-by-zero", id="zero"),
+        pytest.param(lambda: x / (ROW - 0.5), "division-by-zero", id="zero-in-one-place"),
         pytest.param(lambda: mean(x * ROW), "weighted-mean", id="weights"),
         pytest.param(lambda: many() * many(), "too-complex", id="terms"),
     ],

@@ -19,7 +19,7 @@ CONSTANTS: dict[str, Any] = {
     "last": [-1], "first": [0], "both": [0, 1], "none": ROW[:0].astype(np.int64), "flat": [-1], "cut": [2, 2, 2],
     "true": True, "false": False, "grown": [3, 2, 4], "plane": np.arange(8.0).reshape(2, 4) / 4, "twice": [1, 2],
     "infinity": np.inf, "largest": 3.5e38, "three": [3, 1, 1], "ones": np.ones(4), "vector": [2.0, 2.0, 2.0, 2.0],
-    "other": [1.0, 2.0, 3.0, 2.0], "pair": [1.0, 2.0],
+    "other": [1.0, 2.0, 3.0, 2.0], "pair": [1.0, 2.0], "ends": [1.0, 2.0, 0.0, 3.0],
 }  # fmt: skip
 
 
@@ -99,6 +99,8 @@ REFUSED = [
     pytest.param("y = Pow(x, row)", X, 18, "exponent", id="Pow-by-several-numbers"),
     pytest.param("y = Pow(x, infinity)", X, 18, "exponent", id="Pow-by-infinity"),
     pytest.param("y = Pow(two, x)", X, 18, "exponent", id="exponential"),
+    pytest.param("y = Div(x, zero)", X, 18, "division-by-zero", id="divided-by-zero"),
+    pytest.param("y = Div(x, ends)", X, 18, "division-by-zero", id="divided-by-zero-in-one-place"),
     pytest.param("y = Sqrt(x)", X, 18, "sign", id="root-of-either-sign"),
     pytest.param("c = Cast<to=7>(x)  y = Cast<to=11>(c)", X, 18, "integer-base", id="through-integers"),
     pytest.param("c = Cast<to=9>(x)  y = Cast<to=11>(c)", X, 18, "integer-base", id="through-booleans"),
