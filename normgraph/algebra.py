@@ -63,11 +63,7 @@ HALF = Fraction(1, 2)
 
 
 class NotRepresentable(NormgraphError):
-    """A value that the algebra has no form for.
-
-    Attributes:
-        rule: the stable code of the rule that stands in the way.
-    """
+    """A value that the algebra has no form for; `rule` is the stable code of what stands in the way."""
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
