@@ -372,14 +372,10 @@ def _renamed(monomial: Monomial, renaming: Renaming) -> Monomial:
 
 
 def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
-    if isinstance(atom, Sum):
-        return Sum(atom.of.renamed(renaming))
+    if isinstance(atom, Sum | Absolute | Vanishes):
+        return type(atom)(atom.of.renamed(renaming))
     if isinstance(atom, Clamp):
         return Clamp(atom.of.renamed(renaming), atom.minimum)
-    if isinstance(atom, Absolute):
-        return Absolute(atom.of.renamed(renaming))
-    if isinstance(atom, Vanishes):
-        return Vanishes(atom.of.renamed(renaming))
     if isinstance(atom, Maximum):
         return Maximum(atom.over, atom.of.renamed(_outside(renaming, atom)))
     if isinstance(atom, Mean):

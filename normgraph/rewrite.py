@@ -58,7 +58,7 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
     values: dict[str, ir.Value] = {INPUT: match.base}
     for name, array in replacement.constants.items():
         values[name] = _stored_constant(match, array, facts) or new_initializer(graph, f"{site}.{name}", array, names)
-    replaced = ", ".join(node.name or node.op_type for node in match.nodes)
+    replaced = ", ".join(node.name or f"{node.op_type}:{node.outputs[0].name}" for node in match.nodes)
     made: list[ir.Node] = []
     for step in replacement.steps:
         node = ir.node(
