@@ -123,6 +123,12 @@ def optimized(file: str) -> tuple[onnx.ModelProto, onnx.ModelProto, normgraph.Re
     return onnx.load(FOLDER / file), result.to_proto(), result.report
 
 
+@cache
+def explained(file: str) -> normgraph.Report:
+    """What is said of a sample."""
+    return normgraph.explain(FOLDER / file)
+
+
 def geometry(shape: tuple[int | str | None, ...], axes: tuple[int, ...]) -> Geometry:
     """Each dimension's size, None where dynamic, and whether the statistics run over it."""
     return tuple((s if isinstance(s, int) else None, i in axes) for i, s in enumerate(shape))
@@ -191,7 +197,7 @@ def in_order(found: Iterable[Found]) -> list[Found]:
 
 @pytest.mark.parametrize("sample", every(gaps=NOT_RECOGNISED))
 def test_explain_lists_just_the_norms_that_the_model_has(sample: Sample) -> None:
-    found, expected = listed(normgraph.explain(path_of(sample))), wanted(sample)
+    found, expected = listed(explained(sample["file"])), wanted(sample)
     assert [(f.kind, f.form, f.parameters) for f in found] == [(e.kind, e.form, e.parameters) for e in expected]
     np.testing.assert_allclose([f.epsilon for f in found], [e.epsilon for e in expected], rtol=1e-6, atol=0)
     for norm, described in zip(found, expected, strict=True):
@@ -205,7 +211,7 @@ def test_explain_lists_just_the_norms_that_the_model_has(sample: Sample) -> None
 
 @pytest.mark.parametrize("sample", every([s for s in SAMPLES if has_scopes(s)]))
 def test_norm_is_called_by_its_name_in_pytorch(sample: Sample) -> None:
-    for norm, described in zip(listed(normgraph.explain(path_of(sample))), wanted(sample), strict=True):
+    for norm, described in zip(listed(explained(sample["file"])), wanted(sample), strict=True):
         # TorchScript leaves a ModuleList's own name out.
         assert described.name == norm.name or described.name.endswith(f".{norm.name}") or not described.name
 
