@@ -90,7 +90,7 @@ class Target:
         operators: kind of normalization → the operators for it, the best first.
         refusals: kind of normalization → why it isn't lowered although it might be.
         provable: whether this machine's ONNX Runtime computes as the target does, so that replacements are proven in
-            it; for other targets onnx's reference evaluator stands in, which computes operators as they are defined.
+            it; for other targets the reference kernels stand in, which compute operators as they are defined.
     """
 
     name: str
