@@ -30,7 +30,7 @@ from normgraph.evidence import prove
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.lowering import Replacement, Target, lower
 from normgraph.match import Match, find
-from normgraph.passes import inline
+from normgraph.passes import inlined
 from normgraph.targets import DEFAULT_TARGET, demand
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -120,8 +120,7 @@ def replaced(match: Match, facts: Facts) -> list[tuple[Match, Replacement, Targe
 def loaded(model: onnx.ModelProto) -> ir.Model:
     """The model as normgraph sees it, its functions inlined."""
     result = ir.from_proto(model)
-    inline(result)
-    return result
+    return inlined(result)
 
 
 def samples_table(runs: int) -> Table:

@@ -296,7 +296,7 @@ def _note_uniform_result(node: ir.Node, facts: Facts) -> None:
             with np.errstate(all="ignore"):
                 found = FOLDERS[node.op_type](node, numbers)  # type: ignore[arg-type]
             facts.uniform[output] = float(found.astype(dtype.numpy()))
-    elif node.op_type == "ReduceSum" and node.inputs[0] is not None:
+    elif node.op_type == "ReduceSum" and node.inputs[0] is not None and node.inputs[0] in facts.uniform:
         shape, number = facts.shape(node.inputs[0]), facts.uniform[node.inputs[0]]
         axes = None if shape is None else axes_of(node, facts, len(shape))
         count = None if shape is None or axes is None else product(shape[axis] for axis in axes).static

@@ -4,6 +4,7 @@ Nothing here uses the algebra's own arithmetic: a polynomial is read term by ter
 axes, so that a wrong rule of `normgraph.algebra` shows as a wrong number.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,13 +53,21 @@ class Evaluation:
 
     def array(self, form: Form) -> Exact:
         """The value of a form, its dimensions where the form's layout has them."""
-        axes = axes_of(form.layout)
-        found = self.polynomial(form.value)
+        return self._laid_out(self.polynomial(form.value), form.layout)
+
+    def magnitude(self, form: Form) -> Exact:
+        """How large the terms are that are added up, which tells what rounding costs."""
+        terms = (self._term(monomial, factor) for monomial, factor in form.value.terms.items())
+        sizes = (Labelled(term.axes, np.abs(term.values)) for term in terms)
+        return self._laid_out(_total(sizes), form.layout)
+
+    def _laid_out(self, found: Labelled, layout: Layout) -> Exact:
+        axes = axes_of(layout)
         assert set(found.axes) <= set(axes), "the value varies along an axis that its layout hasn't got"
         ascending = tuple(sorted(axes, key=lambda axis: axis.index))
         whole = np.broadcast_to(found.over(ascending), [self.size(axis.size) for axis in ascending])
         ordered = whole.transpose([ascending.index(axis) for axis in axes])
-        return ordered.reshape([self.extent(dimension) for dimension in form.layout])
+        return ordered.reshape([self.extent(dimension) for dimension in layout])
 
     def extent(self, dimension: Iterable[Axis]) -> int:
         """The extent of a dimension."""
@@ -66,10 +75,10 @@ class Evaluation:
 
     def polynomial(self, value: Polynomial) -> Labelled:
         """The sum of the terms."""
-        total = Labelled((), np.zeros(()))
-        for monomial, factor in value.terms.items():
-            total = _joined(np.add, total, _joined(np.multiply, self._monomial(monomial), _coefficient(factor)))
-        return total
+        return _total(self._term(monomial, factor) for monomial, factor in value.terms.items())
+
+    def _term(self, monomial: Monomial, factor: Coefficient) -> Labelled:
+        return _joined(np.multiply, self._monomial(monomial), _coefficient(factor))
 
     def _monomial(self, monomial: Monomial) -> Labelled:
         product = Labelled((), np.ones(()))
@@ -102,6 +111,10 @@ class Evaluation:
             return Labelled(inner.axes, np.where(inner.values == 0, 1.0, 0.0))
         assert isinstance(atom, Sum)
         return inner
+
+
+def _total(terms: Iterable[Labelled]) -> Labelled:
+    return functools.reduce(lambda a, b: _joined(np.add, a, b), terms, Labelled((), np.zeros(())))
 
 
 def _coefficient(value: Coefficient) -> Labelled:

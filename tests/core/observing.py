@@ -39,25 +39,31 @@ class Observation:
     def _further(self) -> Sequence[Mapping[str, Array]]:
         return [self._near, *(self.nearby(change) for change in (-1e-13, 3e-13, 1e-12, 1e-11))]
 
-    def differs(self, name: str, found: Exact) -> str | None:
-        """In words how far `found` is from the value, if it is beyond rounding; where that is finite, that is."""
+    def differs(self, name: str, found: Exact, magnitude: Exact | float = 0.0) -> str | None:
+        """In words how far `found` is from the value, if it is beyond rounding; where that is finite, that is.
+
+        Args:
+            name: the value's name.
+            found: what it is said to be.
+            magnitude: how large the numbers are that `found` was added up from.
+        """
         seen = np.asarray(self.values[name], np.float64)
         if found.shape != seen.shape:
             return f"{name} has shape {seen.shape}, not {found.shape}"
-        if not _wrong(found, seen, [self._near[name]]).any():
+        if not _wrong(found, seen, [self._near[name]], magnitude).any():
             return None
-        wrong = _wrong(found, seen, [values[name] for values in self._further])
+        wrong = _wrong(found, seen, [values[name] for values in self._further], magnitude)
         if not wrong.any():
             return None
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
         return f"{name}{list(place)} is {seen[place]:.9g}, not {found[place]:.9g}"
 
 
-def _wrong(found: Exact, seen: Exact, nearby: Sequence[Array]) -> npt.NDArray[np.bool_]:
+def _wrong(found: Exact, seen: Exact, nearby: Sequence[Array], magnitude: Exact | float) -> npt.NDArray[np.bool_]:
     """Where `found` is further from what was seen than rounding carries it, as far as that can be judged."""
     with np.errstate(all="ignore"):
         spread = np.max([np.abs(np.asarray(near, np.float64) - seen) for near in nearby], axis=0)
-        slack = 1e-6 * (1 + np.abs(seen)) + 1e5 * spread
+        slack = 1e-6 * (1 + np.abs(seen)) + 1e5 * spread + 1e-12 * magnitude
         judged = np.isfinite(seen) & (np.abs(seen) < LARGEST) & (slack < 1e-2 * (1 + np.abs(seen)))
         # Rounding makes roots and quotients of nearly nothing undefined.
         lost = np.isnan(found) & (np.abs(seen) < 1e-6)

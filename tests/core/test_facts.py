@@ -103,6 +103,13 @@ def test_other_tensors_are_not(nodes: str) -> None:
     assert found.values["y"] not in found.facts.uniform
 
 
+def test_axes_that_are_uniform_make_no_sum_uniform() -> None:
+    found = surveyed("a = Expand(i, o)  y = ReduceSum(x, a)", "float[2, 3] x", constants={"i": -1, "o": [1]})
+    assert found.values["a"] in found.facts.uniform
+    assert found.values["y"] not in found.facts.uniform
+    assert found.facts.shape(found.values["y"]) is not None
+
+
 def test_vectors_that_are_computed_are_not_taken_for_shapes() -> None:
     found = surveyed("a = Exp(x)  y = Concat<axis=0>(x, a)", "float[4] x")
     assert not found.facts.depends_on_shapes_only(found.values["y"])

@@ -114,7 +114,7 @@ def check_forms(interpretation: Interpretation, seen: Observation, symbols: Symb
         # A comparison hides what isn't a number, of which the algebra knows nothing.
         if compares and not np.isfinite(np.asarray(seen.values[value.name or ""], np.float64)).all():
             break
-        difference = seen.differs(value.name or "", evaluation.array(form))
+        difference = seen.differs(value.name or "", evaluation.array(form), evaluation.magnitude(form))
         if difference is not None and is_tie(value, seen):  # and what follows from it
             break
         assert difference is None, f"{difference}, as computed from {interpretation.base.name}"
