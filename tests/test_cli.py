@@ -13,7 +13,8 @@ import pytest
 
 import normgraph
 from normgraph import targets
-from normgraph.cli import arguments, main
+from normgraph.cli import main
+from normgraph.cli.options import shared
 from normgraph.cli.text import file_size
 from tests.commands import BERT, NEAR_MISSES, contents
 from tests.samples import FOLDER
@@ -61,8 +62,8 @@ def test_help_and_usage_errors_import_nothing_heavy(words: Sequence[str], status
 
 
 def test_help_has_examples_and_knows_every_target(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(targets.TARGETS) == set(arguments.TARGETS)
-    assert targets.DEFAULT_TARGET == arguments.DEFAULT_TARGET
+    assert set(targets.TARGETS) == set(shared.TARGETS)
+    assert targets.DEFAULT_TARGET == shared.DEFAULT_TARGET
     for name in ("optimize", "explain"):
         assert main([name, "--help"]) == 0
         assert f"examples:\n  normgraph {name} " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The command line: ``normgraph optimize``, ``normgraph explain`` and ``normgraph targets``.
+"""The command line: `normgraph.cli.arguments.COMMANDS` is the table of its commands.
 
 Nothing here imports onnx, NumPy or ONNX Runtime before a command runs, so that help and usage errors come at
 once.
@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 
 from normgraph.cli.arguments import parse
 from normgraph.errors import NormgraphError, OpsetError
@@ -43,18 +44,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     started = time.perf_counter()
     try:
         command, options = parse(arguments)
-        if command == "optimize":
-            from normgraph.cli.optimize import optimize
-
-            optimize(options, started)
-        elif command == "explain":
-            from normgraph.cli.explain import explain
-
-            explain(options)
-        else:
-            from normgraph.cli.targets import targets
-
-            targets(options)
+        status = import_module(command.module).run(options, started)
+        assert isinstance(status, int)
+        return status
     except NormgraphError as error:
         _complain(f"error: {error}")
         return NOT_GRANTED if isinstance(error, OpsetError) else BAD_INPUT
@@ -71,7 +63,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERNAL_ERROR
     except SystemExit as finished:  # argparse has printed help or a version
         return finished.code if isinstance(finished.code, int) else DONE
-    return DONE
 
 
 def _complain(message: str) -> None:

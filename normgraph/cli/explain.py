@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from normgraph import api
 from normgraph.cli import rendering
-from normgraph.cli.arguments import ExplainOptions
+from normgraph.cli.options.explain import ExplainOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
 
 
-def explain(options: ExplainOptions) -> None:
+def run(options: ExplainOptions, started: float) -> int:
     """Run the command.
 
     Raises:
@@ -22,3 +22,4 @@ def explain(options: ExplainOptions) -> None:
         write_json(report.to_json())
     else:
         show(rendering.explained(report))
+    return 0

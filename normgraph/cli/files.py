@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from normgraph.cli.arguments import OptimizeOptions
+from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.errors import OutputError, UsageError
 from normgraph.model_io import FileTensor
 from normgraph.model_io.tensors import OpenFile

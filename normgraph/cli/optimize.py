@@ -10,7 +10,7 @@ import onnx
 
 from normgraph import api
 from normgraph.cli import files, rendering
-from normgraph.cli.arguments import OptimizeOptions
+from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
 from normgraph.errors import UsageError
@@ -18,7 +18,7 @@ from normgraph.model_io import save
 from normgraph.report import Report
 
 
-def optimize(options: OptimizeOptions, started: float) -> None:
+def run(options: OptimizeOptions, started: float) -> int:
     """Run the command.
 
     Args:
@@ -28,14 +28,15 @@ def optimize(options: OptimizeOptions, started: float) -> None:
     Raises:
         NormgraphError: it can't be done; then neither a model nor a report has been written.
     """
-    report, run = _run(options, files.output_of(options))
+    report, numbers = _optimized(options, files.output_of(options))
     if options.json:
         write_json(report.to_json())
     elif not options.quiet:
-        show(rendering.optimized(report, replace(run, seconds=time.perf_counter() - started)))
+        show(rendering.optimized(report, replace(numbers, seconds=time.perf_counter() - started)))
+    return 0
 
 
-def _run(options: OptimizeOptions, output: Path | None) -> tuple[Report, rendering.Run]:
+def _optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, rendering.Run]:
     _check_opset(options.opset)
     with shown(wanted=not options.quiet) as progress:
         result = api.optimize(

@@ -7,17 +7,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from normgraph.cli.arguments import TargetsOptions
+from normgraph.cli.options.targets import TargetsOptions
 from normgraph.cli.output import show
 from normgraph.lowering import Operator, Target
 from normgraph.targets import TARGETS
 
 
-def targets(options: TargetsOptions) -> None:
+def run(options: TargetsOptions, started: float) -> int:
     """Run the command."""
     wanted = None if options.target is None else options.target.partition("@")[0]
     shown = [target for name, target in TARGETS.items() if wanted in (None, name)]
     show(Group(*(part for target in shown for part in _section(target))))
+    return 0
 
 
 def _section(target: Target) -> list[RenderableType]:

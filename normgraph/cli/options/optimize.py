@@ -1,0 +1,88 @@
+"""What ``normgraph optimize`` takes."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from normgraph.cli.command import Command
+from normgraph.cli.options import shared
+
+_DESCRIPTION = """\
+Fuses the decomposed normalizations of a model into native operators, and folds
+BatchNormalizations into the linear operators beside them. Each rewrite is first
+proven: the original nodes and what replaces them are both run on inputs that
+normalizations go wrong on and compared with float64. What fails, or isn't a
+normalization, is left as it is, and the reason is printed."""
+_EXAMPLES = """\
+examples:
+  normgraph optimize bert.onnx                     writes bert.opt.onnx
+  normgraph optimize bert.onnx -o fused.onnx
+  normgraph optimize bert.onnx --dry-run           only shows what would be done
+  normgraph optimize bert.onnx --opset 17          fails if opset 17 can't be had
+  normgraph optimize bert.onnx --target onnx --report report.json
+"""
+
+
+@dataclass(frozen=True)
+class OptimizeOptions:
+    """What `normgraph optimize` was told.
+
+    Attributes:
+        model: the file to read.
+        output: the file to write; None for the default beside the input.
+        in_place: write over the input.
+        dry_run: write no model.
+        opset: the opset of the result; None to raise it only where that is worth it.
+        target: the runtime, with its version behind an @ or without.
+        allow_contrib: permit operators of the target's own.
+        report: the file to write the report to.
+        json: print the report instead of tables.
+        quiet: print nothing but errors.
+    """
+
+    model: Path
+    output: Path | None
+    in_place: bool
+    dry_run: bool
+    opset: int | None
+    target: str
+    allow_contrib: bool
+    report: Path | None
+    json: bool
+    quiet: bool
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="IN", type=Path, help="the model, an ONNX file")
+    where = parser.add_argument_group("what is written").add_mutually_exclusive_group()
+    where.add_argument(
+        "-o", "--output", metavar="OUT", type=Path, help="the file to write (default: IN with .opt.onnx)"
+    )
+    where.add_argument("--in-place", action="store_true", help="write over the input")
+    where.add_argument("--dry-run", action="store_true", help="write no model, only say what would be done")
+    how = parser.add_argument_group("how it is optimized")
+    shared.add_target(how)
+    how.add_argument(
+        "--opset",
+        metavar="N",
+        type=shared.opset,
+        help="the opset of the result; by default it is raised only where a rewrite is worth it",
+    )
+    told = parser.add_argument_group("what is told")
+    told.add_argument("--report", metavar="FILE", type=Path, help="write the report to a file, as JSON")
+    printed = told.add_mutually_exclusive_group()
+    printed.add_argument("--json", action="store_true", help="print the report as JSON instead of tables")
+    printed.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
+COMMAND = Command(
+    "optimize",
+    "fuse decomposed normalizations and write the model",
+    _DESCRIPTION,
+    _EXAMPLES,
+    OptimizeOptions,
+    _add,
+    "normgraph.cli.optimize",
+)
