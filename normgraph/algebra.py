@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,18 @@ from normgraph.atoms import (
     Axes,
     Base,
     Clamp,
+    Exponent,
     Extent,
     Maximum,
-    Mean,
     Monomial,
     Sum,
     Vanishes,
     axes_of_monomial,
     depth_of,
+    exact,
+    exponents_of_product,
+    is_mean_square,
+    mean_of,
 )
 from normgraph.axes import Axis, Renaming
 from normgraph.bounds import is_nonnegative, lower_bound
@@ -52,22 +56,17 @@ from normgraph.coefficients import (
     smallest,
     sum_of,
 )
-from normgraph.errors import NormgraphError
+from normgraph.errors import NotRepresentable
+from normgraph.renaming import renamed
 
 #: A polynomial of more terms than this is given up: no normalization comes near it.
 MAXIMAL_TERMS = 48
 #: Sums are multiplied out up to this power.
 MAXIMAL_EXPANSION = 4
+#: Of each operation the last so many results are kept: the normalizations of a model are mostly alike.
+REMEMBERED = 1024
 
 HALF = Fraction(1, 2)
-
-
-class NotRepresentable(NormgraphError):
-    """A value that the algebra has no form for; `rule` is the stable code of what stands in the way."""
-
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(message)
-        self.rule = rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +100,11 @@ class Polynomial:
         return self.terms[UNIT] if len(self.terms) == 1 and UNIT in self.terms else None
 
     @cached_property
+    def is_small(self) -> bool:
+        """Whether all coefficients are numbers, so that the polynomial is quickly hashed and takes little memory."""
+        return all(isinstance(c, float) for c in self.terms.values())
+
+    @cached_property
     def _hash(self) -> int:
         return hash(frozenset(self.terms.items()))
 
@@ -119,29 +123,22 @@ class Polynomial:
         return all(close(c, other.terms[m]) for m, c in self.terms.items())
 
     def __add__(self, other: Operand) -> Polynomial:
-        terms = dict(self.terms)
-        for monomial, value in _polynomial(other).terms.items():
-            _accumulate(terms, monomial, value)
-        return _limited(terms)
+        right = _polynomial(other)
+        return (_known_sum if self.is_small and right.is_small else _added)(self, right)
 
     def __neg__(self) -> Polynomial:
         return Polynomial({m: apply(np.negative, c) for m, c in self.terms.items()})
 
     def __sub__(self, other: Operand) -> Polynomial:
-        return self + -_polynomial(other)
+        right = _polynomial(other)
+        return (_known_difference if self.is_small and right.is_small else _subtracted)(self, right)
 
     def __rsub__(self, other: Operand) -> Polynomial:
         return _polynomial(other) - self
 
     def __mul__(self, other: Operand) -> Polynomial:
         right = _polynomial(other)
-        terms: dict[Monomial, Coefficient] = {}
-        for left_monomial, a in self.terms.items():
-            for right_monomial, b in right.terms.items():
-                value = combine(np.multiply, a, b)
-                for monomial, factor in _product(left_monomial, right_monomial).terms.items():
-                    _accumulate(terms, monomial, value if factor == 1.0 else combine(np.multiply, value, factor))
-        return _limited(terms)
+        return (_known_product if self.is_small and right.is_small else _multiplied)(self, right)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -153,26 +150,14 @@ class Polynomial:
         return _polynomial(other) * self**-1
 
     def __pow__(self, exponent: int | float | Fraction) -> Polynomial:
-        return _power(self, Fraction(exponent))
+        return (_known_power if self.is_small else _power)(self, exact(exponent))
 
     def mean(self, *, axis: Iterable[Axis], keepdims: bool = True) -> Polynomial:
         """E_axis[self]: E is linear; what doesn't vary along `axis` stands outside it, E_A E_B = E_{A∪B}.
 
         `keepdims` is there for the kernels' sake: labels make it meaningless here.
         """
-        over = frozenset(axis)
-        terms: dict[Monomial, Coefficient] = {}
-        for monomial, value in self.terms.items():
-            varying = frozenset(factor for factor in monomial if not over.isdisjoint(factor[0].axes))
-            if not varying:
-                _accumulate(terms, monomial, mean_over(value, over))
-                continue
-            if not over.isdisjoint(axes_of_coefficient(value)):
-                raise NotRepresentable("weighted-mean", "a mean is taken of values with different constant weights")
-            mean = frozenset([(_mean(over, varying), Fraction(1))])
-            for product, factor in _product(monomial - varying, mean).terms.items():
-                _accumulate(terms, product, combine(np.multiply, value, factor))
-        return _limited(terms)
+        return (_known_average if self.is_small else _averaged)(self, frozenset(axis))
 
     def clamped(self, minimum: float) -> Polynomial:
         """max(self, minimum); the value itself where it is known not to be less."""
@@ -207,7 +192,7 @@ class Polynomial:
         """The polynomial with fresh axes replaced by the axes they turned out to be."""
         if not renaming or self.axes.isdisjoint(renaming):
             return self
-        return Polynomial({_renamed(m, renaming): rename(c, renaming) for m, c in self.terms.items()})
+        return Polynomial({renamed(m, renaming): rename(c, renaming) for m, c in self.terms.items()})
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Polynomial:
         rule = _UFUNCS.get(ufunc.__name__)
@@ -230,14 +215,24 @@ _UFUNCS: dict[str, Callable[..., Polynomial]] = {
 }
 
 
+@lru_cache(REMEMBERED)
+def _number(value: float) -> Polynomial:
+    return Polynomial({UNIT: value} if value else {})
+
+
 def constant(value: Coefficient) -> Polynomial:
     """The polynomial that is this constant everywhere."""
-    return Polynomial({} if is_zero(value) else {UNIT: value})
+    return _number(value) if isinstance(value, float) else Polynomial({UNIT: value})
 
 
 def base(axes: Iterable[Axis]) -> Polynomial:
     """The base tensor x as a polynomial."""
-    return _of_atom(Base(frozenset(axes)))
+    return _base(frozenset(axes))
+
+
+@lru_cache(REMEMBERED)
+def _base(axes: Axes) -> Polynomial:
+    return _of_atom(Base(axes))
 
 
 def extent(symbol: str) -> Polynomial:
@@ -245,7 +240,7 @@ def extent(symbol: str) -> Polynomial:
     return _of_atom(Extent(symbol))
 
 
-def _of_atom(atom: Atom, exponent: Fraction = Fraction(1)) -> Polynomial:
+def _of_atom(atom: Atom, exponent: Exponent = 1) -> Polynomial:
     return Polynomial({frozenset([(atom, exponent)]): 1.0})
 
 
@@ -268,13 +263,47 @@ def _limited(terms: dict[Monomial, Coefficient]) -> Polynomial:
     return Polynomial(terms)
 
 
+def _added(left: Polynomial, right: Polynomial) -> Polynomial:
+    terms = dict(left.terms)
+    for monomial, value in right.terms.items():
+        _accumulate(terms, monomial, value)
+    return _limited(terms)
+
+
+def _subtracted(left: Polynomial, right: Polynomial) -> Polynomial:
+    return left + -right
+
+
+def _multiplied(left: Polynomial, right: Polynomial) -> Polynomial:
+    terms: dict[Monomial, Coefficient] = {}
+    for left_monomial, a in left.terms.items():
+        for right_monomial, b in right.terms.items():
+            value = combine(np.multiply, a, b)
+            for monomial, factor in _product(left_monomial, right_monomial).terms.items():
+                _accumulate(terms, monomial, value if factor == 1.0 else combine(np.multiply, value, factor))
+    return _limited(terms)
+
+
+def _averaged(value: Polynomial, over: Axes) -> Polynomial:
+    terms: dict[Monomial, Coefficient] = {}
+    for monomial, weight in value.terms.items():
+        varying = frozenset(factor for factor in monomial if not over.isdisjoint(factor[0].axes))
+        if not varying:
+            _accumulate(terms, monomial, mean_over(weight, over))
+            continue
+        if not over.isdisjoint(axes_of_coefficient(weight)):
+            raise NotRepresentable("weighted-mean", "a mean is taken of values with different constant weights")
+        mean = frozenset([(mean_of(over, varying), 1)])
+        for product, factor in _product(monomial - varying, mean).terms.items():
+            _accumulate(terms, product, combine(np.multiply, weight, factor))
+    return _limited(terms)
+
+
 def _product(left: Monomial, right: Monomial) -> Polynomial:
     """∏ a^e · ∏ a^f = ∏ a^(e+f); a sum whose exponent becomes a whole number is a polynomial again."""
     if not left or not right:
         return Polynomial({left or right: 1.0})
-    exponents = dict(left)
-    for atom, exponent in right:
-        exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
+    exponents = exponents_of_product(left, right)
     result = Polynomial({frozenset((a, e) for a, e in exponents.items() if e and _inner(a, e) is None): 1.0})
     for atom, exponent in exponents.items():
         inner = _inner(atom, exponent)
@@ -283,7 +312,7 @@ def _product(left: Monomial, right: Monomial) -> Polynomial:
     return result
 
 
-def _inner(atom: Atom, exponent: Fraction) -> Polynomial | None:
+def _inner(atom: Atom, exponent: Exponent) -> Polynomial | None:
     """What is inside of an atom, if that to the power is a polynomial: (Σ)^n for whole n, |p|^n = p^n for even n."""
     if exponent.denominator != 1 or not 0 < exponent <= MAXIMAL_EXPANSION:
         return None
@@ -292,7 +321,7 @@ def _inner(atom: Atom, exponent: Fraction) -> Polynomial | None:
     return None
 
 
-def _power(value: Polynomial, exponent: Fraction) -> Polynomial:
+def _power(value: Polynomial, exponent: Exponent) -> Polynomial:
     if exponent == 1:
         return value
     if exponent == 0:
@@ -312,7 +341,7 @@ def _power(value: Polynomial, exponent: Fraction) -> Polynomial:
     return _of_atom(Sum(scaled), exponent) * constant(_raised(scale, exponent))
 
 
-def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -> Polynomial:
+def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Exponent) -> Polynomial:
     """(c·∏ a^e)^q = c^q · ∏ a^(e·q): for fractional q only where c and every factor are known not to be negative."""
     if exponent.denominator != 1:
         if smallest(value) < 0:
@@ -322,72 +351,33 @@ def _power_of_term(monomial: Monomial, value: Coefficient, exponent: Fraction) -
                 raise NotRepresentable("sign", "a root is taken of something that may have either sign")
     result = constant(_raised(value, exponent))
     for atom, power in monomial:
-        total = power * exponent
+        total = exact(power * exponent)
         inner = _inner(atom, total)
         result = result * (_of_atom(atom, total) if inner is None else _power(inner, total))
     return result
 
 
-def _raised(value: Coefficient, exponent: Fraction) -> Coefficient:
+def _raised(value: Coefficient, exponent: Exponent) -> Coefficient:
     if exponent < 0 and not np.all(value if isinstance(value, float) else value.values):
         raise NotRepresentable("division-by-zero", "a constant that is zero in some places is divided by")
     return apply(lambda array: np.asarray(np.power(array, float(exponent))), value)
 
 
+_known_sum, _known_difference, _known_product, _known_power, _known_average = (
+    lru_cache(REMEMBERED)(operation) for operation in (_added, _subtracted, _multiplied, _power, _averaged)
+)
+
+
 def _normalized(value: Polynomial) -> tuple[float, Polynomial]:
     """A positive scale and the rest of a sum: (c·E[x²] + …) = c·(E[x²] + …/c), so that scaled variances are one."""
-    leading = [c for m, c in value.terms.items() if _is_mean_square(m) and isinstance(c, float) and c > 0]
+    leading = [c for m, c in value.terms.items() if is_mean_square(m) and isinstance(c, float) and c > 0]
     if len(leading) != 1:
         return 1.0, value
     scale = leading[0]
     return scale, Polynomial({m: _snapped(combine(np.divide, c, scale)) for m, c in value.terms.items()})
 
 
-def _is_mean_square(monomial: Monomial) -> bool:
-    """Whether the product is one mean of an even power."""
-    if len(monomial) != 1:
-        return False
-    ((atom, exponent),) = monomial
-    return exponent == 1 and isinstance(atom, Mean) and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)
-
-
 def _snapped(value: Coefficient) -> Coefficient:
     if isinstance(value, float) and abs(abs(value) - 1.0) <= TOLERANCE:
         return 1.0 if value > 0 else -1.0
     return value
-
-
-def _mean(over: Axes, of: Monomial) -> Mean:
-    """E_A[E_B[m]] = E_{A∪B}[m]; only axes along which m varies count."""
-    effective = over & axes_of_monomial(of)
-    if len(of) == 1:
-        ((atom, exponent),) = of
-        if isinstance(atom, Mean) and exponent == 1:
-            return Mean(effective | atom.over, atom.of)
-    return Mean(effective, of)
-
-
-def _renamed(monomial: Monomial, renaming: Renaming) -> Monomial:
-    return frozenset((_renamed_atom(atom, renaming), exponent) for atom, exponent in monomial)
-
-
-def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
-    if isinstance(atom, Sum | Absolute | Vanishes):
-        return type(atom)(atom.of.renamed(renaming))
-    if isinstance(atom, Clamp):
-        return Clamp(atom.of.renamed(renaming), atom.minimum)
-    if isinstance(atom, Maximum):
-        return Maximum(atom.over, atom.of.renamed(_outside(renaming, atom)))
-    if isinstance(atom, Mean):
-        return Mean(atom.over, _renamed(atom.of, _outside(renaming, atom)))
-    return atom
-
-
-def _outside(renaming: Renaming, atom: Mean | Maximum) -> Renaming:
-    """The renaming of the axes that the atom still has: its own are bound, and called inside as they always were."""
-    free = {axis: renaming[axis] for axis in atom.axes if axis in renaming}
-    if not atom.over.isdisjoint(part for dimension in free.values() for part in dimension):
-        raise NotRepresentable(
-            "broadcast", "a constant meets an axis over which the mean or the maximum beside it was taken"
-        )
-    return free

@@ -128,10 +128,27 @@ class Extent(_Hashed):
     __hash__ = _Hashed.__hash__
 
 
+#: A rational exponent; a whole one is an int, with which Python reckons ten times as fast as with a Fraction.
+Exponent = int | Fraction
 Atom = Base | Mean | Sum | Clamp | Absolute | Maximum | Vanishes | Extent
 #: A product of atoms, each with its exponent; no exponent is zero.
-Monomial = frozenset[tuple[Atom, Fraction]]
+Monomial = frozenset[tuple[Atom, Exponent]]
 UNIT: Monomial = frozenset()
+
+
+def exact(value: float | Fraction) -> Exponent:
+    """The number as an exponent."""
+    rational = value if isinstance(value, int | Fraction) else Fraction(value)
+    return rational.numerator if rational.denominator == 1 else rational
+
+
+def exponents_of_product(left: Monomial, right: Monomial) -> dict[Atom, Exponent]:
+    """∏ a^e · ∏ a^f = ∏ a^(e+f), as {a: e + f}; an exponent may be zero."""
+    exponents = dict(left)
+    for atom, exponent in right:
+        present = exponents.get(atom)
+        exponents[atom] = exponent if present is None else exact(present + exponent)
+    return exponents
 
 
 def axes_of_monomial(monomial: Monomial) -> Axes:
@@ -145,3 +162,21 @@ def depth_of(atom: Atom) -> int:
         return max((depth_of(factor) for factor, _ in atom.of), default=0)
     inner: Polynomial | None = getattr(atom, "of", None)
     return 0 if inner is None else 1 + inner.depth
+
+
+def mean_of(over: Axes, of: Monomial) -> Mean:
+    """E_A[E_B[m]] = E_{A∪B}[m]; only axes along which m varies count."""
+    effective = over & axes_of_monomial(of)
+    if len(of) == 1:
+        ((atom, exponent),) = of
+        if isinstance(atom, Mean) and exponent == 1:
+            return Mean(effective | atom.over, atom.of)
+    return Mean(effective, of)
+
+
+def is_mean_square(monomial: Monomial) -> bool:
+    """Whether the product is one mean of an even power."""
+    if len(monomial) != 1:
+        return False
+    ((atom, exponent),) = monomial
+    return exponent == 1 and isinstance(atom, Mean) and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 from itertools import combinations
 
-from normgraph.atoms import Absolute, Atom, Clamp, Extent, Mean, Monomial, Sum, Vanishes
+from normgraph.atoms import Absolute, Atom, Clamp, Extent, Mean, Monomial, Sum, Vanishes, exponents_of_product
 from normgraph.coefficients import TOLERANCE, Coefficient, close, smallest
 
 Terms = Mapping[Monomial, Coefficient]
@@ -66,7 +65,7 @@ def _outweighed(monomial: Monomial, c: Coefficient, terms: dict[Monomial, Coeffi
     ((atom, exponent),) = monomial
     if not isinstance(atom, Mean) or exponent != 2:
         return False
-    square = frozenset([(Mean(atom.over, frozenset((a, e * 2) for a, e in atom.of)), Fraction(1))])
+    square = frozenset([(Mean(atom.over, frozenset((a, e * 2) for a, e in atom.of)), 1)])
     partner = terms.get(square)
     if partner is None or not smallest(partner) >= -c * (1 - TOLERANCE):
         return False
@@ -97,11 +96,8 @@ def _root(monomial: Monomial) -> Monomial | None:
     """The product whose square this is, if its exponents are even."""
     if not monomial or any(e.denominator != 1 or e % 2 for _, e in monomial):
         return None
-    return frozenset((atom, e / 2) for atom, e in monomial)
+    return frozenset((atom, e // 2) for atom, e in monomial)
 
 
 def _product(left: Monomial, right: Monomial) -> Monomial:
-    exponents = dict(left)
-    for atom, exponent in right:
-        exponents[atom] = exponents.get(atom, Fraction(0)) + exponent
-    return frozenset((atom, exponent) for atom, exponent in exponents.items() if exponent)
+    return frozenset((atom, exponent) for atom, exponent in exponents_of_product(left, right).items() if exponent)

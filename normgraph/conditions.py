@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from normgraph.algebra import NotRepresentable, Polynomial, constant
+from normgraph.algebra import Polynomial, constant
 from normgraph.atoms import Axes, Base, Maximum, Mean, Monomial, Vanishes
 from normgraph.bounds import lower_bound
+from normgraph.errors import NotRepresentable
 
 
 def equal(a: Polynomial, b: Polynomial) -> Polynomial:

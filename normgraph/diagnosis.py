@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 from normgraph.algebra import HALF, Polynomial
-from normgraph.atoms import UNIT, Base, Clamp, Extent, Mean, Monomial, Sum
+from normgraph.atoms import UNIT, Base, Clamp, Exponent, Extent, Mean, Monomial, Sum
 from normgraph.coefficients import close
 from normgraph.norms import NORMS, atoms_of
 
@@ -37,7 +36,7 @@ def looks_normalized(value: Polynomial) -> bool:
     return divided and _contains_base(value)
 
 
-def is_divisor(atom: object, exponent: Fraction) -> bool:
+def is_divisor(atom: object, exponent: Exponent) -> bool:
     """Whether the factor is a root or a reciprocal of a mean of some power of x above the first."""
     if exponent.denominator == 1 and exponent > 0:
         return False
@@ -63,7 +62,7 @@ def _statistics(value: Polynomial) -> list[Mean]:
     return found
 
 
-def _divisors(value: Polynomial) -> list[tuple[Mean | Sum | Clamp, Fraction]]:
+def _divisors(value: Polynomial) -> list[tuple[Mean | Sum | Clamp, Exponent]]:
     factors = {factor for monomial in value.terms for factor in monomial}
     return [(a, e) for a, e in factors if isinstance(a, Mean | Sum | Clamp) and is_divisor(a, e)]
 
@@ -148,12 +147,9 @@ def _half_centred(value: Polynomial) -> str | None:
     return None
 
 
-def _degree(monomial: Monomial) -> Fraction:
+def _degree(monomial: Monomial) -> Exponent:
     """The degree in x outside the divisor."""
-    return sum(
-        (e for a, e in monomial if isinstance(a, Base) or (isinstance(a, Mean) and not is_divisor(a, e))),
-        Fraction(0),
-    )
+    return sum(e for a, e in monomial if isinstance(a, Base) or (isinstance(a, Mean) and not is_divisor(a, e)))
 
 
 def _clamped(value: Polynomial) -> str | None:

@@ -9,6 +9,14 @@ class NormgraphError(Exception):
     """Root of every error that normgraph raises on purpose."""
 
 
+class NotRepresentable(NormgraphError):
+    """A value that the algebra has no form for; `rule` is the stable code of what stands in the way."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
 class BadModelError(NormgraphError):
     """The model can't be read, or what was read isn't a model that normgraph can work on."""
 

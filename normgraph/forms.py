@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from normgraph import algebra, axes
-from normgraph.algebra import NotRepresentable, Polynomial
+from normgraph.algebra import Polynomial
 from normgraph.axes import Axis, Layout, Size
 from normgraph.coefficients import coefficient
+from normgraph.errors import NotRepresentable
 from normgraph.facts import Facts
 
 #: Constants of more elements than this aren't read into the algebra.

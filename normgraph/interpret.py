@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from normgraph import algebra, axes
-from normgraph.algebra import NotRepresentable
 from normgraph.axes import Axis, Dimension, Layout, SplitNeeded
+from normgraph.errors import NotRepresentable
 from normgraph.facts import OLDEST_OPSET, SIGNS_OF_INVALID_NODES, Facts
 from normgraph.forms import Form, Scope
 from normgraph.transfer import transfer_of

@@ -12,11 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 
 from normgraph.algebra import HALF, Polynomial, base, constant
-from normgraph.atoms import UNIT, Axes, Base, Mean, Monomial, Sum
+from normgraph.atoms import UNIT, Axes, Base, Exponent, Mean, Monomial, Sum
 from normgraph.axes import Axis, Dimension, Layout, product
 from normgraph.coefficients import TOLERANCE, Coefficient, axes_of_coefficient
 from normgraph.kernels import (
@@ -207,7 +206,7 @@ def _parameters(value: Polynomial) -> tuple[Base, Axes, float, Coefficient, Coef
     return x, over, epsilon, gain, bias
 
 
-def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum, Fraction] | None:
+def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum, Exponent] | None:
     """x, d and e where the product is x·d^e with e negative."""
     if len(monomial) != 2:
         return None
@@ -222,7 +221,7 @@ def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum, Fraction] | Non
 
 def _axes_of_spread(value: Polynomial, x: Base) -> Axes | None:
     """The axes of the one mean of x² in a sum."""
-    square = frozenset([(x, Fraction(2))])
+    square = frozenset([(x, 2)])
     over = [atom.over for atom in atoms_of(value) if isinstance(atom, Mean) and atom.of == square]
     return over[0] if len(over) == 1 else None
 

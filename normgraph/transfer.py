@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import onnx_ir as ir
 
@@ -18,9 +17,10 @@ from normgraph import algebra, axes, conditions
 from normgraph import transfer_conditions as choice
 from normgraph import transfer_layout as layout
 from normgraph import transfer_native as native
-from normgraph.algebra import HALF, NotRepresentable, Polynomial
+from normgraph.algebra import HALF, Polynomial
 from normgraph.axes import Axis
 from normgraph.constants import attribute
+from normgraph.errors import NotRepresentable
 from normgraph.facts import FLOATING
 from normgraph.forms import Form, Rule, Scope
 from normgraph.shapes import axes_of
@@ -72,7 +72,7 @@ def _power(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     exponent = b.constant
     if not isinstance(exponent, float) or not math.isfinite(exponent):
         raise NotRepresentable("exponent", "the exponent isn't one constant number")
-    return Form(a ** Fraction(exponent), layout, operands[0].dtype)
+    return Form(a**exponent, layout, operands[0].dtype)
 
 
 def _cast(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:

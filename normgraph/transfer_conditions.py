@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from normgraph.algebra import NotRepresentable, Polynomial
+from normgraph.algebra import Polynomial
 from normgraph.conditions import chosen
+from normgraph.errors import NotRepresentable
 from normgraph.forms import Form, Rule, Scope
 
 

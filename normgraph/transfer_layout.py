@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from normgraph import algebra, axes
-from normgraph.algebra import NotRepresentable
 from normgraph.axes import Size
 from normgraph.constants import attribute
+from normgraph.errors import NotRepresentable
 from normgraph.forms import Form, Scope
 
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from normgraph import algebra
-from normgraph.algebra import HALF, NotRepresentable
+from normgraph.algebra import HALF
 from normgraph.constants import attribute
+from normgraph.errors import NotRepresentable
 from normgraph.forms import Form, Scope
 from normgraph.kernels import instance_normalization as instance
 from normgraph.kernels import layer_normalization as layer

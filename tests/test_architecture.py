@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernels"),
     ("runtime", "progress", "model_io"),
-    ("axes", "coefficients", "atoms", "bounds", "algebra", "conditions"),
+    ("axes", "coefficients", "atoms", "bounds", "renaming", "algebra", "conditions"),
     ("constants", "shapes", "elements", "types", "inference", "facts"),
     ("forms", "transfer_conditions", "transfer_layout", "transfer_native", "transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
@@ -26,7 +26,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 ORDER = {name: position for position, name in enumerate(name for layer in LAYERS for name in layer)}
 
-WITHOUT_ONNX = ("kernels", "axes", "coefficients", "atoms", "bounds", "algebra", "conditions", "norms", "diagnosis")
+WITHOUT_ONNX = (
+    "kernels",
+    "axes",
+    "coefficients",
+    "atoms",
+    "bounds",
+    "renaming",
+    "algebra",
+    "conditions",
+    "norms",
+    "diagnosis",
+)
 MAX_LINES = 400
 
 

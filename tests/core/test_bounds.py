@@ -6,10 +6,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from normgraph.algebra import HALF, NotRepresentable, Polynomial, base, constant, extent
+from normgraph.algebra import HALF, Polynomial, base, constant, extent
 from normgraph.axes import Axis, Size
 from normgraph.bounds import lower_bound
 from normgraph.coefficients import coefficient
+from normgraph.errors import NotRepresentable
 from tests.core.evaluation import Evaluation
 
 N, H = Axis(0, Size(2)), Axis(1, Size(3))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from normgraph import conditions
-from normgraph.algebra import HALF, NotRepresentable, Polynomial, base, constant
+from normgraph.algebra import HALF, Polynomial, base, constant
 from normgraph.axes import Axis, Size
 from normgraph.coefficients import coefficient
+from normgraph.errors import NotRepresentable
 from tests.core.evaluation import Evaluation
 
 N, H = Axis(0, Size(3)), Axis(1, Size(4))
