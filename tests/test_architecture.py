@@ -15,7 +15,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernels"),
     ("runtime", "progress", "model_io"),
     ("axes", "coefficients", "atoms", "bounds", "renaming", "algebra", "conditions"),
-    ("constants", "shapes", "elements", "types", "inference", "facts"),
+    ("constants", "shapes", "elements", "types", "inference", "facts", "feeds"),
     ("forms", "transfer_conditions", "transfer_layout", "transfer_native", "transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
     ("lowering", "operators", "targets", "rewrite", "opset", "affine", "linear"),

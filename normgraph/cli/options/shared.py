@@ -7,6 +7,11 @@ import argparse
 #: The names in `normgraph.targets.TARGETS`, which imports onnx; a test keeps the two alike.
 TARGETS = ("onnx", "onnxruntime", "onnxruntime-cuda", "tensorrt", "openvino", "directml", "coreml")
 DEFAULT_TARGET = "onnxruntime"
+#: The names in `normgraph.feeds.FAMILIES`, which imports onnx too.
+FAMILIES = (
+    "normal", "offset 10", "offset 100", "offset 1000", "offset 10000", "tiny variance", "constant rows",
+    "large magnitude", "largest", "subnormal",
+)  # fmt: skip
 
 
 def add_target(group: argparse._ArgumentGroup) -> None:
@@ -23,6 +28,50 @@ def add_target(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="use operators of the target that aren't in the ONNX standard",
     )
+
+
+def add_feeding(group: argparse._ArgumentGroup) -> None:
+    """What models are fed: ``--inputs``, ``--dim``, ``--family`` and ``--seed``."""
+    group.add_argument(
+        "--inputs",
+        metavar="SOURCE",
+        help="inputs of your own: a .npz, .npy or .pb file, a folder of them (input_0.pb and so on, or "
+        "test_data_set_0 and so on), or module:function (by default they are made to fit the model)",
+    )
+    group.add_argument(
+        "--dim",
+        metavar="NAME=N",
+        type=dim,
+        action="append",
+        default=[],
+        dest="dims",
+        help="the size of a dynamic dimension; may be given for several",
+    )
+    group.add_argument(
+        "--family",
+        metavar="NAME",
+        choices=FAMILIES,
+        action="append",
+        default=[],
+        dest="families",
+        help=f"what floating inputs are drawn from, one or several of: {', '.join(FAMILIES)}",
+    )
+    group.add_argument("--seed", metavar="N", type=natural, default=0, help="another gives other inputs (default: 0)")
+
+
+def dim(text: str) -> tuple[str, int]:
+    """A dynamic dimension and its size."""
+    name, separator, size = text.rpartition("=")
+    if not separator or not name or not size.isascii() or not size.isdigit():
+        raise argparse.ArgumentTypeError(f"a size is given as NAME=N, such as batch=8, not '{text}'")
+    return name, int(size)
+
+
+def natural(text: str) -> int:
+    """A number from 0 on."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"it is a number from 0 on, not '{text}'")
+    return int(text)
 
 
 def target(text: str) -> str:
