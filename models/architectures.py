@@ -1,6 +1,6 @@
 """True architectures at narrow widths, in plain PyTorch, for what transformers does not hold.
 
-Networks of hand-written norms, and the published blocks of ConvNeXt, ResNet-18 and a diffusion U-Net.
+Networks of hand-written norms, and the published blocks of ConvNeXt and a diffusion U-Net.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spellings import (
     scale_and_shift,
 )
 from torch import Tensor, nn
-from torch.nn.functional import gelu, max_pool2d, relu, silu
+from torch.nn.functional import gelu, relu, silu
 
 
 class Spellings(nn.Module):
@@ -112,13 +112,16 @@ class ConvNeXtBlock(nn.Module):
 class ConvNeXt(nn.Module):
     """LN channels-first in stem and downsampling, permuted in blocks, and on the pooled features."""
 
-    def __init__(self, widths: Sequence[int], depth: int, classes: int) -> None:
+    def __init__(self, widths: Sequence[int], depths: Sequence[int], classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 4, stride=4), ChannelsLayerNorm(widths[0]))
         self.downsample = nn.ModuleList(
             nn.Sequential(ChannelsLayerNorm(a), nn.Conv2d(a, b, 2, stride=2)) for a, b in itertools.pairwise(widths)
         )
-        self.stages = nn.ModuleList(nn.Sequential(*(ConvNeXtBlock(width) for _ in range(depth))) for width in widths)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(ConvNeXtBlock(width) for _ in range(depth)))
+            for width, depth in zip(widths, depths, strict=True)
+        )
         self.norm = nn.LayerNorm(widths[-1])
         self.head = nn.Linear(widths[-1], classes)
 
@@ -128,48 +131,6 @@ class ConvNeXt(nn.Module):
         for downsample, stage in zip(self.downsample, self.stages[1:], strict=True):
             x = stage(downsample(x))
         return self.head(self.norm(x.mean((-2, -1))))
-
-
-class BasicBlock(nn.Module):
-    """The residual block of ResNet-18: Conv–BN–ReLU–Conv–BN beside a shortcut, Conv–BN where sizes change."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N×inputs×H×W → N×outputs×(H/stride)×(W/stride)."""
-        y = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
-        return relu(y + (x if self.downsample is None else self.downsample(x)))
-
-
-class ResNet(nn.Module):
-    """ResNet-18: 7×7 stem with BN and max pooling, four layers of two basic blocks, pooling, classifier."""
-
-    def __init__(self, widths: Sequence[int], classes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(widths[0])
-        layers = []
-        inputs = widths[0]
-        for index, width in enumerate(widths):
-            layers.append(nn.Sequential(BasicBlock(inputs, width, 1 if index == 0 else 2), BasicBlock(width, width, 1)))
-            inputs = width
-        self.layers = nn.Sequential(*layers)
-        self.fc = nn.Linear(widths[-1], classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N×3×H×W → N×classes."""
-        x = max_pool2d(relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
-        return self.fc(self.layers(x).mean((2, 3)))
 
 
 class UNetBlock(nn.Module):

@@ -13,11 +13,11 @@ from architectures import (
     ImageSpellings,
     NearMisses,
     Perceptron,
-    ResNet,
     Spellings,
     UNetBlock,
 )
 from manifest import Input
+from residual import ResNet
 from torch import nn
 from transformer_models import VOCABULARY, bert, convnext, llama, t5, vit
 
@@ -125,7 +125,7 @@ CATALOGUE: tuple[Architecture, ...] = (
     Architecture(
         "convnext",
         "ConvNeXt as published: channels-first LN in stem and downsampling, permuted LN in blocks",
-        lambda: ConvNeXt((16, 24, 32), 2, 10),
+        lambda: ConvNeXt((16, 24, 32), (2, 2, 2), 10),
         (DYNAMIC_PIXELS,),
         _exports((11, 13, 16, 17), (18, NEWEST)),
     ),

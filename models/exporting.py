@@ -26,7 +26,10 @@ Job = tuple[str, str, Callable[[], tuple[Record, Export]]]
 
 
 def compare(
-    export: Export, draw: Callable[[bool, int], Sequence[Array]], run: Callable[[Sequence[Array]], Array]
+    export: Export,
+    draw: Callable[[bool, int], Sequence[Array]],
+    run: Callable[[Sequence[Array]], Array],
+    seeds: Sequence[int] = SEEDS,
 ) -> list[list[list[int]]]:
     """Compare with the framework in ONNX Runtime, its optimizations off and on; returns the shapes compared.
 
@@ -34,6 +37,7 @@ def compare(
         export: the export.
         draw: the inputs, from whether they have the dynamic dimensions' second size, and a seed.
         run: the framework's output for such inputs.
+        seeds: of the inputs to compare on, at each size.
 
     Raises:
         AssertionError: they differ by more than TOLERANCE, or the file holds a path of this machine.
@@ -48,7 +52,7 @@ def compare(
     content = _in_float(export.proto) if half else export.content
     names = [f"{spec.name}_float" if half else spec.name for spec in export.inputs]
     for second_size in (False, True)[: 1 + dynamic]:
-        for seed in SEEDS:
+        for seed in seeds:
             inputs = draw(second_size, seed)
             expected = run(inputs).astype(np.float64)
             assert np.isfinite(expected).all(), "the framework's output is not finite"

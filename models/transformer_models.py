@@ -54,14 +54,16 @@ class T5Encoder(transformers.T5EncoderModel):
         return super().forward(input_ids=input_ids, return_dict=True)[0]
 
 
-def bert() -> nn.Module:
-    config = transformers.BertConfig(vocab_size=VOCABULARY, max_position_embeddings=32, **WIDTH, **COMMON)
-    return BertEncoder(config, add_pooling_layer=False)
+def bert(**changes: Any) -> nn.Module:
+    """BERT, narrow but for what is changed."""
+    config = {"vocab_size": VOCABULARY, "max_position_embeddings": 32, **WIDTH, **COMMON, **changes}
+    return BertEncoder(transformers.BertConfig(**config), add_pooling_layer=False)
 
 
-def vit() -> nn.Module:
-    config = transformers.ViTConfig(image_size=32, patch_size=8, **WIDTH, **COMMON)
-    return ViTEncoder(config, add_pooling_layer=False)
+def vit(**changes: Any) -> nn.Module:
+    """ViT, narrow but for what is changed."""
+    config = {"image_size": 32, "patch_size": 8, **WIDTH, **COMMON, **changes}
+    return ViTEncoder(transformers.ViTConfig(**config), add_pooling_layer=False)
 
 
 def convnext() -> nn.Module:
@@ -72,11 +74,10 @@ def convnext() -> nn.Module:
     )
 
 
-def llama() -> nn.Module:
-    config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY, max_position_embeddings=32, num_key_value_heads=2, **WIDTH, **COMMON
-    )
-    return LlamaDecoder(config)
+def llama(**changes: Any) -> nn.Module:
+    """LLaMA, narrow but for what is changed."""
+    small = {"vocab_size": VOCABULARY, "max_position_embeddings": 32, "num_key_value_heads": 2}
+    return LlamaDecoder(transformers.LlamaConfig(**{**small, **WIDTH, **COMMON, **changes}))
 
 
 def t5() -> nn.Module:
