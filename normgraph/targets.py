@@ -31,10 +31,22 @@ _STANDARD: Mapping[str, tuple[Operator, ...]] = {
     "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
     "RMSNormalization": (Operator(*_RMS, _ALL, operators.rms_normalization, worth_raising=False),),
     "GroupNormalization": (Operator(*_GROUP, _ALL, operators.group_normalization, worth_raising=False),),
-    "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),),
-    "LpNormalization": (Operator(*_LP, _F16 | _F32 | _F64, operators.lp_normalization),),
-    "BatchNormalization": (Operator(*_BATCH, _F16 | _F32 | _F64, operators.batch_normalization),),
-    "MeanVarianceNormalization": (Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),),
+    "InstanceNormalization": (
+        Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),
+        Operator("InstanceNormalization", 22, _BF16, operators.instance_normalization, worth_raising=False),
+    ),
+    "LpNormalization": (
+        Operator(*_LP, _F16 | _F32 | _F64, operators.lp_normalization),
+        Operator("LpNormalization", 22, _BF16, operators.lp_normalization, worth_raising=False),
+    ),
+    "BatchNormalization": (
+        Operator(*_BATCH, _F16 | _F32 | _F64, operators.batch_normalization),
+        Operator("BatchNormalization", 14, _BF16, operators.batch_normalization),
+    ),
+    "MeanVarianceNormalization": (
+        Operator(*_MVN, _F16 | _F32 | _F64, operators.mean_variance_normalization),
+        Operator("MeanVarianceNormalization", 13, _BF16, operators.mean_variance_normalization),
+    ),
 }
 
 _SIMPLIFIED = Operator("SimplifiedLayerNormalization", 1, _ALL, operators.simplified_layer_normalization, contrib=True)
