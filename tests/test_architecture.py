@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reference_operators", "execution", "definitions", "extraction", "evidence"),
     ("naming", "inventory", "folding", "fold_pass", "spelled_out", "passes"),
     ("report", "api", "__init__"),
-    ("bench", "cli", "__main__"),
+    ("bench", "batch", "check", "cli", "__main__"),
 )
 ORDER = {name: position for position, name in enumerate(name for layer in LAYERS for name in layer)}
 

@@ -90,7 +90,7 @@ def test_the_house_lists_every_module_in_its_order() -> None:
 
 
 def test_every_option_and_target_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("optimize", "explain"):
+    for command in ("optimize", "explain", "check"):
         assert main([command, "--help"]) == 0
         options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
         section = COMMANDS.partition(f"## normgraph {command}")[2]

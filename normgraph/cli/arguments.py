@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from normgraph.cli.command import Command
-from normgraph.cli.options import explain, optimize, targets
+from normgraph.cli.options import check, explain, optimize, targets
 
 _DESCRIPTION = """\
 Finds the normalizations in ONNX models, however they are written, fuses or folds
@@ -18,6 +18,7 @@ examples:
   normgraph explain model.onnx             what is in it, and what can be fused
   normgraph optimize model.onnx            writes model.opt.onnx beside it
   normgraph optimize --help                all that it can be told
+  normgraph check model.onnx --expect decomposed=0      for CI
   normgraph targets                        which operators each runtime gets
 
 exit status:
@@ -27,7 +28,9 @@ exit status:
 """
 
 #: The commands, in the order in which help lists them.
-COMMANDS: Mapping[str, Command] = {module.COMMAND.name: module.COMMAND for module in (optimize, explain, targets)}
+COMMANDS: Mapping[str, Command] = {
+    module.COMMAND.name: module.COMMAND for module in (optimize, explain, check, targets)
+}
 
 
 class _Parser(argparse.ArgumentParser):

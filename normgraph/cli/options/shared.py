@@ -14,13 +14,18 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def add_target(group: argparse._ArgumentGroup) -> None:
-    """``--target`` and ``--allow-contrib``."""
+def add_target(group: argparse._ArgumentGroup, default: str | None = DEFAULT_TARGET) -> None:
+    """``--target`` and ``--allow-contrib``.
+
+    Args:
+        group: where they are put.
+        default: the target's value where none is named; None tells that none was.
+    """
     group.add_argument(
         "--target",
         metavar="NAME[@VERSION]",
         type=target,
-        default=DEFAULT_TARGET,
+        default=default,
         help=f"the runtime to choose operators for: {', '.join(TARGETS)} (default: {DEFAULT_TARGET})",
     )
     group.add_argument(
@@ -74,6 +79,17 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def add_jobs(group: argparse._ArgumentGroup) -> None:
+    """``--jobs``."""
+    group.add_argument(
+        "-j",
+        "--jobs",
+        metavar="N",
+        type=jobs,
+        help="how many processes to run at once (default: one for each processor)",
+    )
+
+
 def target(text: str) -> str:
     """A name of the table of targets, with a version or without."""
     if text.partition("@")[0] not in TARGETS:
@@ -85,4 +101,11 @@ def opset(text: str) -> int:
     """An opset's number."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"an opset is a number from 1 on, not '{text}'")
+    return int(text)
+
+
+def jobs(text: str) -> int:
+    """A number of processes."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number of processes is a number from 1 on, not '{text}'")
     return int(text)

@@ -1,0 +1,188 @@
+"""Contracts in a file: ``normgraph.toml``, or the table ``[tool.normgraph]`` of ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from normgraph.check.contract import Contract, known, parse_expectations
+from normgraph.check.quantities import FORBIDDEN
+from normgraph.errors import UsageError
+from normgraph.targets import demand
+
+OWN, SHARED = "normgraph.toml", "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a file of contracts says.
+
+    Attributes:
+        path: the file; None where there is none.
+        models: the patterns of the models that are checked where none is named.
+        baseline: the file of the baseline.
+        common: what is demanded of every model.
+        contracts: patterns of models, and what is demanded of those besides.
+    """
+
+    path: Path | None = None
+    models: tuple[str, ...] = ()
+    baseline: Path | None = None
+    common: Contract = field(default_factory=Contract)
+    contracts: tuple[tuple[tuple[str, ...], Contract], ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """What its patterns and paths are relative to."""
+        return Path() if self.path is None else self.path.parent
+
+    def contract_of(self, model: str) -> Contract:
+        """All that is demanded of a model."""
+        joined = self.common
+        for patterns, contract in self.contracts:
+            if _matches(model, patterns, self.folder):
+                joined = joined.joined(contract)
+        return joined
+
+
+def _matches(model: str, patterns: tuple[str, ...], folder: Path) -> bool:
+    """Whether one of the patterns, in a folder, stands for a file.
+
+    The patterns are looked up in the file system, so that they mean here exactly what they mean where models are named.
+    """
+    wanted = os.path.realpath(model)
+    return any(wanted == os.path.realpath(found) for pattern in patterns for found in _found(pattern, folder))
+
+
+def _found(pattern: str, folder: Path) -> list[str]:
+    return [str(folder / name) for name in glob.glob(pattern, root_dir=folder, recursive=True)]  # noqa: PTH207
+
+
+def find(start: Path) -> Path | None:
+    """The file of contracts of a folder: its own, or that of the nearest folder above that has one."""
+    for folder in (start, *start.parents):
+        if (folder / OWN).is_file():
+            return folder / OWN
+        if (folder / SHARED).is_file() and _own_table(folder / SHARED) is not None:
+            return folder / SHARED
+    return None
+
+
+def read(path: Path) -> Configuration:
+    """Read a file of contracts.
+
+    Raises:
+        UsageError: it isn't there, isn't TOML, or says what isn't understood.
+    """
+    table = _own_table(path)
+    if table is None:
+        raise UsageError(f"the file must have a table [tool.normgraph]: {path}; add it, or name another file")
+    table = dict(table)
+    check = table.pop("check", {})
+    _nothing_left(table, f"{path}", ("check",))
+    where = f"{path}, [check]"
+    check = dict(_typed(check, dict, where, "a table"))
+    models = _texts(check.pop("models", []), f"{where}, models")
+    baseline = check.pop("baseline", None)
+    rows = _typed(check.pop("contract", []), list, f"{where}, contract", "an array of tables: [[check.contract]]")
+    contracts = []
+    for number, given in enumerate(rows, 1):
+        here = f"{path}, contract {number}"
+        row = dict(_typed(given, dict, here, "a table"))
+        patterns = _texts(row.pop("models", None), f"{here}, models")
+        contracts.append((patterns, _contract(row, here, ("models",))))
+    common = _contract(check, where, ("models", "baseline", "contract"))
+    if baseline is not None:
+        baseline = path.parent / _typed(baseline, str, f"{where}, baseline", "a text")
+    return Configuration(path, models, baseline, common, tuple(contracts))
+
+
+def _own_table(path: Path) -> Mapping[str, Any] | None:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(
+            f"the file of contracts must be readable: {path} ({error.strerror}); name another with --config"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the file of contracts must be TOML: {path} ({error}); correct it there") from error
+    if path.name != SHARED:
+        return content
+    table = content.get("tool", {}).get("normgraph")
+    return table if table is None else dict(_typed(table, dict, f"{path}, [tool.normgraph]", "a table"))
+
+
+def _expect(value: Any, where: str) -> tuple[Any, ...]:
+    return tuple(e for text in _texts(value, where) for e in parse_expectations(text, where))
+
+
+def _forbid(value: Any, where: str) -> tuple[str, ...]:
+    names = _texts(value, where)
+    for name in names:
+        known(name, FORBIDDEN, "such thing to forbid as", where)
+    return names
+
+
+def _max_error(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise UsageError(f"a largest error must be a number from 0 on, not {value!r}: {where}; correct it there")
+    return float(value)
+
+
+def _target(value: Any, where: str) -> str:
+    name: str = _typed(value, str, where, "a text")
+    try:
+        demand(name)
+    except UsageError as error:
+        raise UsageError(f"{error} ({where})") from error
+    return name
+
+
+def _flag(value: Any, where: str) -> bool:
+    flag: bool = _typed(value, bool, where, "true or false")
+    return flag
+
+
+#: The keys of a contract: the field that each fills, and what reads its value.
+_KEYS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+    "expect": ("expect", _expect),
+    "forbid": ("forbid", _forbid),
+    "max-error": ("max_error", _max_error),
+    "target": ("target", _target),
+    "allow-contrib": ("allow_contrib", _flag),
+    "optimized": ("optimized", _flag),
+}
+
+
+def _contract(table: dict[str, Any], where: str, others: tuple[str, ...]) -> Contract:
+    fields = {
+        field: read_value(table.pop(key), f"{where}, {key}")
+        for key, (field, read_value) in _KEYS.items()
+        if key in table
+    }
+    _nothing_left(table, where, (*_KEYS, *others))
+    return Contract(**fields)
+
+
+def _nothing_left(table: Mapping[str, Any], where: str, keys: tuple[str, ...]) -> None:
+    for key in table:
+        known(key, keys, "key", where)
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"here must stand a text or a list of texts, not {value!r}: {where}; correct it there")
+    return tuple(texts)
+
+
+def _typed(value: Any, kind: type, where: str, noun: str) -> Any:
+    if not isinstance(value, kind):
+        raise UsageError(f"here must stand {noun}, not {value!r}: {where}; correct it there")
+    return value

@@ -1,0 +1,271 @@
+"""A contract: conditions that a model must meet, and the judgement of whether it does."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Literal
+
+from normgraph.check.examination import Examination
+from normgraph.check.quantities import FORBIDDEN, QUANTITIES
+from normgraph.errors import UsageError
+from normgraph.inventory import Fold, Site
+
+#: Up to so many sites are named where a condition doesn't hold.
+NAMED = 12
+
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    "=": operator.eq,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_DEMAND = re.compile(r"\s*(?P<name>[\w-]+)\s*(?P<comparison>==?|<=?|>=?)\s*(?P<number>\d+)\s*")
+
+Rule = Literal["expect", "forbid", "max-error", "max-latency", "baseline", "readable"]
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """A site that a condition fails on.
+
+    Attributes:
+        site: its name.
+        reason: what is the matter with it.
+    """
+
+    site: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether one condition holds for a model.
+
+    Attributes:
+        rule: the kind of condition.
+        condition: the condition, as a person would write it.
+        failure: why it doesn't hold, one sentence that says what to do; None if it holds.
+        culprits: where it doesn't hold.
+        note: something worth knowing although it holds.
+    """
+
+    rule: Rule
+    condition: str
+    failure: str | None = None
+    culprits: tuple[Culprit, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of checking a model.
+
+    Attributes:
+        model: the model's path.
+        findings: one for each condition, in the contract's order.
+        examination: what was looked at; None where the model couldn't be read.
+    """
+
+    model: str
+    findings: tuple[Finding, ...]
+    examination: Examination | None = None
+
+    @property
+    def status(self) -> Literal["passed", "failed", "broken"]:
+        """Broken is a model that couldn't be examined."""
+        if self.examination is None:
+            return "broken"
+        return "failed" if any(finding.failure is not None for finding in self.findings) else "passed"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A quantity, a comparison and a number, such as ``LayerNormalization = 25``."""
+
+    quantity: str
+    comparison: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.comparison} {self.number}"
+
+    def judge(self, seen: Examination) -> Finding:
+        """Whether it holds."""
+        quantity = QUANTITIES[self.quantity]
+        found = quantity.count(seen)
+        if _COMPARISONS[self.comparison](found, self.number):
+            return Finding("expect", str(self))
+        sites = quantity.unwanted(seen) if found > self.number else _not_settled(seen, self.quantity)
+        advice = "" if seen.optimized or not any(s.rule in ("not-fused", "not-folded") for s in sites) else _ADVICE
+        return Finding("expect", str(self), f"found {found}{advice}", culprits(sites))
+
+
+_ADVICE = "; `normgraph optimize` would change that, and --optimized judges what it makes"
+
+
+def _not_settled(seen: Examination, kind: str) -> list[Site]:
+    """What could be missing where there are too few of a kind."""
+    if kind not in QUANTITIES or not kind[0].isupper():
+        return []
+    return [site for site in seen.report.sites if site.status in ("kept", "near_miss") and site.kind in (kind, None)]
+
+
+def culprits(entries: Iterable[Site | Fold]) -> tuple[Culprit, ...]:
+    """Sites as culprits, each with what is known of it."""
+    return tuple(Culprit(entry.name, _fate(entry)) for entry in entries)
+
+
+def _fate(entry: Site | Fold) -> str:
+    if entry.rule is not None:
+        return f"{entry.reason} ({entry.rule})"
+    if getattr(entry, "statistics", None) == "batch":
+        return "its statistics are taken over the batch"
+    kind = getattr(entry, "kind", None)
+    return f"{kind} is {entry.status}" if kind else entry.status.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What is demanded of a model.
+
+    Attributes:
+        expect: quantities.
+        forbid: keys of `normgraph.check.quantities.FORBIDDEN`.
+        max_error: the largest absolute error against float64 that a rewrite may have in its proof.
+        target: the runtime; None for the default.
+        allow_contrib: permit operators of the target's own.
+        optimized: judge what `normgraph.optimize` makes of the model, not the model as it stands.
+    """
+
+    expect: tuple[Expectation, ...] = ()
+    forbid: tuple[str, ...] = ()
+    max_error: float | None = None
+    target: str | None = None
+    allow_contrib: bool = False
+    optimized: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.expect or self.forbid or self.max_error is not None)
+
+    def joined(self, other: Contract) -> Contract:
+        """Both contracts: the conditions of both, and of what can only be one, the other's where it says it."""
+        limits = [limit for limit in (self.max_error, other.max_error) if limit is not None]
+        return Contract(
+            tuple(dict.fromkeys((*self.expect, *other.expect))),
+            tuple(dict.fromkeys((*self.forbid, *other.forbid))),
+            min(limits, default=None),
+            other.target or self.target,
+            self.allow_contrib or other.allow_contrib,
+            self.optimized or other.optimized,
+        )
+
+    def checked(self, where: str) -> Contract:
+        """Itself.
+
+        Raises:
+            UsageError: its conditions can't be judged together.
+        """
+        if self.max_error is not None and not self.optimized:
+            raise UsageError(
+                f"a largest error is that of rewrites, and the model is judged as it stands: {where}; "
+                "add --optimized (in a file: optimized = true), or leave max-error out"
+            )
+        return self
+
+
+def judge(seen: Examination, contract: Contract) -> Judgement:
+    """Whether a model meets a contract."""
+    findings = [Finding("readable", "the model can be read")]
+    findings += [expectation.judge(seen) for expectation in contract.expect]
+    findings += [_forbidden(seen, name) for name in contract.forbid]
+    if contract.max_error is not None:
+        findings.append(_within(seen, contract.max_error))
+    return Judgement(seen.report.model, tuple(findings), seen)
+
+
+def broken(model: str, reason: str) -> Judgement:
+    """The judgement of a model that couldn't be examined."""
+    return Judgement(model, (Finding("readable", "the model can be read", reason),))
+
+
+def added(judgement: Judgement, finding: Finding) -> Judgement:
+    """A judgement with one more finding."""
+    return replace(judgement, findings=(*judgement.findings, finding))
+
+
+def _forbidden(seen: Examination, name: str) -> Finding:
+    row = FORBIDDEN[name]
+    found = row.found(seen)
+    if not found:
+        return Finding("forbid", f"no {name}")
+    return Finding("forbid", f"no {name}", f"{row.meaning} is forbidden; {row.remedy}", culprits(found))
+
+
+def _within(seen: Examination, limit: float) -> Finding:
+    condition = f"max-error = {limit:g}"
+    beyond = []
+    for entry in seen.proven:
+        proof = entry.evidence
+        error = math.inf if proof is None else proof.after
+        if not error <= limit:
+            at = "without a proof" if proof is None or proof.worst is None else f"on {_worst(entry)} inputs"
+            beyond.append(Culprit(entry.name, f"error {error:.2g} against float64, {at}"))
+    if not beyond:
+        return Finding("max-error", condition)
+    return Finding(
+        "max-error",
+        condition,
+        f"rewrites have errors beyond {limit:g}: raise the limit if that was already so before, or leave them out",
+        tuple(beyond),
+    )
+
+
+def _worst(entry: Site | Fold) -> str:
+    assert entry.evidence is not None
+    return max(entry.evidence.trials, key=lambda trial: trial.after).family
+
+
+def parse_expectations(text: str, where: str) -> tuple[Expectation, ...]:
+    """What ``LayerNormalization=25, decomposed=0`` stands for.
+
+    Args:
+        text: demands, separated by commas.
+        where: where it was written, for the message.
+
+    Raises:
+        UsageError: it isn't understood.
+    """
+    return tuple(_expectation(part, where) for part in text.split(",") if part.strip())
+
+
+def _expectation(text: str, where: str) -> Expectation:
+    found = _DEMAND.fullmatch(text)
+    if found is None:
+        raise UsageError(
+            f"an expectation must be a quantity, one of = <= >= < >, and a number, not '{text.strip()}': {where}; "
+            "write it as in LayerNormalization=25"
+        )
+    name = found["name"] if found["name"] in QUANTITIES else found["name"].replace("-", "_")
+    known(name, QUANTITIES, "quantity", where)
+    return Expectation(name, "=" if found["comparison"] == "==" else found["comparison"], int(found["number"]))
+
+
+def known(name: str, table: Iterable[str], noun: str, where: str) -> None:
+    """Make sure that a name is in a table.
+
+    Raises:
+        UsageError: it isn't; the message has the likely ones.
+    """
+    names = list(table)
+    if name in names:
+        return
+    folded = {other.lower(): other for other in names}
+    close = [folded[match] for match in get_close_matches(name.lower(), folded, n=3)]
+    likely = f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(names)}"
+    raise UsageError(f"there is no {noun} '{name}': {where}; {likely}")

@@ -1,0 +1,95 @@
+"""Checks many models, each by its own contract, and compares them with a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from normgraph.batch import Failed, run_all, workers_for
+from normgraph.check import baseline
+from normgraph.check.contract import Contract, Finding, Judgement, added, broken, judge
+from normgraph.check.examination import examine
+from normgraph.progress import Progress, silent
+from normgraph.targets import DEFAULT_TARGET
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What models are compared with.
+
+    Attributes:
+        path: the baseline's file.
+        known: the models in it.
+    """
+
+    path: Path
+    known: dict[str, baseline.Snapshot]
+
+
+def check(
+    models: Sequence[str],
+    contract_of: Callable[[str], Contract],
+    *,
+    comparison: Comparison | None = None,
+    jobs: int | None = None,
+    progress: Progress = silent,
+) -> list[Judgement]:
+    """Judge models, in parallel processes, and return the judgements in the order of the models.
+
+    Args:
+        models: their files.
+        contract_of: what is demanded of each.
+        comparison: the baseline that they are compared with.
+        jobs: how many processes; None for as many as there are processors.
+        progress: told how many are done.
+
+    A model that can't be examined is judged broken, and the others go on.
+    """
+    tasks = [(model, contract_of(model)) for model in models]
+    judgements: dict[int, Judgement] = {}
+    progress("checking models", 0, len(models))
+    work = partial(_judged, comparison)
+    for outcome in run_all(work, tasks, workers=workers_for(len(tasks), jobs)):
+        found = outcome.result
+        model = outcome.item[0]
+        judgements[outcome.position] = broken(model, found.message) if isinstance(found, Failed) else found
+        progress("checking models", len(judgements), len(models))
+    return [judgements[position] for position in range(len(models))]
+
+
+def _judged(comparison: Comparison | None, task: tuple[str, Contract]) -> Judgement:
+    model, contract = task
+    seen = examine(
+        model,
+        target=contract.target or DEFAULT_TARGET,
+        allow_contrib=contract.allow_contrib,
+        optimized=contract.optimized,
+    )
+    judgement = judge(seen, contract)
+    if comparison is None:
+        return judgement
+    for finding in _compared(judgement, comparison):
+        judgement = added(judgement, finding)
+    return judgement
+
+
+def _compared(judgement: Judgement, comparison: Comparison) -> list[Finding]:
+    assert judgement.examination is not None
+    where = str(comparison.path)
+    known = comparison.known.get(baseline.key_of(judgement.model, comparison.path))
+    if known is None:
+        failure = "the model isn't in the baseline; if it is new, add it with --update-baseline"
+        return [Finding("baseline", f"as good as in {where}", failure)]
+    return baseline.compare(known, baseline.snapshot(judgement.examination), where)
+
+
+def updated(comparison: Comparison, judgements: Sequence[Judgement]) -> dict[str, baseline.Snapshot]:
+    """The baseline with the models that could be examined in the place of what it had of them."""
+    seen = {
+        baseline.key_of(judgement.model, comparison.path): baseline.snapshot(judgement.examination)
+        for judgement in judgements
+        if judgement.examination is not None
+    }
+    return {**comparison.known, **seen}

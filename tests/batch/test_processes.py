@@ -1,0 +1,112 @@
+"""Work in parallel processes: every item has its outcome, whatever becomes of the others."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from normgraph.batch import Failed, expand, run_all, workers_for
+from normgraph.errors import BadModelError
+
+
+def halved(number: int) -> int:
+    """Half of an even number; what is odd goes wrong in a way of its own."""
+    match number:
+        case 3:
+            raise BadModelError("a number must be even,\n not 3")
+        case 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case 7:
+            os._exit(9)
+        case 9:
+            raise ZeroDivisionError("by no number")
+    return number // 2
+
+
+def unsendable(number: int) -> object:
+    return threading.Lock() if number else 0
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, id="here"), pytest.param(2, id="two processes")])
+def test_every_item_has_an_outcome(workers: int) -> None:
+    items = [0, 3, 2, 9, 4]
+    outcomes = sorted(run_all(halved, items, workers=workers), key=lambda outcome: outcome.position)
+    assert [outcome.item for outcome in outcomes] == items
+    assert [outcome.result for outcome in outcomes][::2] == [0, 1, 2]
+    expected, unexpected = (outcome.result for outcome in outcomes[1::2])
+    assert expected == Failed("a number must be even, not 3")
+    assert isinstance(unexpected, Failed)
+    assert not unexpected.expected
+    assert "ZeroDivisionError: by no number" in unexpected.message
+    assert "Traceback" in unexpected.details
+
+
+def test_a_process_that_dies_costs_one_item() -> None:
+    items = [5, 7, 2, 4, 6, 8, 5]
+    results = {o.position: o.result for o in run_all(halved, items, workers=2)}
+    assert [results[position] for position in (2, 3, 4, 5)] == [1, 2, 3, 4]
+    for position, how in ((0, "killed by SIGKILL"), (1, "ended with status 9"), (6, "killed by SIGKILL")):
+        result = results[position]
+        assert isinstance(result, Failed)
+        assert how in result.message
+
+
+def test_a_result_that_cannot_be_sent_is_a_failure() -> None:
+    results = {o.position: o.result for o in run_all(unsendable, [1, 0], workers=2)}
+    assert isinstance(results[0], Failed)
+    assert results[1] == 0
+
+
+def test_processes_end_with_the_caller() -> None:
+    outcomes = run_all(process_of, [0] * 6, workers=2)
+    first = next(outcomes).result
+    assert isinstance(first, int)
+    outcomes.close()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{first}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+
+
+def process_of(_: int) -> int:
+    return os.getpid()
+
+
+def test_there_are_no_more_workers_than_items() -> None:
+    assert workers_for(3, 8) == 3
+    assert workers_for(0, None) == 1
+    assert 1 <= workers_for(1000, None) <= (os.cpu_count() or 1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("a.onnx", "deep/er/b.onnx", "deep/c.onnx", "deep/c.onnx.data", "od[d].onnx"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("patterns", "files"),
+    [
+        pytest.param(["x.onnx", "a.onnx", "x.onnx"], ["x.onnx", "a.onnx"], id="paths, existing or not, once"),
+        pytest.param(["deep"], ["deep/c.onnx", "deep/er/b.onnx"], id="a folder"),
+        pytest.param(["deep/*.onnx"], ["deep/c.onnx"], id="a pattern"),
+        pytest.param(["**/*.onnx"], ["a.onnx", "deep/c.onnx", "deep/er/b.onnx", "od[d].onnx"], id="any depth"),
+        pytest.param(["od[d].onnx"], ["od[d].onnx"], id="a file whose name looks like a pattern"),
+    ],
+)
+def test_patterns_stand_for_files(patterns: list[str], files: list[str], folder: Path) -> None:
+    assert expand(patterns) == files
+
+
+@pytest.mark.parametrize("pattern", ["*.pt", "deep/er/none*", "empty"])
+def test_a_pattern_without_files_is_an_error(pattern: str, folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(BadModelError, match=r"matches none|holds none"):
+        expand([pattern])

@@ -1,0 +1,99 @@
+"""What programs are told of judgements: JSON, JUnit XML, SARIF and GitHub's annotations."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+from normgraph.check import Contract, Judgement, examine, judge
+from normgraph.check.contract import Culprit, Finding, added, broken, parse_expectations
+from normgraph.check.formats import FORMATS
+from normgraph.check.quantities import QUANTITIES
+from normgraph.cli.options import check as options
+from tests.commands import BERT, NEAR_MISSES
+from tests.samples import FOLDER
+
+OWN = FOLDER.parent / "normgraph" / "check.schema.json"
+SARIF = Path(__file__).parent / "sarif-2.1.0.schema.json"
+ODD = "odd, 100%: name\x07.onnx"
+
+
+@pytest.fixture(scope="module")
+def judgements() -> list[Judgement]:
+    """One that passes, one that fails in two ways, one that is worth a note, and one that is broken."""
+    contract = Contract(parse_expectations("near_misses=0, decomposed=0", ""), ("near-miss",))
+    fine = judge(examine(BERT), Contract(parse_expectations("decomposed=5", "")))
+    many = tuple(Culprit(f"layer.{number}", "a reason") for number in range(20))
+    return [
+        fine,
+        added(judge(examine(NEAR_MISSES), contract), Finding("baseline", "as good as before", "worse\nnow", many)),
+        added(fine, Finding("baseline", "as good as before", note="better")),
+        broken(ODD, "the file is truncated: 50% of it"),
+    ]
+
+
+def test_the_command_line_knows_every_form() -> None:
+    assert ("text", *FORMATS) == options.FORMATS
+
+
+def test_json_is_as_its_schema_says(judgements: list[Judgement]) -> None:
+    told = json.loads(FORMATS["json"](judgements))
+    schema = json.loads(OWN.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(told, schema)
+    assert [model["status"] for model in told["models"]] == ["passed", "failed", "passed", "broken"]
+    assert not told["passed"]
+    assert told["models"][0]["quantities"]["decomposed"] == 5
+    assert set(told["models"][0]["quantities"]) == set(QUANTITIES)
+
+
+def test_sarif_is_as_its_schema_says(judgements: list[Judgement]) -> None:
+    told = json.loads(FORMATS["sarif"](judgements))
+    jsonschema.validate(told, json.loads(SARIF.read_text("utf-8")))
+    (run,) = told["runs"]
+    ids = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    assert all(ids[result["ruleIndex"]] == result["ruleId"] for result in run["results"])
+    assert [result["ruleId"].partition("/")[2] for result in run["results"]] == [
+        "expect",
+        "expect",
+        "forbid",
+        "baseline",
+        "readable",
+    ]
+    uris = [result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]]
+    assert uris[0] == NEAR_MISSES.as_uri()
+    assert uris[-1] == "odd%2C%20100%25%3A%20name%07.onnx"
+    assert len({result["partialFingerprints"]["condition/v1"] for result in run["results"]}) == 5
+
+
+def test_the_schema_of_sarif_refuses_what_is_none() -> None:
+    told = json.loads(FORMATS["sarif"]([broken("a.onnx", "why")]))
+    told["runs"][0]["results"][0]["levl"] = "error"
+    with pytest.raises(jsonschema.ValidationError, match="levl"):
+        jsonschema.validate(told, json.loads(SARIF.read_text("utf-8")))
+
+
+def test_junit_has_a_case_for_each_condition(judgements: list[Judgement]) -> None:
+    root = ElementTree.fromstring(FORMATS["junit"](judgements))
+    assert root.tag == "testsuites"
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("11", "4", "1")
+    suites = root.findall("testsuite")
+    assert [suite.get("failures") for suite in suites] == ["0", "4", "0", "0"]
+    assert [len(suite.findall("testcase")) for suite in suites] == [2, 5, 3, 1]
+    error = suites[-1].find("testcase/error")
+    assert error is not None
+    assert error.get("message") == "the file is truncated: 50% of it"
+    assert suites[-1].get("name") == ODD.replace("\x07", "\ufffd")
+    failure = suites[1].findall("testcase/failure")[-1]
+    assert (failure.text or "").splitlines()[0] == "layer.0: a reason"
+
+
+def test_github_is_told_in_one_line_each(judgements: list[Judgement]) -> None:
+    lines = FORMATS["github"](judgements).splitlines()
+    assert [line.split(" ")[0] for line in lines] == ["::error"] * 4 + ["::notice", "::error"]
+    assert lines[3].endswith("worse%0Anow" + "".join(f"%0Alayer.{n}: a reason" for n in range(12)) + "%0Aand 8 more")
+    assert "file=odd%2C 100%25%3A name\x07.onnx,title=normgraph%3A the model can be read::the file is" in lines[-1]
+    assert lines[-1].endswith("50%25 of it")
+    assert FORMATS["github"](judgements[:1]) == ""
