@@ -120,6 +120,19 @@ class Vanishes(_Hashed):
 
 
 @dataclass(frozen=True)
+class Logarithm(_Hashed):
+    """log(of), where `of` isn't known to be constant."""
+
+    of: Polynomial
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
+        return self.of.axes
+
+
+@dataclass(frozen=True)
 class Extent(_Hashed):
     """A positive whole number that is known at run time only: the extent of a dynamic dimension."""
 
@@ -130,7 +143,7 @@ class Extent(_Hashed):
 
 #: A rational exponent; a whole one is an int, with which Python reckons ten times as fast as with a Fraction.
 Exponent = int | Fraction
-Atom = Base | Mean | Sum | Clamp | Absolute | Maximum | Vanishes | Extent
+Atom = Base | Mean | Sum | Clamp | Absolute | Maximum | Vanishes | Logarithm | Extent
 #: A product of atoms, each with its exponent; no exponent is zero.
 Monomial = frozenset[tuple[Atom, Exponent]]
 UNIT: Monomial = frozenset()

@@ -8,6 +8,7 @@ when somebody asks for them, so that surveying a model reads none of its weights
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,30 @@ def stored_tensor(value: ir.Value) -> Any:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The elements of a constant that are all `others`, those on the diagonal of a square more by `own`."""
+
+    own: float
+    others: float
+
+
+def _weights_in(array: Array) -> Weights | None:
+    """The weights in an array; a few elements show of most that they aren't such."""
+    flat = array.reshape(-1)
+    first = flat[0]
+    if flat[-1] == first and flat[flat.size // 2] == first and flat[min(1, flat.size - 1)] == first:
+        return Weights(0.0, float(first)) if bool(np.all(flat == first)) else None
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        return None
+    other = array[0, 1]
+    if array[-1, 0] != other or array[-1, -1] != first or array[1, 1] != first:
+        return None
+    expected = np.full(array.shape, other)
+    np.fill_diagonal(expected, first)
+    return Weights(float(first) - float(other), float(other)) if np.array_equal(array, expected) else None
+
+
 def is_foldable(node: ir.Node) -> bool:
     """Whether the node's output is constant once its inputs are."""
     return node.op_type in FOLDERS and not node.domain and len(node.outputs) == 1
@@ -189,6 +214,7 @@ class Constants:
     def __init__(self) -> None:
         self.known: set[ir.Value] = set()
         self._arrays: dict[ir.Value, Array | None] = {}
+        self._weights: dict[ir.Value, Weights | None] = {}
 
     def array(self, value: ir.Value | None) -> Array | None:
         """The constant's elements as stored, or None if the value isn't constant or is too large to compute."""
@@ -197,6 +223,16 @@ class Constants:
         if value not in self._arrays:
             self._arrays[value] = self._compute(value)
         return self._arrays[value]
+
+    def weights(self, value: ir.Value | None) -> Weights | None:
+        """The elements of a floating constant, if they are all the same number, or all but those on a diagonal."""
+        if value is None or value not in self.known:
+            return None
+        if value not in self._weights:
+            array = self.array(value)
+            usable = array is not None and array.size and array.dtype.kind in "fV"
+            self._weights[value] = _weights_in(array) if array is not None and usable else None
+        return self._weights[value]
 
     def provide(self, value: ir.Value, array: Array) -> None:
         """Note that the value is this constant, found out by other means than computing it."""

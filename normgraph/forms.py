@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -53,6 +53,14 @@ class Scope:
         self.next_axis += len(shape)
         return layout
 
+    def count(self, sizes: Iterable[Size]) -> Polynomial:
+        """How many elements dimensions of these sizes span."""
+        size = axes.product(sizes)
+        count = algebra.constant(float(size.factor))
+        for symbol in size.symbols:
+            count = count * algebra.extent(symbol)
+        return count
+
     def aligned(self, a: Form, b: Form) -> tuple[Polynomial, Polynomial, Layout]:
         """Both values over the layout that they broadcast to."""
         if a.layout == b.layout:
@@ -81,11 +89,7 @@ class Scope:
         """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""
         known = self.facts.elements.get(value)
         if known is not None and len(known.sizes) == 1 and known.sizes[0] is not None and known.sizes[0].symbols:
-            size = known.sizes[0]
-            polynomial = algebra.constant(float(size.factor))
-            for symbol in size.symbols:
-                polynomial = polynomial * algebra.extent(symbol)
-            return Form(polynomial, ((),) * known.rank, self.facts.dtype(value))
+            return Form(self.count([known.sizes[0]]), ((),) * known.rank, self.facts.dtype(value))
         shape = self.facts.shape(value)
         if shape is None:
             return None

@@ -117,7 +117,7 @@ def _form_of(
 
     Where an operand was lost before, the reason is what lost it.
     """
-    transfer = transfer_of(node)
+    transfer = transfer_of(node, scope.facts)
     if transfer is None:
         return None
     values = [value for value in transfer.operands_of(node) if value is not None]

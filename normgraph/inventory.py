@@ -14,7 +14,7 @@ from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
 from normgraph.facts import Facts
-from normgraph.match import Match, NearMiss
+from normgraph.match import Match, NearMiss, reduced_by
 from normgraph.naming import site_name
 
 Status = Literal["fused", "native", "kept", "near_miss"]
@@ -175,8 +175,8 @@ def site_of_near_miss(miss: NearMiss, facts: Facts) -> Site:
         status="near_miss",
         output=miss.node.outputs[0].name or "",
         nodes=(_label(miss.reduction), _label(miss.node)),
-        shape=_shape(miss.reduction.inputs[0], facts),
-        dtype=_dtype(miss.reduction.inputs[0], facts),
+        shape=_shape(reduced_by(miss.reduction, facts), facts),
+        dtype=_dtype(reduced_by(miss.reduction, facts), facts),
         rule=miss.shortfall.rule,
         reason=miss.shortfall.reason,
     )

@@ -18,14 +18,14 @@ from normgraph.facts import FLOATING, Facts
 from normgraph.interpret import Interpretation, Unknown, interpret
 from normgraph.norms import Norm, recognise
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
-from normgraph.transfer import LAYOUT_OPERATORS, REDUCTIONS, transfer_of
+from normgraph.transfer import LAYOUT_OPERATORS, is_reduction, transfer_of
 
 #: At most this many dominators of a statistic are tried as its base.
 MAXIMAL_CANDIDATES = 8
 #: A root is looked for at most this many nodes behind a statistic that couldn't be followed further.
 MAXIMAL_LOOKAHEAD = 16
-#: The nodes at which a search begins: reductions, and the native norm that other norms are written with.
-STATISTICS = REDUCTIONS | {"InstanceNormalization"}
+#: Beside reductions, the nodes at which a search begins: the native norm that other norms are written with.
+_NATIVE = frozenset({"InstanceNormalization"})
 #: Operators before a norm that are better taken into its region, if their inverse stands behind it.
 _WIDENING = frozenset({"Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 #: Rules that say little: any other reason for the same statistic is given instead.
@@ -101,7 +101,9 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
     near_misses: list[NearMiss] = []
     seen: dict[ir.Value, Interpretation | None] = {}
     for node in graph:
-        if node in covered or node.op_type not in STATISTICS or node.domain or not node.inputs:
+        if node in covered or node.domain or not node.inputs:
+            continue
+        if node.op_type not in _NATIVE and not is_reduction(node, facts):
             continue
         found, missed = _examine(node, graph, dominators, facts, seen)
         matches.extend(found)
@@ -134,8 +136,8 @@ def _examine(
             if all(match.obstacle is None for match in found):
                 return found, None
             kept = kept or found
-        if reduction.op_type in REDUCTIONS:  # a native operator that is nothing else is no near miss
-            missed.extend(_near_misses(reduction, interpretation))
+        if reduction.op_type not in _NATIVE:  # a native operator that is nothing else is no near miss
+            missed.extend(_near_misses(reduction, interpretation, facts))
     telling = sorted(missed, key=lambda miss: miss.shortfall.rule in UNTELLING)
     return kept, None if kept or not telling else telling[0]
 
@@ -158,7 +160,7 @@ def _dominators(graph: ir.Graph, facts: Facts) -> dict[ir.Value, ir.Value | None
         return left
 
     for node in graph:
-        transfer = transfer_of(node)
+        transfer = transfer_of(node, facts)
         if transfer is None:
             continue
         operands = [v for v in transfer.operands_of(node) if v is not None and not facts.depends_on_shapes_only(v)]
@@ -178,23 +180,35 @@ def _candidates(reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None],
 
     What a native norm reads needn't be read by anything else, but only its layout may have been changed before.
     """
-    if reduction.op_type not in REDUCTIONS:
+    if reduction.op_type in _NATIVE:
         yield from _before_layout(reduction.inputs[0])
         return
     chain: list[ir.Value] = []
-    value: ir.Value | None = reduction.inputs[0]
+    value = reduced_by(reduction, facts)
     while value is not None:
         chain.append(value)
         value = dominators.get(value)
     candidates: list[ir.Value] = []
     for position, value in enumerate(chain):
         previous = chain[position - 1].producer() if position else None
-        widens = previous is not None and previous.op_type in _WIDENING and previous.inputs[0] is value
+        widens = previous is not None and value in previous.inputs and _widens(previous, facts)
         if widens and chain[position - 1] in candidates:
             candidates.insert(candidates.index(chain[position - 1]), value)
         elif len(value.uses()) > 1:
             candidates.append(value)
     yield from (v for v in candidates[:MAXIMAL_CANDIDATES] if facts.dtype(v) in FLOATING)
+
+
+def _widens(node: ir.Node, facts: Facts) -> bool:
+    """Whether the node before a norm is better taken into its region: one that its inverse undoes, or that centres."""
+    weights = [facts.constants.weights(v) for v in node.inputs[:2]] if node.op_type in ("Gemm", "MatMul") else []
+    return node.op_type in _WIDENING or any(found is not None and found.own != 0.0 for found in weights)
+
+
+def reduced_by(reduction: ir.Node, facts: Facts) -> ir.Value | None:
+    """The value of which a node makes a statistic."""
+    operands = [value for value in reduction.inputs if value is not None]
+    return next((value for value in operands if not facts.depends_on_shapes_only(value)), operands[0])
 
 
 def _before_layout(value: ir.Value | None) -> Iterator[ir.Value]:
@@ -218,7 +232,7 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     recognised = {
         output: norm
         for output, norm in recognised.items()
-        if not _stands_alone(regions[output]) and not _passes_through(regions[output], recognised)
+        if not _stands_alone(regions[output]) and not _passes_through(regions[output], recognised, facts)
     }
     regions = {output: regions[output] for output in recognised}
     if not recognised:
@@ -251,9 +265,9 @@ def _stands_alone(region: Sequence[ir.Node]) -> bool:
     return len(region) == 1
 
 
-def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Norm]) -> bool:
+def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Norm], facts: Facts) -> bool:
     """Whether a statistic of one recognised norm is part of the region: it begins another norm."""
-    return any(node.op_type in REDUCTIONS and node.inputs[0] in recognised for node in region)
+    return any(is_reduction(node, facts) and not recognised.keys().isdisjoint(node.inputs) for node in region)
 
 
 def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
@@ -325,7 +339,7 @@ def _broadcast_obstacle(interpretation: Interpretation, norm: Norm) -> Shortfall
     return None
 
 
-def _near_misses(reduction: ir.Node, interpretation: Interpretation) -> Iterator[NearMiss]:
+def _near_misses(reduction: ir.Node, interpretation: Interpretation, facts: Facts) -> Iterator[NearMiss]:
     """The first value behind the statistic that looks normalized and isn't, and the nodes where it got lost."""
     for value, form in interpretation.forms.items():
         producer = value.producer()
@@ -333,22 +347,22 @@ def _near_misses(reduction: ir.Node, interpretation: Interpretation) -> Iterator
             yield NearMiss(reduction, producer, diagnose(form.value))
             break
     for unknown in interpretation.unknowns:
-        if _lost_on_the_way(unknown, interpretation):
+        if _lost_on_the_way(unknown, facts):
             yield NearMiss(reduction, unknown.node, Shortfall(unknown.rule, unknown.reason))
 
 
-def _lost_on_the_way(unknown: Unknown, interpretation: Interpretation) -> bool:
+def _lost_on_the_way(unknown: Unknown, facts: Facts) -> bool:
     """Whether a statistic of the base went into a node that has no form, and a root is taken before or behind it."""
     factors = [factor for form in unknown.operands for monomial in form.value.terms for factor in monomial]
     if any(is_divisor(atom, exponent) for atom, exponent in factors):
         return True
-    statistic = unknown.node.op_type in REDUCTIONS or any(isinstance(atom, Mean) for atom, _ in factors)
+    statistic = is_reduction(unknown.node, facts) or any(isinstance(atom, Mean) for atom, _ in factors)
     if not statistic:
         return False
     pending, seen = [unknown.node], set[ir.Node]()
     while pending and len(seen) < MAXIMAL_LOOKAHEAD:
         node = pending.pop(0)
-        if node in seen or transfer_of(node) is None:
+        if node in seen or transfer_of(node, facts) is None:
             continue
         seen.add(node)
         if node.op_type in _ROOTS:

@@ -55,7 +55,7 @@ def region_of(base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], 
         if value is base or node is None or node in nodes:
             continue
         nodes.add(node)
-        transfer = transfer_of(node)
+        transfer = transfer_of(node, facts)
         operands = node.inputs if transfer is None else transfer.operands_of(node)
         pending.extend(operand for operand in operands if operand is not None and operand in forms)
     return tuple(sorted(nodes, key=facts.positions.__getitem__))

@@ -5,7 +5,7 @@ This module knows nothing of ONNX.
 
 from __future__ import annotations
 
-from normgraph.atoms import Absolute, Atom, Clamp, Maximum, Mean, Monomial, Sum, Vanishes
+from normgraph.atoms import Absolute, Atom, Clamp, Logarithm, Maximum, Mean, Monomial, Sum, Vanishes
 from normgraph.axes import Renaming
 from normgraph.errors import NotRepresentable
 
@@ -20,7 +20,7 @@ def renamed(monomial: Monomial, renaming: Renaming) -> Monomial:
 
 
 def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
-    if isinstance(atom, Sum | Absolute | Vanishes):
+    if isinstance(atom, Sum | Absolute | Vanishes | Logarithm):
         return type(atom)(atom.of.renamed(renaming))
     if isinstance(atom, Clamp):
         return Clamp(atom.of.renamed(renaming), atom.minimum)

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from normgraph import algebra, axes, conditions
+from normgraph import conditions
 from normgraph import transfer_conditions as choice
+from normgraph import transfer_contraction as contraction
 from normgraph import transfer_layout as layout
 from normgraph import transfer_native as native
 from normgraph.algebra import HALF, Polynomial
 from normgraph.axes import Axis
 from normgraph.constants import attribute
 from normgraph.errors import NotRepresentable
-from normgraph.facts import FLOATING
+from normgraph.exponentials import exponential, logarithm
+from normgraph.facts import FLOATING, Facts
 from normgraph.forms import Form, Rule, Scope
 from normgraph.shapes import axes_of
 
@@ -34,10 +36,12 @@ class Transfer:
         rule: the transfer function.
         operands: how many of the node's inputs are operands of the arithmetic, None for all; the others are shapes,
             axes and the like, which the rule asks the facts about.
+        applies: whether a node is one that the rule knows something of; None for all.
     """
 
     rule: Rule
     operands: int | None = None
+    applies: Callable[[ir.Node, Facts], bool] | None = None
 
     def operands_of(self, node: ir.Node) -> Sequence[ir.Value | None]:
         """The inputs of the node that are operands."""
@@ -137,41 +141,54 @@ def _reduction(finish: Callable[[Polynomial, frozenset[Axis], Polynomial], Polyn
             for position, dimension in enumerate(form.layout)
             if keep or position not in reduced
         )
-        return Form(finish(form.value, over, _count(over)), layout, form.dtype)
+        return Form(finish(form.value, over, scope.count(axis.size for axis in over)), layout, form.dtype)
 
     return rule
 
 
-def _count(over: frozenset[Axis]) -> Polynomial:
-    size = axes.product(axis.size for axis in over)
-    count = algebra.constant(float(size.factor))
-    for symbol in size.symbols:
-        count = count * algebra.extent(symbol)
-    return count
+def _leads_to(operator: str, *, forward: bool) -> Callable[[ir.Node, Facts], bool]:
+    """Whether a node has this operator behind or before it, with nothing between but a factor or a summand."""
+
+    def applies(node: ir.Node, facts: Facts) -> bool:
+        near = [node]
+        for _ in range(3):
+            if forward:
+                near = [reader for each in near for reader in each.outputs[0].consumers()]
+            else:
+                near = [p for each in near for v in each.inputs if v is not None and (p := v.producer()) is not None]
+            if any(each.op_type == operator for each in near):
+                return True
+            near = [each for each in near if each.op_type in _BETWEEN][:4]
+        return False
+
+    return applies
 
 
-def _global_average(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
-    form = operands[0]
-    over = frozenset(axis for dimension in form.layout[2:] for axis in dimension)
-    return Form(form.value.mean(axis=over), form.layout[:2] + ((),) * len(form.layout[2:]), form.dtype)
-
+#: What may stand between a logarithm and the exponential that undoes it.
+_BETWEEN = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Neg", "Sub"})
 
 #: Operator → its transfer function.
 TRANSFER: dict[str, Transfer] = {
     "Abs": Transfer(_unary(lambda a: a.absolute())),
     "Add": Transfer(_binary(lambda a, b: a + b)),
     "And": Transfer(choice.condition(conditions.both)),
+    "AveragePool": Transfer(contraction.average_pool, applies=contraction.is_whole_window),
     "BatchNormalization": Transfer(native.batch_normalization),
     "Cast": Transfer(_cast),
     "CastLike": Transfer(_cast, operands=1),
     "Clip": Transfer(_clip, operands=1),
     "Concat": Transfer(layout.concat),
+    "Conv": Transfer(contraction.convolution, applies=contraction.is_even_window),
     "Div": Transfer(_binary(lambda a, b: a / b)),
     "Dropout": Transfer(_dropout, operands=1),
+    "Einsum": Transfer(contraction.einsum, applies=contraction.is_plain_einsum),
     "Equal": Transfer(choice.comparison(conditions.equal)),
+    "Exp": Transfer(_unary(exponential), applies=_leads_to("Log", forward=False)),
     "Expand": Transfer(layout.expand, operands=1),
     "Flatten": Transfer(layout.reshape),
-    "GlobalAveragePool": Transfer(_global_average),
+    "Gemm": Transfer(contraction.general_matrix_product, applies=contraction.is_matrix_mean),
+    "GlobalAveragePool": Transfer(contraction.global_pool),
+    "GlobalLpPool": Transfer(contraction.global_pool),
     "Greater": Transfer(choice.comparison(conditions.greater)),
     "GreaterOrEqual": Transfer(choice.comparison(lambda a, b: 1 - conditions.greater(b, a))),
     "Identity": Transfer(_unary(lambda a: a)),
@@ -179,6 +196,8 @@ TRANSFER: dict[str, Transfer] = {
     "LayerNormalization": Transfer(native.layer_normalization),
     "Less": Transfer(choice.comparison(lambda a, b: conditions.greater(b, a))),
     "LessOrEqual": Transfer(choice.comparison(lambda a, b: 1 - conditions.greater(a, b))),
+    "Log": Transfer(_unary(logarithm), applies=_leads_to("Exp", forward=True)),
+    "MatMul": Transfer(contraction.matrix_product, applies=contraction.is_matrix_mean),
     "Max": Transfer(_extremum(1)),
     "Min": Transfer(_extremum(-1)),
     "Mul": Transfer(_binary(lambda a, b: a * b)),
@@ -187,7 +206,13 @@ TRANSFER: dict[str, Transfer] = {
     "Or": Transfer(choice.condition(conditions.either)),
     "Pow": Transfer(_power),
     "Reciprocal": Transfer(_unary(lambda a: a**-1)),
+    "ReduceL1": Transfer(_reduction(lambda a, over, count: a.absolute().mean(axis=over) * count), operands=1),
     "ReduceL2": Transfer(_reduction(lambda a, over, count: ((a**2).mean(axis=over) * count) ** HALF), operands=1),
+    "ReduceLogSum": Transfer(
+        _reduction(lambda a, over, count: logarithm(a.mean(axis=over) * count)),
+        operands=1,
+        applies=_leads_to("Exp", forward=True),
+    ),
     "ReduceMax": Transfer(_reduction(lambda a, over, count: a.maximum(axis=over)), operands=1),
     "ReduceMean": Transfer(_reduction(lambda a, over, count: a.mean(axis=over)), operands=1),
     "ReduceMin": Transfer(_reduction(lambda a, over, count: -(-a).maximum(axis=over)), operands=1),
@@ -206,13 +231,21 @@ TRANSFER: dict[str, Transfer] = {
 }
 
 #: The operators whose readers make a statistic of their input.
-REDUCTIONS = frozenset({"GlobalAveragePool", "ReduceL2", "ReduceMean", "ReduceSum", "ReduceSumSquare"})
-
+_REDUCTIONS = frozenset(
+    ("AveragePool Conv Einsum Gemm GlobalAveragePool GlobalLpPool MatMul ReduceL1 ReduceL2 ReduceMean ReduceSum "
+     "ReduceSumSquare").split()
+)  # fmt: skip
 
 #: The operators that move elements and change none.
 LAYOUT_OPERATORS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
-def transfer_of(node: ir.Node) -> Transfer | None:
+def transfer_of(node: ir.Node, facts: Facts) -> Transfer | None:
     """The node's row of the table, None for an operator that the algebra knows nothing of."""
-    return None if node.domain else TRANSFER.get(node.op_type)
+    row = None if node.domain else TRANSFER.get(node.op_type)
+    return row if row is None or row.applies is None or row.applies(node, facts) else None
+
+
+def is_reduction(node: ir.Node, facts: Facts) -> bool:
+    """Whether the node makes a statistic of its input."""
+    return node.op_type in _REDUCTIONS and transfer_of(node, facts) is not None

@@ -14,9 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernels"),
     ("runtime", "progress", "model_io"),
-    ("axes", "coefficients", "atoms", "bounds", "renaming", "algebra", "conditions"),
+    ("axes", "coefficients", "atoms", "bounds", "renaming", "algebra", "conditions", "exponentials"),
     ("constants", "shapes", "elements", "types", "inference", "facts", "feeds"),
-    ("forms", "transfer_conditions", "transfer_layout", "transfer_native", "transfer", "interpret"),
+    ("forms", "transfer_conditions", "transfer_contraction", "transfer_layout", "transfer_native"),
+    ("transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
     ("lowering", "operators", "targets", "rewrite", "opset", "affine", "linear"),
     ("reference_operators", "execution", "definitions", "extraction", "evidence"),

@@ -7,6 +7,7 @@ import onnx_ir as ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from normgraph.facts import Facts
 from normgraph.interpret import interpret
 from normgraph.transfer import TRANSFER, transfer_of
 from tests.core.evaluation import Evaluation, bound
@@ -162,9 +163,9 @@ def test_batch_normalization_of_inference_before_14_has_a_form() -> None:
 def test_operators_of_other_domains_are_not_known() -> None:
     found = surveyed("y = Neg(x)", X)
     node = next(iter(found.model.graph))
-    assert transfer_of(node) is TRANSFER["Neg"]
+    assert transfer_of(node, Facts()) is TRANSFER["Neg"]
     node.domain = "com.microsoft"
-    assert transfer_of(node) is None
+    assert transfer_of(node, Facts()) is None
 
 
 ASSUMED = [
