@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from normgraph.algebra import HALF, Polynomial
-from normgraph.atoms import UNIT, Base, Clamp, Exponent, Extent, Mean, Monomial, Sum
+from normgraph.atoms import UNIT, Base, Clamp, Exponent, Extent, Logarithm, Mean, Monomial, Sum
 from normgraph.coefficients import close
 from normgraph.norms import NORMS, atoms_of
 
@@ -37,10 +37,13 @@ def looks_normalized(value: Polynomial) -> bool:
 
 
 def is_divisor(atom: object, exponent: Exponent) -> bool:
-    """Whether the factor is a root or a reciprocal of a mean of some power of x above the first."""
-    if exponent.denominator == 1 and exponent > 0:
+    """Whether the factor is a root, a reciprocal or a logarithm of a mean of some power of x above the first."""
+    if exponent.denominator == 1 and exponent > 0 and not isinstance(atom, Logarithm):
         return False
-    statistics = [atom] if isinstance(atom, Mean) else _statistics(atom.of) if isinstance(atom, Sum | Clamp) else []
+    if isinstance(atom, Mean):
+        statistics = [atom]
+    else:
+        statistics = _statistics(atom.of) if isinstance(atom, Sum | Clamp | Logarithm) else []
     return any(e > 1 for mean in statistics for a, e in mean.of if isinstance(a, Base))
 
 

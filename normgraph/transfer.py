@@ -146,8 +146,8 @@ def _reduction(finish: Callable[[Polynomial, frozenset[Axis], Polynomial], Polyn
     return rule
 
 
-def _leads_to(operator: str, *, forward: bool) -> Callable[[ir.Node, Facts], bool]:
-    """Whether a node has this operator behind or before it, with nothing between but a factor or a summand."""
+def _leads_to(*operators: str, forward: bool) -> Callable[[ir.Node, Facts], bool]:
+    """Whether a node has one of these operators behind or before it, with nothing between but a factor or a summand."""
 
     def applies(node: ir.Node, facts: Facts) -> bool:
         near = [node]
@@ -156,7 +156,7 @@ def _leads_to(operator: str, *, forward: bool) -> Callable[[ir.Node, Facts], boo
                 near = [reader for each in near for reader in each.outputs[0].consumers()]
             else:
                 near = [p for each in near for v in each.inputs if v is not None and (p := v.producer()) is not None]
-            if any(each.op_type == operator for each in near):
+            if any(each.op_type in operators for each in near):
                 return True
             near = [each for each in near if each.op_type in _BETWEEN][:4]
         return False
@@ -183,12 +183,11 @@ TRANSFER: dict[str, Transfer] = {
     "Dropout": Transfer(_dropout, operands=1),
     "Einsum": Transfer(contraction.einsum, applies=contraction.is_plain_einsum),
     "Equal": Transfer(choice.comparison(conditions.equal)),
-    "Exp": Transfer(_unary(exponential), applies=_leads_to("Log", forward=False)),
+    "Exp": Transfer(_unary(exponential), applies=_leads_to("Log", "ReduceLogSum", forward=False)),
     "Expand": Transfer(layout.expand, operands=1),
     "Flatten": Transfer(layout.reshape),
     "Gemm": Transfer(contraction.general_matrix_product, applies=contraction.is_matrix_mean),
-    "GlobalAveragePool": Transfer(contraction.global_pool),
-    "GlobalLpPool": Transfer(contraction.global_pool),
+    "GlobalAveragePool": Transfer(contraction.global_average),
     "Greater": Transfer(choice.comparison(conditions.greater)),
     "GreaterOrEqual": Transfer(choice.comparison(lambda a, b: 1 - conditions.greater(b, a))),
     "Identity": Transfer(_unary(lambda a: a)),
@@ -232,7 +231,7 @@ TRANSFER: dict[str, Transfer] = {
 
 #: The operators whose readers make a statistic of their input.
 _REDUCTIONS = frozenset(
-    ("AveragePool Conv Einsum Gemm GlobalAveragePool GlobalLpPool MatMul ReduceL1 ReduceL2 ReduceMean ReduceSum "
+    ("AveragePool Conv Einsum Gemm GlobalAveragePool MatMul ReduceL1 ReduceL2 ReduceMean ReduceSum "
      "ReduceSumSquare").split()
 )  # fmt: skip
 

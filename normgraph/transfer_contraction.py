@@ -13,7 +13,6 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph import algebra, axes
-from normgraph.algebra import HALF
 from normgraph.axes import ONE, Layout, Size
 from normgraph.constants import attribute
 from normgraph.errors import NotRepresentable
@@ -208,14 +207,8 @@ def average_pool(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     return Form(form.value.mean(axis=over), layout, form.dtype)
 
 
-def global_pool(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
-    """GlobalAveragePool, and GlobalLpPool with p = 2: (n·E[x²])^½ over all dimensions but the first two."""
+def global_average(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """GlobalAveragePool: over all dimensions but the first two."""
     form = operands[0]
     over = frozenset(axis for dimension in form.layout[2:] for axis in dimension)
-    layout = form.layout[:2] + ((),) * len(form.layout[2:])
-    if node.op_type == "GlobalAveragePool":
-        return Form(form.value.mean(axis=over), layout, form.dtype)
-    if attribute(node, "p", 2) != 2:
-        raise NotRepresentable("power", "the GlobalLpPool takes another power than the second")
-    count = scope.count([axes.size_of(dimension) for dimension in form.layout[2:]])
-    return Form(((form.value**2).mean(axis=over) * count) ** HALF, layout, form.dtype)
+    return Form(form.value.mean(axis=over), form.layout[:2] + ((),) * len(form.layout[2:]), form.dtype)

@@ -42,7 +42,7 @@ FLOATS = frozenset(
 
 # Since when an operator takes its axes as an input: before, they are an attribute, as the texts write them.
 _AXES_ARE_INPUT_SINCE = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13} | dict.fromkeys(
-    ("ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin"), 18
+    ("ReduceMean", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceLogSum"), 18
 )
 _SUFFIXES = {"f16": "float16", "f32": "float", "f64": "double", "bf16": "bfloat16"}
 _NUMBER = re.compile(r"(?P<value>\[.*\]|-?[\d.][\d.e+-]*)(?P<suffix>b?f\d\d)?")

@@ -11,7 +11,7 @@ from tests.running import builds, label
 from tests.traps import TABLES
 
 # What looks like a normalization; in the other tables stand what doesn't, and what wants care.
-LOOKALIKES = ("arithmetic", "epsilon", "axes", "guards", "surroundings", "other kinds")
+LOOKALIKES = ("arithmetic", "linear means", "epsilon", "axes", "guards", "surroundings", "other kinds")
 FUSED = ("fused", "native")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from normgraph.algebra import Polynomial, base
-from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Maximum, Mean, Monomial, Sum, Vanishes
+from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Logarithm, Maximum, Mean, Monomial, Sum, Vanishes
 from normgraph.axes import Axis, Layout, Size, axes_of, size_of
 from normgraph.coefficients import Coefficient
 from normgraph.forms import Form
@@ -107,6 +107,9 @@ class Evaluation:
             return Labelled(inner.axes, np.abs(inner.values))
         if isinstance(atom, Maximum):
             return _reduced(np.max, inner, atom.over)
+        if isinstance(atom, Logarithm):
+            with np.errstate(all="ignore"):
+                return Labelled(inner.axes, np.log(inner.values))
         if isinstance(atom, Vanishes):
             return Labelled(inner.axes, np.where(inner.values == 0, 1.0, 0.0))
         assert isinstance(atom, Sum)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
+from tests.core import random_linear
 from tests.core.growing import EXTENTS, Graph, any_axes, operand, regrouped, weights
 
 OPSETS = (7, 8, 10, 11, 12, 13, 15, 17, 18, 20, 22, 23)
@@ -19,6 +20,7 @@ REDUCTIONS = (
     "ReduceSum",
     "ReduceSumSquare",
     "ReduceL2",
+    "ReduceL1",
     "ReduceMax",
     "ReduceMin",
 )
@@ -323,6 +325,10 @@ PRODUCTIONS: Mapping[Callable[[Graph], None], int] = {
     _filled: 1,
     _guarded: 2,
     _native: 1,
+    random_linear.multiplied: 2,
+    random_linear.contracted: 1,
+    random_linear.windowed: 1,
+    random_linear.power_by_logarithm: 1,
 }
 _CHOICES = tuple(production for production, count in PRODUCTIONS.items() for _ in range(count))
 

@@ -15,11 +15,15 @@ from tests.core.observing import exact, observe
 from tests.core.surveyed import Surveyed, surveyed
 
 ROW = np.array([0.5, -1.0, 2.0, 3.0])
+CROOKED = np.eye(4) - 0.25
+CROOKED[2, 1] = 0.0
 CONSTANTS: dict[str, Any] = {
     "row": ROW, "two": 2.0, "half": 0.5, "quarter": 0.25, "minus": -1.0, "column": ROW[:2, None], "zero": 0.0,
     "last": [-1], "first": [0], "both": [0, 1], "none": ROW[:0].astype(np.int64), "flat": [-1], "cut": [2, 2, 2],
     "true": True, "false": False, "grown": [3, 2, 4], "plane": np.arange(8.0).reshape(2, 4) / 4, "twice": [1, 2],
     "infinity": np.inf, "largest": 3.5e38, "three": [3, 1, 1], "ones": np.ones(4), "vector": [2.0, 2.0, 2.0, 2.0],
+    "halves": np.full((4, 2), 0.5), "centring": np.eye(4) - 0.25, "window": np.full((2, 1, 4), 0.25),
+    "kernel": np.full((3, 2, 4), 0.125), "uneven": [[0.5], [0.5], [0.5], [0.25]], "crooked": CROOKED,
     "other": [1.0, 2.0, 3.0, 2.0], "pair": [1.0, 2.0], "ends": [1.0, 2.0, 0.0, 3.0],
 }  # fmt: skip
 
@@ -78,6 +82,26 @@ DEFINED = [
     pytest.param("y = InstanceNormalization<epsilon=0.5>(x, row, row)", NORMALIZED, 18, id="InstanceNormalization"),
     pytest.param("y = LayerNormalization<axis=1, epsilon=0.5>(x, column)", "double[3, 2, 4] x", 18, id="LayerNorm"),
     pytest.param("y = BatchNormalization(x, row, row, row, ones)", NORMALIZED, 15, id="BatchNormalization"),
+    pytest.param("y = ReduceL1<axes=[1]>(x)", X, 13, id="ReduceL1"),
+    pytest.param("y = MatMul(x, halves)", X, 18, id="MatMul-even"),
+    pytest.param("y = MatMul(x, ones)", X, 18, id="MatMul-by-a-vector"),
+    pytest.param("y = MatMul(ones, x)", "double[3, 4, 2] x", 18, id="MatMul-of-a-vector"),
+    pytest.param("y = MatMul(x, centring)", X, 18, id="MatMul-by-a-centring-matrix"),
+    pytest.param("y = MatMul(centring, x)", "double[3, 4, 2] x", 18, id="MatMul-of-a-centring-matrix"),
+    pytest.param("y = MatMul(x, centring)", "double[4] x", 18, id="MatMul-of-a-vector-by-a-matrix"),
+    pytest.param("y = Gemm<transA=1, alpha=0.5>(x, halves)", "double[4, 2] x", 18, id="Gemm-transposed"),
+    pytest.param("y = Gemm<beta=2.0>(x, halves, pair)", X, 18, id="Gemm-with-a-bias"),
+    pytest.param("y = Gemm<transB=1>(x, centring)", X, 18, id="Gemm-by-a-centring-matrix"),
+    pytest.param('y = Einsum<equation="ab->ba">(x)', X, 18, id="Einsum-that-transposes"),
+    pytest.param('y = Einsum<equation="...a,a->...">(x, ones)', X, 18, id="Einsum-with-dots"),
+    pytest.param('y = Einsum<equation="ab,ab->">(x, x)', X, 18, id="Einsum-of-all-squares"),
+    pytest.param("y = Conv<group=2>(x, window)", "double[3, 2, 4] x", 18, id="Conv-depthwise"),
+    pytest.param("y = Conv(x, kernel)", "double[3, 2, 4] x", 18, id="Conv-of-all"),
+    pytest.param("y = AveragePool<kernel_shape=[4, 1]>(x)", "double[2, 3, 4, 5] x", 18, id="AveragePool-of-columns"),
+    pytest.param(
+        "q = Mul(x, x)  p = Add(q, two)  l = Log(p)  h = Mul(l, half)  y = Exp(h)", X, 18, id="root-by-logarithm"
+    ),
+    pytest.param("q = Abs(x)  l = ReduceLogSum<axes=[1]>(q)  y = Exp(l)", X, 13, id="sum-by-logarithm"),
 ]
 
 
@@ -132,7 +156,25 @@ REFUSED = [
     pytest.param("r = Reciprocal(x)  p = Mul(r, x)  y = LessOrEqual(p, ones)", X, 18, "condition", id="nearly-one"),
     pytest.param("y = Expand(x, three)  ", "double[N, 2, 4] x", 18, None, id="dynamic-dimension-expanded"),
     pytest.param("y = Squeeze(x)", "double[N, 4] x", 18, "shape", id="Squeeze-of-what-may-be-one"),
-    pytest.param("y = Exp(x)", X, 18, "unreached", id="unknown-operator"),
+    pytest.param("y = Erf(x)", X, 18, "unreached", id="unknown-operator"),
+    pytest.param("y = Exp(x)", X, 18, "unreached", id="exponential-of-no-logarithm"),
+    pytest.param("l = Log(x)  h = Mul(l, two)  y = Exp(h)", X, 18, "exponent", id="logarithm-of-either-sign"),
+    pytest.param("q = Abs(x)  l = Log(q)  h = Mul(l, row)  y = Exp(h)", X, 18, "exponent", id="several-exponents"),
+    pytest.param("q = Abs(x)  l = Log(q)  h = Mul(l, l)  y = Exp(h)", X, 18, "exponent", id="square-of-a-logarithm"),
+    pytest.param("y = MatMul(x, uneven)", X, 18, "unreached", id="uneven-weights"),
+    pytest.param("y = MatMul(x, crooked)", X, 18, "unreached", id="uneven-square"),
+    pytest.param("y = MatMul(x, x)", "double[4, 4] x", 18, "unreached", id="product-with-itself"),
+    pytest.param('y = Einsum<equation="ab,cb->ac">(x, x)', X, 18, "broadcast", id="Einsum-of-all-pairs"),
+    pytest.param('y = Einsum<equation="aa->a">(x)', "double[4, 4] x", 18, "broadcast", id="Einsum-of-a-diagonal"),
+    pytest.param('y = Einsum<equation="ab,b">(x, ones)', X, 18, "shape", id="Einsum-without-a-result"),
+    pytest.param("y = Conv<pads=[1, 1]>(x, kernel)", "double[3, 2, 2] x", 18, "weighted-mean", id="Conv-padded"),
+    pytest.param("y = Conv<group=2>(x, window)", "double[3, 2, 5] x", 18, "weighted-mean", id="Conv-in-part"),
+    pytest.param(
+        "y = AveragePool<kernel_shape=[3], pads=[1, 1]>(x)", "double[3, 2, 4] x", 18, "unreached", id="pool-padded"
+    ),
+    pytest.param(
+        "y = AveragePool<kernel_shape=[1], strides=[2]>(x)", "double[3, 2, 4] x", 18, "unreached", id="pool-of-a-part"
+    ),
     pytest.param(
         "y = BatchNormalization<training_mode=1>(x, row, row, row, ones)", NORMALIZED, 15, "training-mode", id="BN-15"
     ),

@@ -152,9 +152,6 @@ NAMED: dict[str, Constant] = {
     "gamma, Bessel": _gamma * np.sqrt(7 / 8),
     "gamma/sqrt(8)": _gamma / np.sqrt(8),
     "3*gamma": 3 * _gamma,
-    "column": np.full((8, 1), 1 / 8),
-    "square": np.full((8, 8), 1 / 8),
-    "centring": np.eye(8) - 1 / 8,
     "nan": float("nan"),
 }
 
@@ -169,7 +166,6 @@ def layer_norm(
     opsets: tuple[int, int] = (11, 23),
     dtypes: tuple[str, ...] = ("float",),
     after: str | None = LN,
-    hard: str = "",
 ) -> Spelling:
     """One LayerNormalization over the last axis of a [B, S, 8] input, and whatever `after` says."""
     norm = Norm(LN, epsilon=epsilon, scale=scale, bias=bias, of=of)
@@ -181,7 +177,6 @@ def layer_norm(
         constants=NAMED,
         opsets=opsets,
         dtypes=dtypes,
-        hard=hard,
     )
 
 
@@ -332,20 +327,6 @@ ELEMENT_TYPES = [
         GAIN_BIAS, opsets=(13, 23)),
 ]  # fmt: skip
 
-HARD = [
-    layer_norm("hard: mean by a column of eighths", "m = MatMul(x, column)  d = Sub(x, m)", POW, DIV,
-        GAIN_BIAS, hard="a matrix product with equal weights is a mean"),
-    layer_norm("hard: mean by a matrix of eighths", "m = MatMul(x, square)  d = Sub(x, m)", POW, DIV,
-        GAIN_BIAS, hard="a matrix product with equal weights is a mean"),
-    layer_norm("hard: centred by a matrix", "d = MatMul(x, centring)", POW, DIV, GAIN_BIAS,
-        hard="a matrix product with I - 1/8 takes the mean away"),
-    layer_norm("hard: sum by Einsum", 't = Einsum<equation="bsd->bs">(x)  k = Div(t, 8.)',
-        "m = Unsqueeze<axes=[-1]>(k)  d = Sub(x, m)", POW, DIV, GAIN_BIAS, opsets=(13, 23),
-        hard="Einsum may be a sum"),
-    layer_norm("hard: exponential of a logarithm", SUB, POW, "e = Add(v, 1e-5)  l = Log(e)  h = Mul(l, -0.5)",
-        "r = Exp(h)  n = Mul(d, r)", GAIN_BIAS, hard="Exp and Log are opaque"),
-]  # fmt: skip
-
 TABLE = [
     *CENTRES,
     *VARIANCES,
@@ -356,5 +337,4 @@ TABLE = [
     *SCALED,
     *IDLE,
     *ELEMENT_TYPES,
-    *HARD,
 ]

@@ -3,11 +3,23 @@
 from collections.abc import Mapping, Sequence
 
 from tests.claims import Trap
-from tests.traps import arithmetic, axes, epsilon, folds, guards, opsets, other_kinds, surroundings, unrelated
+from tests.traps import (
+    arithmetic,
+    axes,
+    epsilon,
+    folds,
+    guards,
+    linear_means,
+    opsets,
+    other_kinds,
+    surroundings,
+    unrelated,
+)
 
 TABLES: Mapping[str, Sequence[Trap]] = {
     "arithmetic": arithmetic.TABLE,
     "epsilon": epsilon.TABLE,
+    "linear means": linear_means.TABLE,
     "axes": axes.TABLE,
     "guards": guards.TABLE,
     "surroundings": surroundings.TABLE,
