@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from normgraph.atoms import UNIT, Base
-from normgraph.axes import ONE, Axis, Dimension, Layout, axes_of, product
-from normgraph.coefficients import Coefficient, axes_of_coefficient, spread
+from normgraph.axes import ONE, Axis, Layout, axes_of, product
+from normgraph.coefficients import Coefficient, axes_of_coefficient
 from normgraph.facts import Facts
 from normgraph.forms import Form
 from normgraph.interpret import Interpretation
@@ -42,6 +40,7 @@ class Affine:
         scale: over whatever axes it varies along.
         shift: likewise.
         layout: the axes of the base's dimensions.
+        output_layout: those of the output's.
         nodes: the nodes between, in the order of the graph.
         operands: of each node the position of an input that depends on the base.
     """
@@ -51,6 +50,7 @@ class Affine:
     scale: Coefficient
     shift: Coefficient
     layout: Layout
+    output_layout: Layout
     nodes: tuple[ir.Node, ...]
     operands: tuple[int, ...]
 
@@ -108,37 +108,10 @@ def affine_maps(interpretation: Interpretation, facts: Facts, *, rearranged: boo
         nodes = region_of(base, value, forms, facts)
         outside = escapes(nodes, base, forms, facts)
         outside.pop(value, None)
-        if not outside and _all_readers_inside(base, nodes, facts):
+        if not outside:
             operands = tuple(next(i for i, v in enumerate(node.inputs) if v in forms) for node in nodes)
-            found.append(Affine(base, value, *coefficients, layout, nodes, operands))
+            found.append(Affine(base, value, *coefficients, layout, form.layout, nodes, operands))
     return found
-
-
-def _all_readers_inside(base: ir.Value, nodes: tuple[ir.Node, ...], facts: Facts) -> bool:
-    """Whether nothing but the region reads the base."""
-    readers = {use.node for use in base.uses()} - facts.dead
-    return readers <= set(nodes) and not base.is_graph_output()
-
-
-def per_channel(value: Coefficient, dimension: Dimension, channels: int) -> npt.NDArray[np.float64] | None:
-    """The coefficient as a vector over a dimension; None where it varies along other axes too."""
-    if not frozenset(axes_of_coefficient(value)) <= frozenset(dimension):
-        return None
-    ascending = tuple(sorted(dimension, key=lambda axis: axis.index))
-    array = spread(value, ascending).transpose([ascending.index(axis) for axis in dimension])
-    extents = [_extent(axis, array.shape[i], dimension, channels) for i, axis in enumerate(dimension)]
-    if not dimension:
-        return np.full(channels, float(array.reshape(())))
-    if None in extents:
-        return None
-    full = np.broadcast_to(array, [extent for extent in extents if extent is not None]).reshape(-1)
-    return full if full.size == channels else None
-
-
-def _extent(axis: Axis, present: int, dimension: Dimension, channels: int) -> int | None:
-    if present != 1:
-        return present
-    return axis.size.static if axis.size.static is not None else channels if len(dimension) == 1 else None
 
 
 def leads_to_scale(value: ir.Value, facts: Facts) -> bool:

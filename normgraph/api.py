@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from normgraph.errors import UsageError
-from normgraph.fold_pass import fold_batch_normalizations, foldable
+from normgraph.folding import fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.model_io import Source, as_model, save
 from normgraph.model_io.carried import to_proto

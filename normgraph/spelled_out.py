@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from normgraph.affine import Affine, affine_maps, continues_affine, leads_to_scale
 from normgraph.facts import FLOATING, Facts
-from normgraph.folding import plans_for
+from normgraph.folding import BACKWARD, FORWARD, FoldPlan, plans_for
 from normgraph.interpret import interpret
 from normgraph.inventory import NATIVE
 from normgraph.match import Match
@@ -31,10 +31,10 @@ def find_batch_normalizations(graph: ir.Graph, facts: Facts, taken: set[ir.Node]
     if not candidates:
         return []
     unavailable = set(taken)
-    for direction in ("backward", "forward"):
-        for plans in plans_for(direction, graph, facts):
-            if isinstance(plans, list):
-                unavailable.update(plans[0].affine.nodes)
+    for direction in (BACKWARD, FORWARD):
+        for plan in plans_for(direction, graph, facts):
+            if isinstance(plan, FoldPlan):
+                unavailable.update(plan.affine.nodes)
     found: list[Match] = []
     for node in candidates:
         affine = None if node in unavailable else _largest(node, graph, facts, unavailable)

@@ -19,9 +19,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("forms", "transfer_conditions", "transfer_contraction", "transfer_layout", "transfer_native"),
     ("transfer", "interpret"),
     ("norms", "region", "diagnosis", "match"),
-    ("lowering", "operators", "targets", "rewrite", "opset", "affine", "linear"),
+    ("lowering", "operators", "targets", "rewrite", "opset", "affine"),
     ("reference_operators", "execution", "definitions", "extraction", "evidence"),
-    ("naming", "inventory", "folding", "fold_pass", "spelled_out", "passes"),
+    ("naming", "inventory", "folding", "spelled_out", "passes"),
     ("report", "api", "__init__"),
     ("bench", "batch", "check", "cli", "__main__"),
 )

@@ -1,0 +1,162 @@
+"""Changes: put the weights of a plan into the graph, and let the readers of the map read what they are to read now."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.affine import Affine, names_of
+from normgraph.constants import Array, attribute
+from normgraph.folding.moves import Edit
+from normgraph.folding.plans import BACKWARD, Change, FoldPlan
+from normgraph.rewrite import PROVENANCE, Names, forget, new_initializer, take_over
+from normgraph.transfer import LAYOUT_OPERATORS
+
+
+class Store:
+    """New initializers; of equal content and in one graph, one is made.
+
+    Args:
+        names: the names that are taken.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._made: dict[tuple[int, str, tuple[int, ...], bytes], ir.Value] = {}
+
+    def initializer(self, graph: ir.Graph, name: str, array: Array) -> ir.Value:
+        """An initializer of the graph with this content, under this name or one like it if it is new."""
+        key = (id(graph), str(array.dtype), array.shape, np.ascontiguousarray(array).tobytes())
+        found = self._made.get(key)
+        if found is None or found.graph is not graph:  # it may have been removed with what read it
+            found = self._made[key] = new_initializer(graph, name, array, self.names)
+        return found
+
+
+def apply_plan(plan: FoldPlan, store: Store) -> list[ir.Node]:
+    """Make the changes of a plan.
+
+    The map's nodes stay behind without readers, for `normgraph.rewrite.remove_dead` to take.
+
+    Returns:
+        The new nodes.
+    """
+    made: list[ir.Node] = []
+    replaced = names_of(plan.affine.nodes)
+    for edit in plan.edits:
+        _apply_edit(edit, store)
+    for change in plan.changes:
+        made += apply_change(change, store, replaced)
+    bypass(plan.affine, store.names, backward=plan.direction == BACKWARD)
+    return made
+
+
+def _apply_edit(edit: Edit, store: Store) -> None:
+    node, graph = edit.node, edit.node.graph
+    assert graph is not None
+    if len(node.inputs) == 1:
+        node.attributes["value"] = ir.AttrFloat32("value", edit.value)
+        return
+    old = node.inputs[2] if len(node.inputs) > 2 else None
+    dtype = (old.dtype if old is not None else None) or node.outputs[0].dtype or ir.DataType.FLOAT
+    stem = (old.name if old is not None else None) or node.name or "pad"
+    if len(node.inputs) <= 2:
+        node.resize_inputs(3)
+    node.replace_input_with(2, store.initializer(graph, f"{stem}.folded", np.asarray(edit.value, dtype.numpy())))
+    forget([old])
+
+
+def apply_change(change: Change, store: Store, replaced: tuple[str, ...]) -> list[ir.Node]:
+    """Give a linear operator its new weights.
+
+    Args:
+        change: the weights.
+        store: where initializers are made.
+        replaced: the names of the nodes in whose place the operator stands now as well.
+
+    Returns:
+        The new nodes: an Add for a bias that has no place, a Pad.
+    """
+    linear = change.linear
+    node, row = linear.node, linear.row
+    graph = node.graph
+    assert graph is not None
+    made: list[ir.Node] = []
+    unused = [node.inputs[row.weight]]
+    stem = (unused[0].name if unused[0] is not None else None) or node.name or node.op_type
+    node.replace_input_with(row.weight, store.initializer(graph, f"{stem}.folded", change.weight))
+    for name in ("alpha", "beta"):
+        node.attributes.pop(name, None)
+    if change.bias is not None:
+        bias = store.initializer(graph, f"{stem}.folded_bias", change.bias)
+        if row.bias is not None:
+            if len(node.inputs) <= row.bias:
+                node.resize_inputs(row.bias + 1)
+            unused.append(node.inputs[row.bias])
+            node.replace_input_with(row.bias, bias)
+        elif linear.addition is not None:
+            position = 1 if linear.addition.inputs[0] is node.outputs[0] else 0
+            unused.append(linear.addition.inputs[position])
+            linear.addition.replace_input_with(position, bias)
+        else:
+            made.append(_insert_addition(node, bias, f"{node.name or stem}/Add", store.names))
+    if change.fill is not None:
+        made.append(_insert_padding(change, store))
+    node.metadata_props[PROVENANCE] = ", ".join([*filter(None, [node.metadata_props.get(PROVENANCE)]), *replaced])
+    forget(unused)
+    return made
+
+
+def _insert_addition(node: ir.Node, bias: ir.Value, name: str, names: Names) -> ir.Node:
+    result = node.outputs[0]
+    addition = ir.node("Add", [None, bias], name=names.unique(name))
+    take_over(result, addition.outputs[0], names)
+    result.shape, result.type = addition.outputs[0].shape, addition.outputs[0].type
+    addition.replace_input_with(0, result)
+    assert node.graph is not None
+    node.graph.insert_after(node, [addition])
+    return addition
+
+
+def _insert_padding(change: Change, store: Store) -> ir.Node:
+    """Pad before a convolution with a number of its own, in place of the convolution's zeros."""
+    node = change.linear.node
+    graph, data = node.graph, change.linear.data
+    assert graph is not None
+    pads = list(attribute(node, "pads"))
+    rank = len(pads) // 2
+    sizes = np.asarray([0, 0, *pads[:rank], 0, 0, *pads[rank:]], np.int64)
+    stem = node.name or node.outputs[0].name or "Conv"
+    pad = ir.node(
+        "Pad",
+        [
+            data,
+            store.initializer(graph, f"{stem}.pads", sizes),
+            store.initializer(graph, f"{stem}.fill", np.asarray(change.fill, change.linear.dtype)),
+        ],
+        name=store.names.unique(f"{stem}/Pad"),
+    )
+    pad.outputs[0].name = store.names.unique(f"{stem}/padded")
+    pad.outputs[0].type = data.type
+    node.attributes.pop("pads")
+    node.replace_input_with(change.linear.row.data, pad.outputs[0])
+    graph.insert_before(node, [pad])
+    return pad
+
+
+def bypass(affine: Affine, names: Names, *, backward: bool) -> None:
+    """Let what reads a node of the map read the node's operand instead; what only moves elements stays.
+
+    Args:
+        affine: the map.
+        names: the names that are taken.
+        backward: whether the value before the map gets the name of the one behind it, and stands for it in outputs.
+    """
+    for node, position in zip(affine.nodes, affine.operands, strict=True):
+        operand = node.inputs[position]
+        if operand is None or node.op_type in LAYOUT_OPERATORS - {"Identity"}:
+            continue
+        if backward and node.outputs[0] is affine.output:
+            take_over(affine.output, operand, names)
+        else:
+            node.outputs[0].replace_all_uses_with(operand)

@@ -1,0 +1,119 @@
+"""How Conv and ConvTranspose take in an affine map, groups, strides and dilations included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.constants import attribute
+from normgraph.diagnosis import Shortfall
+from normgraph.folding.channel_map import ChannelMap, Float64
+from normgraph.folding.linear_operator import Weights, along, layout_of
+
+
+def group_of(node: ir.Node) -> int:
+    """The number of groups of a convolution."""
+    return int(attribute(node, "group", 1))
+
+
+def pads_zeros(node: ir.Node) -> bool:
+    """Whether a convolution pads."""
+    automatic = attribute(node, "auto_pad", "NOTSET")
+    return automatic in ("SAME_UPPER", "SAME_LOWER") or any(attribute(node, "pads", ()) or ())
+
+
+def convolution(outputs: Callable[[ir.Node, Weights], int]) -> Callable[[ir.Node, Weights, int], Weights | None]:
+    """The rule for the effective weights of a convolution with so many output channels."""
+
+    def effective(node: ir.Node, weights: Weights, rank: int) -> Weights | None:
+        """Convolutions have one number per output channel."""
+        channels = outputs(node, weights)
+        if weights.weight.ndim != rank or weights.bias.size not in (1, channels):
+            return None
+        vector = np.broadcast_to(weights.bias.reshape(-1), channels)
+        return replace(weights, bias=along(vector, rank, 1))
+
+    return effective
+
+
+def conv_outputs(node: ir.Node, weights: Weights) -> int:
+    """Conv: W is (M, C/g, …)."""
+    return int(weights.weight.shape[0])
+
+
+def transposed_outputs(node: ir.Node, weights: Weights) -> int:
+    """ConvTranspose: W is (C, M/g, …)."""
+    return int(weights.weight.shape[1]) * group_of(node)
+
+
+def conv_behind(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Weights | Shortfall:
+    """Conv: W is (M, C/g, …), its first axis the output's channels."""
+    w, vectors = weights.weight, channel_map.vectors(1, weights.bias.size)
+    if vectors is None:
+        return layout_of("Conv")
+    scale, shift = vectors
+    bias = weights.bias * along(scale, w.ndim, 1) + along(shift, w.ndim, 1)
+    return Weights(w * along(scale, w.ndim, 0), bias)
+
+
+def conv_before(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Weights | Shortfall:
+    """Conv: output m of group k reads the channels k·C/g … of the input; padding is zero after the map, not before."""
+    w, group = weights.weight, group_of(node)
+    outputs, width = w.shape[0], w.shape[1]
+    vectors = channel_map.vectors(1, width * group)
+    if vectors is None:
+        return layout_of("Conv")
+    scale, shift = vectors
+    fill: float | None = None
+    if pads_zeros(node) and np.any(shift != 0):
+        found = _fill(node, scale, shift)
+        if isinstance(found, Shortfall):
+            return found
+        fill = found
+    rows = np.arange(outputs) // (outputs // group)
+    index = rows[:, None] * width + np.arange(width)[None, :]
+    trailing = (1,) * (w.ndim - 2)
+    moved = (w * shift[index].reshape(outputs, width, *trailing)).sum(axis=tuple(range(1, w.ndim)))
+    return Weights(w * scale[index].reshape(outputs, width, *trailing), weights.bias + along(moved, w.ndim, 1), fill)
+
+
+def _fill(node: ir.Node, scale: Float64, shift: Float64) -> float | Shortfall:
+    """a·u + b = 0 where u = −b/a: padding with that before the map is padding with zero behind it."""
+    problem = "the convolution pads with zeros, which the shift before it doesn't move"
+    if attribute(node, "auto_pad", "NOTSET") != "NOTSET":
+        return Shortfall("padding", f"{problem}; with its pads written out, a Pad might do")
+    with np.errstate(all="ignore"):
+        values = -shift / scale
+    if not np.all(np.isfinite(values)) or np.ptp(values) > 1e-12 * np.max(np.abs(values)):
+        return Shortfall(
+            "padding", f"{problem}, and no one number padded before it would do for all {scale.size} channels"
+        )
+    return float(values[0])
+
+
+def transposed_behind(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Weights | Shortfall:
+    """ConvTranspose: W is (C, M/g, …); input c of group k makes the outputs k·M/g …."""
+    w, group = weights.weight, group_of(node)
+    vectors = channel_map.vectors(1, weights.bias.size)
+    if vectors is None:
+        return layout_of("ConvTranspose")
+    scale, shift = vectors
+    inputs, width = w.shape[0], w.shape[1]
+    index = (np.arange(inputs) // (inputs // group))[:, None] * width + np.arange(width)[None, :]
+    bias = weights.bias * along(scale, w.ndim, 1) + along(shift, w.ndim, 1)
+    return Weights(w * scale[index].reshape(inputs, width, *(1,) * (w.ndim - 2)), bias)
+
+
+def transposed_before(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Weights | Shortfall:
+    """ConvTranspose: at the borders fewer inputs meet an output, so a shift isn't one number per channel behind."""
+    w = weights.weight
+    vectors = channel_map.vectors(1, w.shape[0])
+    if vectors is None:
+        return layout_of("ConvTranspose")
+    scale, shift = vectors
+    if np.any(shift != 0):
+        return Shortfall("padding", "a shift before a transposed convolution isn't constant behind it at the borders")
+    return Weights(w * along(scale, w.ndim, 0), weights.bias)

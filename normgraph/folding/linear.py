@@ -1,0 +1,149 @@
+"""Linear operators: where their channels are, and how an affine map goes into their weights.
+
+y = W·x + w is linear in x, so an affine map behind it goes into the weights: a·(W·x + w) + b = (a·W)·x + (a·w
++ b); and one before it does, too: W·(a·x + b) + w = (W·a)·x + (W·b + w). `LINEAR` has one row per operator and
+operand that may be the constant one; everything is computed in float64 and rounded by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.constants import Array
+from normgraph.facts import Facts
+from normgraph.folding.channel_map import Float64, shortest
+from normgraph.folding.convolutions import (
+    conv_before,
+    conv_behind,
+    conv_outputs,
+    convolution,
+    transposed_before,
+    transposed_behind,
+    transposed_outputs,
+)
+from normgraph.folding.linear_operator import LinearOperator, Weights
+from normgraph.folding.products import EinsumRules, GemmRules, MatMulRules, gemm_effective, matmul_effective
+
+
+def _vector(bias: Float64) -> Float64:
+    return bias.reshape(-1)
+
+
+def _gemm(data: int, rules: GemmRules) -> LinearOperator:
+    return LinearOperator(data, 1 - data, 2, gemm_effective, rules.behind, rules.before, shortest, (0, 1))
+
+
+def _matmul(data: int, rules: MatMulRules) -> LinearOperator:
+    return LinearOperator(data, 1 - data, None, matmul_effective, rules.behind, rules.before, shortest, (-2, -1))
+
+
+def _einsum(rules: EinsumRules) -> LinearOperator:
+    data = rules.data
+    return LinearOperator(data, 1 - data, None, rules.effective, rules.behind, rules.before, shortest, ())
+
+
+#: Operator → its rows, one for each operand that may be the constant one.
+LINEAR: Mapping[str, tuple[LinearOperator, ...]] = {
+    "Conv": (LinearOperator(0, 1, 2, convolution(conv_outputs), conv_behind, conv_before, _vector, (0, 1)),),
+    "ConvTranspose": (
+        LinearOperator(0, 1, 2, convolution(transposed_outputs), transposed_behind, transposed_before, _vector, (0, 1)),
+    ),
+    "Einsum": (_einsum(EinsumRules(0)), _einsum(EinsumRules(1))),
+    "Gemm": (
+        _gemm(0, GemmRules("transA", "transB", right=True)),
+        _gemm(1, GemmRules("transB", "transA", right=False)),
+    ),
+    "MatMul": (_matmul(0, MatMulRules(right=True)), _matmul(1, MatMulRules(right=False))),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear operator with constant weights.
+
+    Attributes:
+        node: the node.
+        row: its row of the table.
+        weights: the weights as they enter the arithmetic.
+        dtype: the type in which they are stored.
+        addition: the Add behind it that adds a constant, where the operator has no bias of its own.
+    """
+
+    node: ir.Node
+    row: LinearOperator
+    weights: Weights
+    dtype: np.dtype
+    addition: ir.Node | None = None
+
+    @property
+    def data(self) -> ir.Value:
+        """The operand that the operator is linear in."""
+        value = self.node.inputs[self.row.data]
+        assert value is not None
+        return value
+
+    @property
+    def output(self) -> ir.Value:
+        """What it computes, with its bias."""
+        return (self.addition or self.node).outputs[0]
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether a bias is stored anywhere."""
+        position = self.row.bias
+        if position is None:
+            return self.addition is not None
+        return len(self.node.inputs) > position and self.node.inputs[position] is not None
+
+
+def linear_of(node: ir.Node | None, facts: Facts, *, with_addition: bool = False) -> Linear | None:
+    """The node as a linear operator with constant weights, or None.
+
+    Args:
+        node: the node.
+        facts: the facts about the model.
+        with_addition: take an Add of a constant behind an operator without bias for its bias.
+    """
+    if node is None or node.domain:
+        return None
+    for row in LINEAR.get(node.op_type, ()):
+        found = _with_row(node, row, facts)
+        if found is not None:
+            return _with_addition(found, facts) if with_addition and row.bias is None else found
+    return None
+
+
+def _with_row(node: ir.Node, row: LinearOperator, facts: Facts) -> Linear | None:
+    if len(node.inputs) <= max(row.data, row.weight):
+        return None
+    data, weight, shape = node.inputs[row.data], node.inputs[row.weight], facts.shape(node.outputs[0])
+    if data is None or weight is None or shape is None or facts.is_constant(data) or not facts.is_constant(weight):
+        return None
+    stored = facts.constant(weight)
+    bias = node.inputs[row.bias] if row.bias is not None and len(node.inputs) > row.bias else None
+    added = facts.constant(bias) if bias is not None else np.zeros(1, np.float64)
+    if stored is None or added is None or stored.dtype.kind not in "fV":
+        return None
+    raw = Weights(stored.astype(np.float64), added.astype(np.float64))
+    effective = row.effective(node, raw, len(shape))
+    return None if effective is None else Linear(node, row, effective, stored.dtype)
+
+
+def _with_addition(linear: Linear, facts: Facts) -> Linear:
+    """The operator with the constant that an Add adds to its output, where that is all the output is there for."""
+    output = linear.node.outputs[0]
+    uses = [use for use in output.uses() if use.node not in facts.dead]
+    if len(uses) != 1 or output.is_graph_output() or uses[0].node.op_type != "Add" or uses[0].node.domain:
+        return linear
+    addition = uses[0].node
+    constant: Array | None = facts.constant(addition.inputs[1 - uses[0].idx])
+    before, after = facts.shape(output), facts.shape(addition.outputs[0])
+    if constant is None or before is None or before != after or constant.ndim > len(before):
+        return linear
+    bias = constant.astype(np.float64).reshape((1,) * (len(before) - constant.ndim) + constant.shape)
+    weights = Weights(linear.weights.weight, bias)
+    return Linear(linear.node, linear.row, weights, linear.dtype, addition)

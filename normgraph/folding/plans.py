@@ -1,0 +1,353 @@
+"""Plans: which linear operators take in an affine map, and what their weights become.
+
+One search for all pairs of operators: from an affine map it goes backward, or forward, through the passages of
+`normgraph.folding.passages` until it stands at rows of `normgraph.folding.linear.LINEAR` on every way, and
+asks these for new weights. They are composed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.affine import AFFINE_OPERATORS, Affine, affine_maps, continues_affine, leads_to_scale
+from normgraph.constants import Array
+from normgraph.diagnosis import Shortfall
+from normgraph.facts import FLOATING, Facts
+from normgraph.folding.channel_map import ChannelMap, identity, over_base
+from normgraph.folding.linear import Linear, linear_of
+from normgraph.folding.linear_operator import Weights
+from normgraph.folding.moves import Edit
+from normgraph.folding.passages import passage_of
+from normgraph.folding.precision import rounded
+from normgraph.interpret import interpret
+
+BACKWARD, FORWARD = "backward", "forward"
+#: A map is carried through at most this many passages.
+MAXIMAL_PASSAGES = 64
+#: Pad takes its sizes as inputs since this opset.
+PADS_ARE_INPUTS = 11
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """New weights for a linear operator, in the type in which they are stored.
+
+    Attributes:
+        linear: the operator.
+        weight: its weight.
+        bias: its bias in the shape that it takes; None where it is zero and there was none.
+        fill: what a Pad before it has to pad with, in place of its own padding with zeros; None to leave that.
+    """
+
+    linear: Linear
+    weight: Array
+    bias: Array | None
+    fill: float | None = None
+
+    @property
+    def added_nodes(self) -> int:
+        """How many nodes the change makes: an Add for a bias that has no place yet, a Pad."""
+        return (self.bias is not None and self.linear.row.bias is None and self.linear.addition is None) + (
+            self.fill is not None
+        )
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the graph that computes the same before and after a fold; see `normgraph.region.Rewritable`.
+
+    Attributes:
+        base: the tensor from which it is computed.
+        output: the tensor that must stay the same.
+        nodes: its nodes.
+        graph: the graph that it is in.
+    """
+
+    base: ir.Value
+    output: ir.Value
+    nodes: tuple[ir.Node, ...]
+    graph: ir.Graph | None
+    assumed: tuple[tuple[int, int], ...] = ()
+    axes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class FoldPlan:
+    """An affine map and what it folds into; all of its changes are made, or none.
+
+    Attributes:
+        affine: the map.
+        direction: "backward" into the operators before the map, "forward" into those behind it.
+        changes: the operators that take it in, at least one.
+        edits: constants of passages that change on the way.
+        regions: what has to be proven to stay the same.
+    """
+
+    affine: Affine
+    direction: str
+    changes: tuple[Change, ...]
+    edits: tuple[Edit, ...]
+    regions: tuple[Region, ...]
+
+    @property
+    def nodes(self) -> frozenset[ir.Node]:
+        """Every node that takes part."""
+        return frozenset(node for region in self.regions for node in region.nodes)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An affine map that can't be folded this way.
+
+    Attributes:
+        affine: the map.
+        direction: the way.
+        shortfall: why.
+    """
+
+    affine: Affine
+    direction: str
+    shortfall: Shortfall
+
+
+def plans_for(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | Refusal]:
+    """What can be folded in a direction, and what can't, in the order of the graph."""
+    covered: set[ir.Node] = set()
+    plan_of = _backward_plan if direction == BACKWARD else _forward_plan
+    bases: set[ir.Value] = set()
+    for node in graph:
+        if node in covered or node in facts.dead or node.domain or node.op_type not in AFFINE_OPERATORS:
+            continue
+        base = next((v for v in node.inputs if v is not None and not facts.depends_on_shapes_only(v)), None)
+        if base is None or base in bases or facts.dtype(base) not in FLOATING or not leads_to_scale(base, facts):
+            continue
+        if direction == BACKWARD and continues_affine(base, facts):
+            continue
+        bases.add(base)
+        interpretation = interpret(base, graph, facts)
+        if interpretation is None:
+            continue
+        refusal: Refusal | None = None
+        maps = affine_maps(interpretation, facts, rearranged=True)
+        for affine in reversed(maps):
+            if not affine.is_normalization or not covered.isdisjoint(affine.nodes):
+                continue
+            result = plan_of(affine, facts)
+            if isinstance(result, FoldPlan):
+                covered.update(affine.nodes)
+                yield result
+                break
+            refusal = refusal or Refusal(affine, direction, result)
+        else:
+            if refusal is not None:
+                yield refusal
+
+
+@dataclass
+class _Walk:
+    """What a search has come across.
+
+    Attributes:
+        changes: the linear operators, each with the way that led to it.
+        edits: constants of passages that change.
+        passed: the passages.
+    """
+
+    facts: Facts
+    changes: list[tuple[Change, tuple[ir.Node, ...]]] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+    passed: dict[ir.Node, None] = field(default_factory=dict)
+
+    def readers(self, value: ir.Value) -> list[ir.Node]:
+        """The nodes that read a value, dead ones aside."""
+        return [node for node in value.consumers() if node not in self.facts.dead]
+
+    def enter(self, node: ir.Node) -> Shortfall | None:
+        """Note a passage; none is entered twice, since two maps would meet in it."""
+        if node in self.passed:
+            return Shortfall("layout", f"it would reach {called(node)} on two ways")
+        if len(self.passed) >= MAXIMAL_PASSAGES:
+            return Shortfall("no-neighbour", "no linear operator stands near it")
+        self.passed[node] = None
+        return None
+
+    def take(self, linear: Linear, weights: Weights, way: tuple[ir.Node, ...]) -> Shortfall | None:
+        """Note a linear operator's new weights, or say why they can't be stored."""
+        if any(change.linear.node is linear.node for change, _ in self.changes):
+            return Shortfall("layout", f"it would reach {called(linear.node)} on two ways")
+        stored = rounded(linear, weights)
+        if isinstance(stored, Shortfall):
+            return stored
+        weight, bias = stored
+        self.changes.append((Change(linear, weight, bias, weights.fill), way))
+        return None
+
+
+def called(node: ir.Node) -> str:
+    """A node as sentences name it."""
+    return f"{node.op_type} '{node.name or node.outputs[0].name}'"
+
+
+def _backward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
+    """The plan that takes the map into what computes its base."""
+    channel_map = over_base(affine)
+    if channel_map is None:
+        return Shortfall("layout", "it varies along an axis that what it maps hasn't got")
+    walk = _Walk(facts)
+    shortfall = _back(affine.base, channel_map, frozenset(affine.nodes), walk)
+    if shortfall is not None:
+        return shortfall
+    nodes = _in_order({*affine.nodes, *walk.passed, *(change.linear.node for change, _ in walk.changes)}, facts)
+    first = min((change.linear for change, _ in walk.changes), key=lambda linear: facts.positions[linear.node])
+    region = Region(first.data, affine.output, nodes, first.node.graph)
+    changes = tuple(change for change, _ in walk.changes)
+    return FoldPlan(affine, BACKWARD, changes, tuple(walk.edits), (region,))
+
+
+def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node], walk: _Walk) -> Shortfall | None:
+    """Take a map of a value into what makes it; `readers` are all that may read it."""
+    producer = value.producer()
+    if producer is None:
+        return Shortfall("no-neighbour", f"'{value.name}' is fed, not made by anything linear")
+    others = [node for node in walk.readers(value) if node not in readers]
+    linear = linear_of(producer, walk.facts)
+    passage = passage_of(producer)
+    if linear is None and (passage is None or passage.backward is None):
+        return _no_neighbour(producer, walk.facts)
+    if value.is_graph_output():
+        return Shortfall("graph-output", f"'{value.name}', which {called(producer)} makes, is an output of the graph")
+    if others:
+        reader = f"{called(others[0])} reads '{value.name}' too"
+        return Shortfall("inner-reader", f"{reader}, which {called(producer)} makes")
+    if linear is not None:
+        weights = linear.row.behind(producer, linear.weights, channel_map)
+        return weights if isinstance(weights, Shortfall) else walk.take(linear, weights, ())
+    assert passage is not None
+    assert passage.backward is not None
+    entered = walk.enter(producer)
+    if entered is not None:
+        return entered
+    outputs = [channel_map if output is value else identity(channel_map.rank) for output in producer.outputs]
+    carried = passage.backward(producer, outputs, walk.facts)
+    if isinstance(carried, Shortfall):
+        return carried
+    if carried.edit is not None:
+        walk.edits.append(carried.edit)
+    for operand, part in zip(passage.data(producer), carried.maps, strict=True):
+        if operand is None or walk.facts.is_constant(operand):
+            return Shortfall("no-neighbour", f"{called(producer)} before it takes a constant in")
+        shortfall = _back(operand, part, frozenset({producer}), walk)
+        if shortfall is not None:
+            return shortfall
+    return None
+
+
+def _no_neighbour(node: ir.Node, facts: Facts) -> Shortfall:
+    """Why a node takes no map in."""
+    return Shortfall("no-neighbour", f"{called(node)} isn't linear with constant weights")
+
+
+def _forward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
+    """The plan that takes the map into all that reads it."""
+    over = over_base(affine)
+    if over is None:
+        return Shortfall("layout", "it varies along an axis that what it maps hasn't got")
+    channel_map = _over_output(affine, over)
+    if channel_map is None:
+        return Shortfall("layout", "its dimensions aren't those of what it maps")
+    walk = _Walk(facts)
+    shortfall = _ahead(affine.output, channel_map, (), walk)
+    if shortfall is not None:
+        return shortfall
+    if not walk.changes:
+        return Shortfall("no-neighbour", "nothing reads it")
+    if facts.opset < PADS_ARE_INPUTS and any(change.fill is not None for change, _ in walk.changes):
+        return Shortfall("padding", f"padding with another number than zero takes opset {PADS_ARE_INPUTS}")
+    added = sum(change.added_nodes for change, _ in walk.changes)
+    if added > len(affine.nodes):
+        return Shortfall("no-gain", f"folding would take {added} new nodes for the {len(affine.nodes)} that it saves")
+    regions = tuple(
+        Region(
+            affine.base,
+            change.linear.output,
+            _in_order({*affine.nodes, *way, *_nodes_of(change.linear)}, facts),
+            change.linear.node.graph,
+        )
+        for change, way in walk.changes
+    )
+    return FoldPlan(affine, FORWARD, tuple(change for change, _ in walk.changes), tuple(walk.edits), regions)
+
+
+def _over_output(affine: Affine, channel_map: ChannelMap) -> ChannelMap | None:
+    """The map over the dimensions of its output: the base's, or where nodes in between rearrange them, theirs."""
+    if affine.output_layout == affine.layout:
+        return channel_map
+    dimensions = {dimension: position for position, dimension in enumerate(affine.layout) if dimension}
+    if any(dimension and dimension not in dimensions for dimension in affine.output_layout):
+        return None
+    order = [dimensions.get(dimension) for dimension in affine.output_layout]
+
+    def turned(array: Array) -> Array:
+        shape = [1 if position is None else array.shape[position] for position in order]
+        kept = [position for position in order if position is not None]
+        rest = [position for position in range(array.ndim) if position not in kept]
+        return array.transpose([*kept, *rest]).reshape(shape)
+
+    return ChannelMap(turned(channel_map.scale), turned(channel_map.shift))
+
+
+def _ahead(value: ir.Value, channel_map: ChannelMap, way: tuple[ir.Node, ...], walk: _Walk) -> Shortfall | None:
+    """Take a map of a value into all that reads it."""
+    if value.is_graph_output():
+        return Shortfall("no-neighbour", f"'{value.name}' is an output of the graph")
+    for reader in dict.fromkeys(walk.readers(value)):
+        linear = linear_of(reader, walk.facts, with_addition=True)
+        passage = passage_of(reader)
+        if linear is not None and linear.data is value:
+            weights = linear.row.before(reader, linear.weights, channel_map)
+            shortfall = weights if isinstance(weights, Shortfall) else walk.take(linear, weights, way)
+        elif passage is not None and passage.forward is not None and value in passage.data(reader):
+            shortfall = _through(reader, value, channel_map, way, walk)
+        else:
+            shortfall = _no_neighbour(reader, walk.facts)
+        if shortfall is not None:
+            return shortfall
+    return None
+
+
+def _through(
+    node: ir.Node, value: ir.Value, channel_map: ChannelMap, way: tuple[ir.Node, ...], walk: _Walk
+) -> Shortfall | None:
+    """Carry a map forward through a passage."""
+    passage = passage_of(node)
+    assert passage is not None
+    assert passage.forward is not None
+    entered = walk.enter(node)
+    if entered is not None:
+        return entered
+    operands = passage.data(node)
+    maps = [channel_map if operand is value else identity(channel_map.rank) for operand in operands]
+    carried = passage.forward(node, maps, walk.facts)
+    if isinstance(carried, Shortfall):
+        return carried
+    if carried.edit is not None:
+        walk.edits.append(carried.edit)
+    for output, part in zip(node.outputs, carried.maps, strict=True):
+        if np.all(part.scale == 1) and not part.has_shift:
+            continue
+        shortfall = _ahead(output, part, (*way, node), walk)
+        if shortfall is not None:
+            return shortfall
+    return None
+
+
+def _nodes_of(linear: Linear) -> tuple[ir.Node, ...]:
+    return (linear.node,) if linear.addition is None else (linear.node, linear.addition)
+
+
+def _in_order(nodes: set[ir.Node], facts: Facts) -> tuple[ir.Node, ...]:
+    return tuple(sorted(nodes, key=facts.positions.__getitem__))

@@ -1,0 +1,131 @@
+"""Why a BatchNormalization is still there: what stands in the way, by name, and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.constants import attribute
+from normgraph.diagnosis import Shortfall
+from normgraph.facts import Facts
+from normgraph.folding.linear import LINEAR
+from normgraph.folding.passages import passage_of
+from normgraph.folding.plans import called
+
+#: The inputs of a BatchNormalization behind the first.
+_PARAMETERS = ("scale", "bias", "mean", "variance")
+
+
+def _training(node: ir.Node, facts: Facts) -> Shortfall | None:
+    # Before version 14 it is the outputs that are asked for which tell training from inference.
+    if attribute(node, "training_mode", 0) or (facts.opset < 14 and any(output.name for output in node.outputs[1:])):
+        return Shortfall(
+            "training-mode",
+            "it is in training mode: its statistics are those of each batch; export the model in inference mode",
+        )
+    return None
+
+
+def _parameters(node: ir.Node, facts: Facts) -> Shortfall | None:
+    for value, role in zip(node.inputs[1:], _PARAMETERS, strict=False):
+        if value is None or facts.is_constant(value):
+            continue
+        return Shortfall("not-constant", f"its {role} '{value.name}' {_made(value)}")
+    return None
+
+
+def _variance(node: ir.Node, facts: Facts) -> Shortfall | None:
+    variance = facts.constant(node.inputs[4]) if len(node.inputs) > 4 else None
+    if variance is None:
+        return None
+    bad = np.flatnonzero(~(variance.astype(np.float64) + attribute(node, "epsilon", 1e-5) > 0))
+    if not bad.size:
+        return None
+    return Shortfall(
+        "parameter-range", f"the variance of channel {bad[0]} isn't positive, and what it computes isn't finite"
+    )
+
+
+def _made(value: ir.Value) -> str:
+    """How a value that isn't constant comes about, and what would change that."""
+    if value.is_graph_input() and value.is_initializer():
+        return "is an input of the graph too, so that the caller may override it; take it out of the graph's inputs"
+    producer = value.producer()
+    if producer is None:
+        return "is fed by the caller"
+    if producer.op_type == "DequantizeLinear":
+        return f"is quantized: {called(producer)} makes it; fold before quantizing"
+    return f"is computed at run time by {called(producer)}"
+
+
+def _weight_of_neighbour(node: ir.Node, facts: Facts) -> Shortfall | None:
+    """The linear operator before it, or before what it passes through, has a weight that isn't constant."""
+    value = node.inputs[0]
+    for _ in range(16):
+        producer = None if value is None else value.producer()
+        if producer is None:
+            return None
+        if producer.op_type in LINEAR and not producer.domain:
+            return _weight(producer, facts)
+        if passage_of(producer) is None:
+            return None
+        value = producer.inputs[0]
+    return None
+
+
+def _weight_of_reader(node: ir.Node, facts: Facts) -> Shortfall | None:
+    for reader in node.outputs[0].consumers():
+        if reader.op_type in LINEAR and not reader.domain and reader.inputs[0] is node.outputs[0]:
+            found = _weight(reader, facts)
+            if found is not None:
+                return found
+    return None
+
+
+def _weight(linear: ir.Node, facts: Facts) -> Shortfall | None:
+    operands = [value for value in linear.inputs[:2] if value is not None]
+    if len(operands) < 2 or any(facts.is_constant(value) for value in operands):
+        bias = linear.inputs[2] if len(linear.inputs) > 2 else None
+        if bias is None or facts.is_constant(bias):
+            return None
+        return Shortfall("not-constant", f"the bias '{bias.name}' of {called(linear)} {_made(bias)}")
+    weight = operands[1]
+    return Shortfall("not-constant", f"the weight '{weight.name}' of {called(linear)} {_made(weight)}")
+
+
+#: What keeps a BatchNormalization from being an affine map, or its neighbours from being linear, in this order.
+CHECKS: tuple[Callable[[ir.Node, Facts], Shortfall | None], ...] = (
+    _training,
+    _parameters,
+    _variance,
+    _weight_of_neighbour,
+    _weight_of_reader,
+)
+
+
+def why_left(node: ir.Node, tried: Sequence[Shortfall], facts: Facts) -> Shortfall:
+    """The decisive reason why a BatchNormalization is left.
+
+    Args:
+        node: the BatchNormalization.
+        tried: why the folds that were looked for weren't made, backward first.
+        facts: the facts about the model.
+    """
+    for check in CHECKS:
+        found = check(node, facts)
+        if found is not None:
+            return found
+    telling = [shortfall for shortfall in tried if shortfall.rule != "no-neighbour"]
+    if telling:
+        return telling[0]
+    if tried:
+        return Shortfall("no-neighbour", "; ".join(dict.fromkeys(_sided(tried))))
+    return Shortfall("no-neighbour", "its value can't be followed as a map per channel")
+
+
+def _sided(tried: Sequence[Shortfall]) -> list[str]:
+    if len(tried) < 2:
+        return [shortfall.reason for shortfall in tried]
+    return [f"before it, {tried[0].reason}", f"behind it, {tried[1].reason}"]

@@ -1,0 +1,44 @@
+"""Affine maps fold wherever that is exact, nowhere else, and what stays says why."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+
+import normgraph
+from tests.cases import Build, build
+from tests.folds import TABLES
+from tests.folds.claims import FoldCase
+from tests.optimizing import operators, optimized
+from tests.running import builds, label
+
+
+def every(cases: Iterable[FoldCase]) -> list[object]:
+    return [pytest.param(case, how, id=f"{case.name}-{label(how)}") for case in cases for how in builds(case)]
+
+
+HITS = [case for table in TABLES.values() for case in table if case.folded]
+MISSES = [case for table in TABLES.values() for case in table if not case.folded]
+
+
+@pytest.mark.parametrize(("case", "how"), every(HITS))
+def test_map_is_folded(case: FoldCase, how: Build) -> None:
+    model, report = optimized(case, how)
+    assert [fold.direction for fold in report.folds if fold.status == "folded"] == list(case.folded), report.folds
+    if case.after is not None:
+        assert operators(model) == Counter(case.after.split())
+    assert sum(operators(model).values()) <= sum(operators(build(case, how)).values())
+
+
+@pytest.mark.parametrize(("case", "how"), every(MISSES))
+def test_map_stays_and_says_why(case: FoldCase, how: Build) -> None:
+    model, report = optimized(case, how)
+    assert [fold.rule for fold in report.folds] == [case.rule], report.folds
+    assert case.says in (report.folds[0].reason or "")
+    assert operators(model) == operators(build(case, how))
+
+
+@pytest.mark.parametrize(("case", "how"), every(case for table in TABLES.values() for case in table[::4]))
+def test_explain_foretells_it(case: FoldCase, how: Build) -> None:
+    report = normgraph.explain(build(case, how))
+    assert {fold.rule for fold in report.folds} == ({"not-folded"} if case.folded else {case.rule})
