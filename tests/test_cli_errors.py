@@ -60,7 +60,7 @@ def unwritable(folder: Path) -> str:
         pytest.param(lambda path: path.touch(), "the file is empty: bad.onnx", id="empty"),
         pytest.param(truncated, "truncated or not an ONNX model: bad.onnx", id="truncated"),
         pytest.param(not_a_model, "truncated or not an ONNX model: bad.onnx", id="not ONNX"),
-        pytest.param(lambda path: path.mkdir(), "this is a folder: bad.onnx", id="folder"),
+        pytest.param(lambda path: path.mkdir(), "there is none: bad.onnx", id="folder without models"),
         pytest.param(without_its_data, "'weights.bin' isn't: bad.onnx", id="absent data"),
         pytest.param(at_unknown_opset, "not 999: bad.onnx", id="unknown opset"),
     ],

@@ -1,6 +1,20 @@
 """The same work on many models: in parallel processes, each failure kept to the model that it belongs to."""
 
-from normgraph.batch.places import expand
+from normgraph.batch.cluster import run_on
+from normgraph.batch.places import Place, delivered, expand, fetched, is_pattern, is_url, places
 from normgraph.batch.processes import Failed, Outcome, run_all, workers_for
 
-__all__ = ["Failed", "Outcome", "expand", "run_all", "workers_for"]
+__all__ = [
+    "Failed",
+    "Outcome",
+    "Place",
+    "delivered",
+    "expand",
+    "fetched",
+    "is_pattern",
+    "is_url",
+    "places",
+    "run_all",
+    "run_on",
+    "workers_for",
+]

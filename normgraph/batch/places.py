@@ -1,42 +1,238 @@
-"""Where models lie: files, folders and patterns, in this file system or in any that fsspec knows."""
+"""Where models lie: files, folders and patterns, in this file system or at any URL that fsspec knows."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
-from pathlib import Path
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
-from normgraph.errors import BadModelError
+from normgraph.errors import BadModelError, OutputError, UsageError
 
 _MAGIC = frozenset("*?[")
 
 
+@dataclass(frozen=True)
+class Place:
+    """A model that was named, by itself or by a pattern.
+
+    Attributes:
+        path: its path, or URL.
+        relative: its path from the folder that was named, or that the pattern's fixed part names.
+    """
+
+    path: str
+    relative: str
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL, not a path."""
+    return "://" in text
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text stands for other files than itself: a pattern, or a folder.
+
+    A path that exists is no pattern, whatever characters it has.
+    """
+    if is_url(text):
+        return bool(_MAGIC.intersection(text)) or text.endswith("/")
+    path = Path(text)
+    return path.is_dir() or (bool(_MAGIC.intersection(text)) and not path.exists())
+
+
 def expand(patterns: Iterable[str]) -> list[str]:
-    """The files that paths, folders and patterns stand for, each once, in the order of the patterns.
+    """The paths of `places`."""
+    return [place.path for place in places(patterns)]
+
+
+def places(patterns: Iterable[str]) -> list[Place]:
+    """The models that paths, folders, patterns and URLs stand for, each once, in the order of the patterns.
 
     Args:
-        patterns: a path stands for itself, whether it exists or not; a folder for every ``.onnx`` file below it; a
-            pattern with ``*``, ``?`` or ``[…]`` for the files that it matches, ``**`` for any number of folders. A
-            path that exists is no pattern, whatever characters it has.
+        patterns: a path stands for itself, whether it exists or not; a folder, or a URL that ends in a slash, for
+            every ``.onnx`` file below it; a pattern with ``*``, ``?`` or ``[…]`` for the files that it matches, ``**``
+            for any number of folders.
 
     Raises:
-        BadModelError: a folder or pattern has no file.
+        BadModelError: a folder or pattern has no file, or a URL can't be looked at.
+        UsageError: there is a URL and fsspec isn't installed.
     """
-    found: dict[str, None] = {}
+    found: dict[str, Place] = {}
     for pattern in patterns:
-        path = Path(pattern)
-        if path.is_dir():
-            matched = sorted(str(file) for file in path.rglob("*.onnx") if file.is_file())
-            _demand(matched, f"a folder must hold .onnx files, and this holds none: {pattern}; name another")
-        elif _MAGIC.intersection(pattern) and not path.exists():
-            matched = sorted(name for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207
-            _demand(matched, f"a pattern must match a file, and this matches none: {pattern}; check its folder")
-        else:
-            matched = [pattern]
-        found.update(dict.fromkeys(matched))
+        for place in _remote(pattern) if is_url(pattern) else _local(pattern):
+            found.setdefault(place.path, place)
+    return list(found.values())
+
+
+def _local(pattern: str) -> list[Place]:
+    path = Path(pattern)
+    if not is_pattern(pattern):
+        return [Place(pattern, path.name)]
+    if path.is_dir():
+        base, matched = path, sorted(str(file) for file in path.rglob("*.onnx") if file.is_file())
+    else:
+        base = Path(*_fixed(path.parts))
+        matched = sorted(name for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207
+    _demand(matched, pattern)
+    return [Place(name, PurePath(name).relative_to(base).as_posix()) for name in matched]
+
+
+def _remote(pattern: str) -> list[Place]:
+    if not is_pattern(pattern):
+        return [Place(pattern, PurePosixPath(pattern).name)]
+    matching = pattern + "**/*.onnx" if pattern.endswith("/") else pattern
+    base = "/".join(_fixed(tuple(pattern.split("/")))).rstrip("/") + "/"
+    with _failing(pattern, BadModelError):
+        system, inner = _filesystem(matching)
+        names = sorted(str(name) for name in system.glob(inner) if system.isfile(name))
+        start = len(str(system._strip_protocol(base)).rstrip("/")) + 1
+        matched = [Place(base + name[start:], name[start:]) for name in names]
+    _demand(matched, pattern)
+    return matched
+
+
+def _fixed(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts of a pattern before the first that stands for several."""
+    for position, part in enumerate(parts):
+        if _MAGIC.intersection(part):
+            return parts[:position]
+    return parts
+
+
+def _demand(matched: list[Any], pattern: str) -> None:
+    if not matched:
+        raise BadModelError(
+            f"a folder or pattern must have models in it, and there is none: {pattern}; check how it is written"
+        )
+
+
+@contextmanager
+def fetched(path: str) -> Iterator[Path]:
+    """A model as a local file, its external data beside it: itself, or a copy for the time of the block.
+
+    Raises:
+        BadModelError: the URL can't be read, or the data lies outside of the model's folder.
+        UsageError: it is a URL and fsspec isn't installed.
+    """
+    if not is_url(path):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="normgraph-") as folder:
+        local = Path(folder) / PurePosixPath(path).name
+        _download(path, local)
+        for location in _data_locations(local):
+            parts = PurePosixPath(location).parts
+            if not parts or PurePosixPath(location).is_absolute() or ".." in parts:
+                raise BadModelError(f"external data must lie in its model's folder, not at {location!r}: {path}")
+            (local.parent / location).parent.mkdir(parents=True, exist_ok=True)
+            _download(f"{path.rpartition('/')[0]}/{location}", local.parent / location)
+        yield local
+
+
+def _download(url: str, local: Path) -> None:
+    with _failing(url, BadModelError):
+        system, inner = _filesystem(url)
+        with system.open(inner, "rb") as source, local.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 22)
+
+
+def _data_locations(model: Path) -> list[str]:
+    """The files of external data that a model names, each once."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        proto = onnx.load(model, load_external_data=False)
+    except DecodeError:
+        return []  # who reads it says what is wrong with it
+    found: dict[str, None] = {}
+    for tensor in _tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            found.update((entry.value, None) for entry in tensor.external_data if entry.key == "location")
     return list(found)
 
 
-def _demand(matched: list[str], message: str) -> None:
-    if not matched:
-        raise BadModelError(message)
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every TensorProto in a message."""
+    import onnx
+
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:
+            continue
+        for inner in value if descriptor.is_repeated else [value]:
+            if isinstance(inner, onnx.TensorProto):
+                yield inner
+            else:
+                yield from _tensors(inner)
+
+
+@contextmanager
+def delivered(path: str) -> Iterator[Path]:
+    """A local path to write a model to: the path itself, or one whose files go to the URL if the block ends well.
+
+    The model itself is sent after its external data, so that it never stands there without it.
+
+    Raises:
+        OutputError: nothing can be written there.
+        UsageError: it is a URL and fsspec isn't installed.
+    """
+    if not is_url(path):
+        local = Path(path)
+        try:
+            local.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"the output's folder can't be made: {local.parent} ({error.strerror}); check what is there"
+            ) from error
+        yield local
+        return
+    folder, _, name = path.rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="normgraph-") as temporary:
+        local = Path(temporary) / name
+        yield local
+        files = sorted(Path(temporary).iterdir(), key=lambda file: file == local)
+        with _failing(path, OutputError):
+            system, inner = _filesystem(folder)
+            system.makedirs(inner, exist_ok=True)
+            for file in files:
+                system.put_file(str(file), f"{inner.rstrip('/')}/{file.name}")
+
+
+def read_text(path: str) -> str | None:
+    """A small file's text; None where there is none.
+
+    Raises:
+        BadModelError: it can't be read.
+    """
+    if not is_url(path):
+        return Path(path).read_text("utf-8") if Path(path).exists() else None
+    with _failing(path, BadModelError):
+        system, inner = _filesystem(path)
+        return str(system.cat_file(inner), "utf-8") if system.exists(inner) else None
+
+
+@contextmanager
+def _failing(url: str, kind: type[BadModelError | OutputError]) -> Iterator[None]:
+    """Turn what a file system may raise, which is anything, into an error that names the URL."""
+    try:
+        yield
+    except (BadModelError, OutputError, UsageError):
+        raise
+    except Exception as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise kind(f"the URL can't be used: {url} ({type(error).__name__}: {told}); check it and its access") from error
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise UsageError(f"a URL needs fsspec: {url}; install 'normgraph[remote]'") from error
+    system, inner = url_to_fs(url)
+    return system, inner

@@ -25,13 +25,18 @@ class Failed:
 
     Attributes:
         message: one line.
-        expected: whether it is an error that normgraph raises on purpose: a bad model, not a mistake of its own.
+        kind: the class of the error; none of normgraph's own where it is a mistake of normgraph's.
         details: the traceback of an error that wasn't expected, else empty.
     """
 
     message: str
-    expected: bool = True
+    kind: type[Exception] = NormgraphError
     details: str = ""
+
+    @property
+    def expected(self) -> bool:
+        """Whether it is an error that normgraph raises on purpose."""
+        return issubclass(self.kind, NormgraphError)
 
 
 @dataclass(frozen=True)
@@ -106,10 +111,12 @@ def attempt(work: Callable[[Item], Result], item: Item) -> Result | Failed:
     try:
         return work(item)
     except NormgraphError as error:
-        return Failed(" ".join(str(error).split()))
+        return Failed(" ".join(str(error).split()), type(error))
     except Exception as error:
         told = " ".join(str(error).split())
-        return Failed(f"an error of normgraph's own: {type(error).__name__}: {told}", False, traceback.format_exc())
+        return Failed(
+            f"an error of normgraph's own: {type(error).__name__}: {told}", RuntimeError, traceback.format_exc()
+        )
 
 
 class _Worker:
@@ -165,4 +172,4 @@ def _serve(channel: connection.Connection[Any, Any], work: Callable[[Any], Any])
         try:
             channel.send(result)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
-            channel.send(Failed(f"an error of normgraph's own: its result can't be sent: {error}", False))
+            channel.send(Failed(f"an error of normgraph's own: its result can't be sent: {error}", RuntimeError))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from os import PathLike, fspath
 
 from normgraph import api
+from normgraph.batch import fetched
 from normgraph.inventory import Fold, Site
 from normgraph.model_io import load
 from normgraph.report import Report
@@ -66,7 +67,7 @@ def examine(
     """Look at the model in a file.
 
     Args:
-        path: the file.
+        path: the file, or a URL that fsspec knows.
         target: as for `normgraph.optimize`.
         allow_contrib: likewise.
         optimized: look at what `normgraph.optimize` makes of the model, with every rewrite proven. Nothing is written.
@@ -75,10 +76,11 @@ def examine(
         BadModelError: the model can't be read.
         UsageError: there is no such target.
     """
-    model = load(path)
-    producer = f"{model.producer_name or 'unknown exporter'} {model.producer_version or ''}".strip()
-    if optimized:
-        report = api.optimize(model, target=target, allow_contrib=allow_contrib, in_place=True).report
-    else:
-        report = api.explain(model, target=target, allow_contrib=allow_contrib)
+    with fetched(fspath(path)) as local:
+        model = load(local)
+        producer = f"{model.producer_name or 'unknown exporter'} {model.producer_version or ''}".strip()
+        if optimized:
+            report = api.optimize(model, target=target, allow_contrib=allow_contrib, in_place=True).report
+        else:
+            report = api.explain(model, target=target, allow_contrib=allow_contrib)
     return Examination(replace(report, model=fspath(path)), optimized, producer)

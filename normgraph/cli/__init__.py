@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from normgraph.cli.arguments import parse
-from normgraph.errors import NormgraphError, OpsetError
-
-DONE, NOT_GRANTED, BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
+from normgraph.cli.exit_statuses import BROKEN_PIPE, DONE, INTERNAL_ERROR, INTERRUPTED, status_of
+from normgraph.errors import NormgraphError
 
 __all__ = ["main"]
 
@@ -49,7 +48,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return status
     except NormgraphError as error:
         _complain(f"error: {error}")
-        return NOT_GRANTED if isinstance(error, OpsetError) else BAD_INPUT
+        return status_of(type(error))
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED

@@ -49,10 +49,23 @@ def _output_of(options: OptimizeOptions) -> Path | None:
     if options.in_place:
         return source
     if options.output is not None:
-        return options.output
+        return Path(options.output)
     if not source.name:
         raise UsageError(f"the model must be a file, and '{source}' names none; name one")
     return source.with_name((source.stem if source.suffix.lower() == ".onnx" else source.name) + ".opt.onnx")
+
+
+def checked_output(source: Path, output: Path) -> Path:
+    """The output of a model among several.
+
+    Raises:
+        UsageError: it is the input.
+        OutputError: nothing can be written there.
+    """
+    if _same(output, source):
+        raise UsageError(f"the output may not be the input: {output}; name another folder, or ask for --in-place")
+    _check_writable(output, "output")
+    return output
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from normgraph import api
+from normgraph.batch import is_pattern, is_url
 from normgraph.cli import files, rendering
 from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.cli.output import show, write_json
@@ -28,7 +29,11 @@ def run(options: OptimizeOptions, started: float) -> int:
     Raises:
         NormgraphError: it can't be done; then neither a model nor a report has been written.
     """
-    report, numbers = _optimized(options, files.output_of(options))
+    if _are_many(options):
+        from normgraph.cli import optimize_many
+
+        return optimize_many.run(options, started)
+    report, numbers = optimized(options, files.output_of(options))
     if options.json:
         write_json(report.to_json())
     elif not options.quiet:
@@ -36,7 +41,26 @@ def run(options: OptimizeOptions, started: float) -> int:
     return 0
 
 
-def _optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, rendering.Run]:
+def _are_many(options: OptimizeOptions) -> bool:
+    """Whether the options name several models, or one as if it were several."""
+    if len(options.models) > 1 or any(is_url(name) or is_pattern(name) for name in options.models):
+        return True
+    return options.dask is not None or (options.output is not None and options.output.endswith("/"))
+
+
+def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, rendering.Run]:
+    """Optimize one model and write it.
+
+    Args:
+        options: what the command was told; only its first model counts.
+        output: where to write the model; None for nowhere.
+
+    Returns:
+        The report, and what it doesn't say.
+
+    Raises:
+        NormgraphError: it can't be done; then neither a model nor a report has been written.
+    """
     _check_opset(options.opset)
     with shown(wanted=not options.quiet) as progress:
         result = api.optimize(

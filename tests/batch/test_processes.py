@@ -37,7 +37,7 @@ def test_every_item_has_an_outcome(workers: int) -> None:
     assert [outcome.item for outcome in outcomes] == items
     assert [outcome.result for outcome in outcomes][::2] == [0, 1, 2]
     expected, unexpected = (outcome.result for outcome in outcomes[1::2])
-    assert expected == Failed("a number must be even, not 3")
+    assert expected == Failed("a number must be even, not 3", BadModelError)
     assert isinstance(unexpected, Failed)
     assert not unexpected.expected
     assert "ZeroDivisionError: by no number" in unexpected.message
@@ -108,5 +108,5 @@ def test_patterns_stand_for_files(patterns: list[str], files: list[str], folder:
 @pytest.mark.parametrize("pattern", ["*.pt", "deep/er/none*", "empty"])
 def test_a_pattern_without_files_is_an_error(pattern: str, folder: Path) -> None:
     (folder / "empty").mkdir()
-    with pytest.raises(BadModelError, match=r"matches none|holds none"):
+    with pytest.raises(BadModelError, match="there is none"):
         expand([pattern])

@@ -22,6 +22,8 @@ examples:
   normgraph optimize bert.onnx --dry-run           only shows what would be done
   normgraph optimize bert.onnx --opset 17          fails if opset 17 can't be had
   normgraph optimize bert.onnx --target onnx --report report.json
+  normgraph optimize 'exports/**/*.onnx' -o out/   many, in parallel; goes on where it stopped
+  normgraph optimize s3://bucket/exports/ -o s3://bucket/optimized/ --dask tcp://10.0.0.5:8786
 """
 
 
@@ -30,8 +32,8 @@ class OptimizeOptions:
     """What `normgraph optimize` was told.
 
     Attributes:
-        model: the file to read.
-        output: the file to write; None for the default beside the input.
+        models: the file to read, or several, folders, patterns or URLs.
+        output: the file to write; None for the default beside the input. For several inputs, the folder.
         in_place: write over the input.
         dry_run: write no model.
         opset: the opset of the result; None to raise it only where that is worth it.
@@ -40,10 +42,13 @@ class OptimizeOptions:
         report: the file to write the report to.
         json: print the report instead of tables.
         quiet: print nothing but errors.
+        jobs: for several inputs, the number of processes; None for one for each processor.
+        dask: the address of the Dask cluster that does the work.
+        fresh: do again what an earlier run has done.
     """
 
-    model: Path
-    output: Path | None
+    models: list[str]
+    output: str | None
     in_place: bool
     dry_run: bool
     opset: int | None
@@ -52,13 +57,26 @@ class OptimizeOptions:
     report: Path | None
     json: bool
     quiet: bool
+    jobs: int | None
+    dask: str | None
+    fresh: bool
+
+    @property
+    def model(self) -> Path:
+        """The file to read, where there is one."""
+        return Path(self.models[0])
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="IN", type=Path, help="the model, an ONNX file")
+    parser.add_argument(
+        "models", metavar="IN", nargs="+", help="the model, an ONNX file; or several, folders, patterns or URLs"
+    )
     where = parser.add_argument_group("what is written").add_mutually_exclusive_group()
     where.add_argument(
-        "-o", "--output", metavar="OUT", type=Path, help="the file to write (default: IN with .opt.onnx)"
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="the file to write (default: IN with .opt.onnx); for several inputs, the folder",
     )
     where.add_argument("--in-place", action="store_true", help="write over the input")
     where.add_argument("--dry-run", action="store_true", help="write no model, only say what would be done")
@@ -70,6 +88,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=shared.opset,
         help="the opset of the result; by default it is raised only where a rewrite is worth it",
     )
+    many = parser.add_argument_group("several inputs")
+    shared.add_jobs(many)
+    many.add_argument(
+        "--dask", metavar="ADDRESS", help="do the work on the Dask cluster whose scheduler is at this address"
+    )
+    many.add_argument("--fresh", action="store_true", help="do again what an earlier run into this folder has done")
     told = parser.add_argument_group("what is told")
     told.add_argument("--report", metavar="FILE", type=Path, help="write the report to a file, as JSON")
     printed = told.add_mutually_exclusive_group()

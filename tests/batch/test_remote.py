@@ -1,0 +1,109 @@
+"""Models at URLs: read, optimized and checked as if they were files."""
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import onnx
+import pytest
+
+from normgraph.batch import delivered, expand, fetched, places
+from normgraph.cli import main
+from normgraph.errors import BadModelError, OutputError, UsageError
+from tests.commands import BERT, NEAR_MISSES
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> str:
+    """The URL of a store with two models; one has its weights in a file of its own."""
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    source = tmp_path / "bert.onnx"
+    onnx.save(onnx.load(BERT), source, save_as_external_data=True, location="bert.bin", size_threshold=0)
+    for path, place in ((source, "in/bert.onnx"), (tmp_path / "bert.bin", "in/bert.bin"), (NEAR_MISSES, "in/x/m.onnx")):
+        system.makedirs(f"/store/{place}".rpartition("/")[0], exist_ok=True)
+        system.put_file(str(path), f"/store/{place}")
+    return "memory://store"
+
+
+def test_patterns_and_folders_stand_for_models(bucket: str) -> None:
+    both = [f"{bucket}/in/bert.onnx", f"{bucket}/in/x/m.onnx"]
+    assert expand([f"{bucket}/in/"]) == both
+    assert expand([f"{bucket}/in/**/*.onnx"]) == both
+    assert [place.relative for place in places([f"{bucket}/in/"])] == ["bert.onnx", "x/m.onnx"]
+    assert expand([f"{bucket}/in/*.onnx", "a.onnx"]) == [both[0], "a.onnx"]
+    with pytest.raises(BadModelError, match="there is none: memory://store/no"):
+        expand([f"{bucket}/no*"])
+
+
+def test_models_are_optimized_from_store_to_store(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["optimize", f"{bucket}/in/", "-o", f"{bucket}/out", "--jobs", "1"]
+    assert main([*words, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["models"]
+    assert [row["output"] for row in rows] == [f"{bucket}/out/bert.onnx", f"{bucket}/out/x/m.onnx"]
+    with fetched(f"{bucket}/out/bert.onnx") as local:
+        assert (local.parent / "bert.onnx.data").exists()
+        model = onnx.load(local)
+    assert sum(node.op_type == "LayerNormalization" for node in model.graph.node) == 5
+    assert main(words) == 0
+    assert "2 up to date" in capsys.readouterr().out
+
+
+def test_models_are_checked_at_their_urls(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", f"{bucket}/in/", "--expect", "decomposed=5", "--jobs", "1"]) == 1
+    out = capsys.readouterr().out
+    assert f"{bucket}/in/bert.onnx · passed" in out
+    assert f"{bucket}/in/x/m.onnx · failed" in out
+
+
+def test_other_file_systems_work_across_processes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        shutil.copy(NEAR_MISSES, tmp_path / "in" / f"{name}.onnx")
+    url = tmp_path.as_uri()
+    assert main(["optimize", f"{url}/in/*.onnx", "-o", f"{url}/out", "-q", "--jobs", "2"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.onnx")) == ["a.onnx", "b.onnx"]
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "a/../../b"])
+def test_external_data_outside_of_the_folder_is_not_fetched(location: str, bucket: str, tmp_path: Path) -> None:
+    proto = onnx.load(tmp_path / "bert.onnx", load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    fsspec.filesystem("memory").pipe_file("/store/in/bad.onnx", proto.SerializeToString())
+    with pytest.raises(BadModelError, match="must lie in its model's folder"), fetched(f"{bucket}/in/bad.onnx"):
+        pass
+
+
+def test_what_cannot_be_reached_is_explained(bucket: str) -> None:
+    with (
+        pytest.raises(BadModelError, match="the URL can't be used: memory://store/absent"),
+        fetched(f"{bucket}/absent"),
+    ):
+        pass
+    with pytest.raises(BadModelError, match="the URL can't be used: nosuch://x/y"), fetched("nosuch://x/y"):
+        pass
+    with (
+        pytest.raises(OutputError, match="the URL can't be used: nosuch://x/y"),
+        delivered("nosuch://x/y") as local,
+    ):
+        local.write_bytes(b"a model")
+
+
+def test_a_url_without_fsspec_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
+    with pytest.raises(UsageError, match=r"install 'normgraph\[remote\]'"), fetched("s3://bucket/model.onnx"):
+        pass
+
+
+def test_nothing_is_sent_if_the_work_failed(bucket: str) -> None:
+    with suppress(ZeroDivisionError), delivered(f"{bucket}/out.onnx") as local:
+        local.write_bytes(b"half a model")
+        raise ZeroDivisionError
+    assert not fsspec.filesystem("memory").exists("/store/out.onnx")
