@@ -14,13 +14,15 @@ from onnx import helper, numpy_helper
 from normgraph.axes import Size
 from normgraph.errors import NormgraphError
 from normgraph.facts import FLOATING, Facts, subgraphs_of
-from normgraph.lowering import Replacement
+from normgraph.lowering import INPUT, OUTPUT, Replacement
 from normgraph.match import Match
 from normgraph.region import Rewritable
 
 DOUBLE = int(ir.DataType.DOUBLE)
 #: Operators that compute their statistics in the type that their attribute stash_type names, by default float32.
 _STASHING = frozenset({"GroupNormalization", "LayerNormalization", "RMSNormalization"})
+#: What fragments call the base tensor, and what a replacement makes.
+BASE, RESULT = "x", "y"
 _FLOAT_TYPES = frozenset(int(dtype) for dtype in FLOATING)
 
 
@@ -46,6 +48,11 @@ class Fragment:
     model: onnx.ModelProto
     inputs: tuple[Input, ...]
     output: str
+
+    def key(self) -> bytes:
+        """The same bytes for fragments that are the same computation with the same constants."""
+        interface = repr((self.inputs, self.output)).encode()
+        return interface + bytes(self.model.SerializeToString(deterministic=True))
 
     def in_double(self) -> Fragment:
         """The same computation with every floating tensor a double."""
@@ -101,11 +108,13 @@ def _as_double(tensor: onnx.TensorProto) -> onnx.TensorProto:
 def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
     """The nodes from a region's base to its output, with the constants and the shape arithmetic that they need.
 
+    Values are named after the order in which they are met, so that regions that are written alike make the same
+    model, whatever they are called and wherever they stand.
+
     Raises:
         NotExtractable: a node holds a subgraph, or something is read whose shape or type isn't known.
     """
     nodes: set[ir.Node] = set()
-    constants: dict[str, onnx.TensorProto] = {}
     others: dict[ir.Value, None] = {}
     pending = [region.output]
     while pending:
@@ -114,11 +123,8 @@ def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
             continue
         node = value.producer()
         if facts.is_constant(value):
-            array = facts.constant(value)
-            if array is None:
-                raise NotExtractable(f"the constant '{value.name}' can't be read")
-            constants[value.name] = numpy_helper.from_array(np.asarray(array, order="C"), value.name)
-        elif node is None or node not in facts.positions or node.graph is not region.graph:
+            continue
+        if node is None or node not in facts.positions or node.graph is not region.graph:
             others[value] = None
         elif node not in region.nodes and not facts.depends_on_shapes_only(value):
             others[value] = None
@@ -128,15 +134,64 @@ def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
             nodes.add(node)
             pending.extend(operand for operand in node.inputs if operand is not None)
     ordered = sorted(nodes, key=facts.positions.__getitem__)
-    protos = [ir.serde.serialize_node(node) for node in ordered]
-    inputs = tuple(_described(value, facts) for value in (region.base, *others))
-    output = _described(region.output, facts)
-    return _fragment(protos, inputs, output, constants.values(), facts.opsets)
+    names = _Names(region.base, others)
+    protos = [_serialized(node, names, facts) for node in ordered]
+    inputs = tuple(_described(value, names.of(value), facts) for value in (region.base, *others))
+    output = _described(region.output, names.of(region.output), facts)
+    domains = {"", *(node.domain for node in ordered)}
+    opsets = {domain: version for domain, version in facts.opsets.items() if domain in domains}
+    return _fragment(protos, _renumbered(inputs), output, names.constants.values(), opsets)
+
+
+class _Names:
+    """Names for the values of a fragment, and the constants among them."""
+
+    def __init__(self, base: ir.Value, others: Iterable[ir.Value]) -> None:
+        self._names = {base: BASE}
+        for value in others:
+            self._names[value] = f"shaped{len(self._names)}"
+        self.constants: dict[str, onnx.TensorProto] = {}
+
+    def of(self, value: ir.Value | None) -> str:
+        if value is None or not value.name:
+            return ""
+        return self._names.setdefault(value, f"v{len(self._names)}")
+
+    def of_constant(self, value: ir.Value, facts: Facts) -> str:
+        name = self.of(value)
+        if name not in self.constants:
+            array = facts.constant(value)
+            if array is None:
+                raise NotExtractable(f"the constant '{value.name}' can't be read")
+            self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
+        return name
+
+
+def _serialized(node: ir.Node, names: _Names, facts: Facts) -> onnx.NodeProto:
+    proto = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
+    for value in node.inputs:
+        constant = value is not None and facts.is_constant(value) and value.name
+        proto.input.append(names.of_constant(value, facts) if constant and value is not None else names.of(value))
+    proto.output.extend(names.of(value) for value in node.outputs)
+    while proto.output and not proto.output[-1]:
+        del proto.output[-1]
+    proto.attribute.extend(ir.serde.serialize_attribute(attr) for attr in node.attributes.values())
+    return proto
+
+
+def _renumbered(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+    """Dynamic sizes named after the order in which they are met."""
+    symbols = dict.fromkeys(s for _, _, shape in inputs for size in shape for s in size.symbols)
+    names = {symbol: f"s{number}" for number, symbol in enumerate(symbols)}
+    return tuple(
+        (name, element_type, tuple(Size(size.factor, tuple(names[s] for s in size.symbols)) for size in shape))
+        for name, element_type, shape in inputs
+    )
 
 
 def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, opset: int) -> Fragment:
     """The steps of a replacement as a model, at this version of the default domain."""
-    names = {"x": match.base.name or "x", "y": match.output.name or "y"}
+    names = {INPUT: BASE, OUTPUT: RESULT}
     nodes = [
         helper.make_node(
             step.operator,
@@ -148,15 +203,17 @@ def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, o
         for step in replacement.steps
     ]
     constants = [numpy_helper.from_array(a, f"replacement/{name}") for name, a in replacement.constants.items()]
-    inputs = (_described(match.base, facts),)
-    return _fragment(nodes, inputs, _described(match.output, facts), constants, {**facts.opsets, "": opset})
+    inputs = _renumbered((_described(match.base, BASE, facts),))
+    domains = {step.domain for step in replacement.steps}
+    opsets = {domain: version for domain, version in facts.opsets.items() if domain in domains} | {"": opset}
+    return _fragment(nodes, inputs, _described(match.output, RESULT, facts), constants, opsets)
 
 
-def _described(value: ir.Value, facts: Facts) -> Input:
+def _described(value: ir.Value, name: str, facts: Facts) -> Input:
     dtype, shape = facts.dtype(value), facts.shape(value)
     if dtype is None or shape is None or not value.name:
         raise NotExtractable(f"the type or shape of '{value.name}' isn't known")
-    return value.name, int(dtype), shape
+    return name, int(dtype), shape
 
 
 def _fragment(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.axes import Axis, Dimension, Layout, axes_of
+from normgraph.axes import Axis, Dimension, Layout, axes_of, product, size_of
 from normgraph.coefficients import Coefficient, spread
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
@@ -88,8 +88,11 @@ def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
         return epsilon
     if any(node.op_type == "InstanceNormalization" for node in match.nodes):
         return Shortfall("already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there")
+    whole = product(size_of(dimension) for dimension in match.layout[1:])
+    # A size that is written out leaves room for an empty batch, of which -1 would have no meaning.
+    rest = -1 if whole.static is None else whole.static // groups
     constants: dict[str, Array] = {
-        "grouped_shape": np.array([0, groups, -1], np.int64),
+        "grouped_shape": np.array([0, groups, rest], np.int64),
         "ones": np.ones(groups, dtype.numpy()),
         "zeros": np.zeros(groups, dtype.numpy()),
     }

@@ -6,13 +6,12 @@ The JSON's form is fixed by ``report.schema.json`` beside this module; ``SCHEMA`
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from normgraph.evidence import Evidence, Trial
+from normgraph.evidence.document import number, to_dict
 from normgraph.inventory import Fold, Site
 
 #: The version of the JSON's form.
@@ -93,10 +92,10 @@ def _site(site: Site) -> dict[str, Any]:
         "axes": list(site.axes),
         "shape": None if site.shape is None else list(site.shape),
         "dtype": site.dtype,
-        "epsilon": None if site.epsilon is None else _number(site.epsilon),
+        "epsilon": None if site.epsilon is None else number(site.epsilon),
         "parameters": site.parameters,
         "statistics": site.statistics,
-        "evidence": None if site.evidence is None else _evidence(site.evidence),
+        "evidence": None if site.evidence is None else to_dict(site.evidence),
     }
 
 
@@ -111,32 +110,5 @@ def _fold(fold: Fold) -> dict[str, Any]:
         "into": fold.into,
         "direction": fold.direction,
         "channels": fold.channels,
-        "evidence": None if fold.evidence is None else _evidence(fold.evidence),
+        "evidence": None if fold.evidence is None else to_dict(fold.evidence),
     }
-
-
-def _evidence(evidence: Evidence) -> dict[str, Any]:
-    return {
-        "accepted": evidence.accepted,
-        "failure": evidence.failure,
-        "error_before": _number(evidence.before),
-        "error_after": _number(evidence.after),
-        "trials": [_trial(trial) for trial in evidence.trials],
-    }
-
-
-def _trial(trial: Trial) -> dict[str, Any]:
-    return {
-        "family": trial.family,
-        "shape": list(trial.shape),
-        "error_before": _number(trial.before),
-        "error_after": _number(trial.after),
-        "allowed": _number(trial.allowed),
-    }
-
-
-def _number(value: float) -> float | str | None:
-    """JSON has neither infinity nor NaN: an overflow is written as a word, a missing figure as null."""
-    if math.isnan(value):
-        return None
-    return value if math.isfinite(value) else "overflow"

@@ -12,6 +12,7 @@ from rich.text import Text
 from normgraph.cli.sections import Entry, Row, Section, sections_of, sections_of_folds
 from normgraph.cli.tables import Column, Rows
 from normgraph.cli.text import counted, file_size, merged, printable, scientific, shortest
+from normgraph.feeds import ORDINARY
 from normgraph.inventory import Fold, Site, Statistics
 from normgraph.report import Change, Report
 
@@ -23,7 +24,9 @@ _STATISTICS: dict[Statistics, str] = {
 }
 #: What is only there because the model was explained, not optimized: rule → what it makes a site or fold.
 _OPEN = {"not-fused": "decomposed", "not-folded": "foldable"}
-_ERRORS = "Error: the largest deviation, before → after, on ordinary inputs and on those made to break it."
+_ERRORS = """\
+Error: the largest deviation, before → after, on ordinary inputs and on those made to break it.
+ULP: that of 99 of 100 elements on ordinary inputs, in units in the last place."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,20 @@ def _section(section: Section[Entry], columns: Sequence[Column[Entry]]) -> Rende
     if section.reason is not None:
         parts.append(_indented(_reason(section)))
     parts.append(_indented(Rows(section.rows, columns)))
+    parts += [_indented(Text(remark, "dim")) for remark in _remarks(section)]
     return _spaced(Group(*parts))
+
+
+def _remarks(section: Section[Entry]) -> Iterator[str]:
+    """What the proofs of a section have found beyond the figures."""
+    proofs = [entry.evidence for row in section.rows for entry in row.entries if entry.evidence is not None]
+    gains = [proof.overflow.magnitude for proof in proofs if proof.overflow is not None and proof.accepted]
+    if gains:
+        which = "" if len(gains) == len(proofs) else f" at {len(gains):,} of them"
+        yield f"gained{which}: in float16 the original overflows from |x| ≈ {min(gains):.0f} on, this doesn't"
+    refusing = sum(any(trial.refused for trial in proof.trials) for proof in proofs if proof.accepted)
+    if refusing:
+        yield f"an empty batch, which the original takes, is refused by what replaces it ({refusing:,} sites)"
 
 
 def _heading(section: Section[Entry]) -> Text:
@@ -203,6 +219,21 @@ def _errors(row: Row[Entry]) -> str:
     return f"{scientific(before, 2)} → {scientific(after, 2)}"
 
 
+def _ulps(row: Row[Entry]) -> str:
+    """What is told of ordinary inputs, where units in the last place mean most."""
+    proofs = [entry.evidence for entry in row.entries if entry.evidence is not None]
+    trials = [trial for proof in proofs for trial in proof.trials if trial.family in ORDINARY]
+    pairs = [(t.ulps_before.p99, t.ulps_after.p99) for t in trials if t.ulps_before and t.ulps_after]
+    if not pairs:
+        return ""
+    before, after = (max(figures) for figures in zip(*pairs, strict=True))
+    return f"{_units(before)} → {_units(after)}"
+
+
+def _units(number: float) -> str:
+    return f"{number:.1f}" if number < 99.95 else f"{number:,.0f}"
+
+
 _JOINTS = "./"
 _KNOWN_TYPES = frozenset({"float", "unknown"})
 
@@ -214,7 +245,11 @@ _SITE: tuple[Column[Site], ...] = (
     Column("Type", lambda row: row.first.dtype or "unknown", idle=_KNOWN_TYPES),
     Column("Epsilon", _epsilon),
 )
-_OPTIMIZED: tuple[Column[Site], ...] = (*_SITE, Column("Error vs float64", _errors, shared=False))
+_OPTIMIZED: tuple[Column[Site], ...] = (
+    *_SITE,
+    Column("Error vs float64", _errors, shared=False),
+    Column("ULP", _ulps, shared=False),
+)
 _EXPLAINED: tuple[Column[Site], ...] = (*_SITE, Column("Parameters", _parameters, right=True))
 _FOLDS: tuple[Column[Fold], ...] = (
     Column("Site", _name, breaks=_JOINTS, shared=False),
@@ -223,4 +258,5 @@ _FOLDS: tuple[Column[Fold], ...] = (
     Column("Into", _into, breaks=_JOINTS, shared=False),
     Column("Direction", lambda row: row.first.direction or "", idle=frozenset({"", "backward"})),
     Column("Error vs float64", _errors, shared=False),
+    Column("ULP", _ulps, shared=False),
 )

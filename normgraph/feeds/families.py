@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -91,10 +92,17 @@ def draw(name: str, shape: Sequence[int], over: Sequence[int], dtype: np.dtype, 
     >>> draw("constant rows", (1, 3), (1,), np.dtype(np.float16), (0,)).tolist()
     [[-0.1321, -0.1321, -0.1321]]
     """
-    generator = np.random.default_rng(list(seed))
-    noise = generator.standard_normal(tuple(shape))
-    rows = np.broadcast_to(
-        generator.standard_normal([1 if i in over else extent for i, extent in enumerate(shape)]), tuple(shape)
-    )
+    extents = tuple(shape)
+    rows = tuple(1 if i in over else extent for i, extent in enumerate(extents))
+    noise, constant = _noise(extents, rows, tuple(seed))
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray(FAMILIES[name].make(noise, rows, limits(dtype))).astype(dtype)
+        return np.asarray(FAMILIES[name].make(noise, constant, limits(dtype))).astype(dtype)
+
+
+@lru_cache(maxsize=32)
+def _noise(shape: tuple[int, ...], rows: tuple[int, ...], seed: tuple[int, ...]) -> tuple[Float64, Float64]:
+    """Standard normal numbers of a shape, and such of another broadcast to it; all families are made from them."""
+    generator = np.random.default_rng(list(seed))
+    noise = generator.standard_normal(shape)
+    noise.flags.writeable = False
+    return noise, np.broadcast_to(generator.standard_normal(rows), shape)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from normgraph.evidence import Evidence, compare
-from normgraph.execution import NotRunnable, Runner, runner_of
+from normgraph.evidence import Evidence, Modelled, compare
+from normgraph.execution import NotRunnable
 from normgraph.extraction import Fragment
 from normgraph.facts import Facts, survey
 from normgraph.folding.changes import Store, apply_plan
@@ -21,7 +21,7 @@ def prove(region: Region, direction: str, facts: Facts) -> Evidence:
     return compare(region, lambda fragment: folded_alone(fragment, direction), facts, least_extent=LEAST_EXTENT)
 
 
-def folded_alone(fragment: Fragment, direction: str) -> Runner:
+def folded_alone(fragment: Fragment, direction: str) -> Modelled:
     """The region as a model of its own, folded.
 
     Raises:
@@ -37,4 +37,4 @@ def folded_alone(fragment: Fragment, direction: str) -> Runner:
     store = Store(Names(model))
     for plan in plans:
         apply_plan(plan, store)
-    return runner_of(ir.to_proto(model))
+    return Modelled(Fragment(ir.to_proto(model), fragment.inputs, fragment.output))

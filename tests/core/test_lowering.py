@@ -88,7 +88,7 @@ def test_replacement_computes_what_was_recognised(nodes: str, kind: str, steps: 
     expected = normalized(match, x.astype(np.float64), {})
     for replacement in replacements:
         model = replacement_fragment(match, replacement, found.facts, max(23, replacement.opset)).model
-        result = runner_of(model)({match.base.name or "": x})
+        result = runner_of(model)({"x": x})
         np.testing.assert_allclose(result, expected, rtol=2e-4, atol=2e-5)
     if target == "onnx":
         assert len(replacements[0].steps) == steps

@@ -1,0 +1,161 @@
+"""Conducting experiments: the original region and its replacement on all families of inputs, against float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.axes import Size
+from normgraph.constants import Array
+from normgraph.evidence.experiment import Candidate, Experiment, experiment, experiment_with, opset_of
+from normgraph.evidence.measuring import Float64, allowed_error, errors, nudged, spacing_at
+from normgraph.evidence.overflow import overflow_of
+from normgraph.evidence.preconditions import broken, established, established_of_match
+from normgraph.evidence.record import SEED, Evidence, Trial
+from normgraph.evidence.sizes import SMALL, Assignment, assigned, assignments
+from normgraph.execution import NotRunnable, Runner, runner_of, truth_of
+from normgraph.extraction import Fragment, Input, NotExtractable
+from normgraph.facts import Facts
+from normgraph.feeds import draw
+from normgraph.lowering import Replacement, Target
+from normgraph.match import Match
+from normgraph.region import Rewritable
+
+
+def prove(match: Match, replacement: Replacement, target: Target, facts: Facts) -> Evidence:
+    """Establish the preconditions of a rewrite, and run the original region and its replacement on all families.
+
+    Args:
+        match: what is replaced.
+        replacement: what it is replaced with.
+        target: the runtime that it is made for.
+        facts: the facts about the graph.
+    """
+    preconditions = established_of_match(match, replacement, opset_of(replacement, facts), facts)
+    failure = broken(preconditions)
+    if failure is not None:
+        return Evidence(failure=failure, preconditions=preconditions)
+    try:
+        evidence = conduct(experiment(match, replacement, target, facts))
+    except (NotExtractable, NotRunnable) as failed:
+        evidence = Evidence(failure=str(failed))
+    return replace(evidence, preconditions=preconditions)
+
+
+def compare(
+    region: Rewritable, replaced: Callable[[Fragment], Candidate], facts: Facts, *, least_extent: int = 2
+) -> Evidence:
+    """The same for a region and what is made of it.
+
+    Args:
+        region: what is replaced.
+        replaced: makes what replaces it, given the region as a model of its own.
+        facts: the facts about the graph.
+        least_extent: the least size that dynamic dimensions are tried at.
+    """
+    preconditions = established(region, facts)
+    failure = broken(preconditions)
+    if failure is not None:
+        return Evidence(failure=failure, preconditions=preconditions)
+    try:
+        evidence = conduct(experiment_with(region, replaced, facts, least_extent=least_extent))
+    except (NotExtractable, NotRunnable) as failed:
+        evidence = Evidence(failure=str(failed))
+    return replace(evidence, preconditions=preconditions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Runners:
+    truth: Runner
+    before: Runner
+    after: Runner
+
+
+def conduct(experiment: Experiment) -> Evidence:
+    """The numeric evidence: it follows from the experiment alone, and is the same whenever it is conducted.
+
+    Raises:
+        NotRunnable: the original or its replacement can't be computed.
+    """
+    original = experiment.original
+    runners = _Runners(truth_of(original.in_double().model), runner_of(original.model), experiment.candidate.runner())
+    small = original.small_inputs(experiment.axes, max(SMALL, experiment.least_extent))
+    evidence = _tried(experiment, small, runners)
+    if not evidence.accepted and small != original.inputs:
+        evidence = _tried(experiment, original.inputs, runners)  # it may hold at just these sizes
+    return evidence
+
+
+def _tried(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -> Evidence:
+    dtype = ir.DataType(inputs[0][1])
+    try:
+        trials = tuple(_trials(experiment, inputs, runners))
+    except NotRunnable as failure:
+        return Evidence(failure=str(failure), dtype=dtype, axes=experiment.axes)
+    evidence = Evidence(trials, dtype=dtype, axes=experiment.axes)
+    if evidence.accepted and dtype is ir.DataType.FLOAT16 and trials:
+        gained = overflow_of(experiment, trials[0].shape, runners.truth, runners.after)
+        evidence = replace(evidence, overflow=gained)
+    return evidence
+
+
+def _trials(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -> Iterator[Trial]:
+    for assignment in assignments(inputs, experiment.assumed, experiment.least_extent):
+        yield from _trials_at(experiment, inputs, runners, assignment)
+
+
+def _trials_at(
+    experiment: Experiment, inputs: Sequence[Input], runners: _Runners, assignment: Assignment
+) -> Iterator[Trial]:
+    name, element_type, shape = inputs[0]
+    dtype = ir.DataType(element_type).numpy()
+    extents = assigned(shape, assignment.sizes)
+    others = {n: _filler(t, s, assignment.sizes) for n, t, s in inputs[1:]}
+    for family in assignment.families:
+        x = draw(family, extents, experiment.axes, dtype, (SEED,))
+        feed = {name: x, **others}
+        try:
+            exact = exactly(runners.truth, feed)
+            moved = [exactly(runners.truth, {**feed, name: other}) for other in nudged(x, dtype)]
+            before = np.asarray(runners.before(feed), np.float64)
+        except NotRunnable:
+            if assignment.optional:  # the original doesn't run at such sizes, or nothing tells what would be right
+                return
+            raise
+        try:
+            after = np.asarray(runners.after(feed), np.float64)
+        except NotRunnable:
+            if 0 not in extents:
+                raise
+            yield Trial(family, extents, 0.0, 0.0, 0.0, refused=True)
+            return
+        yield _judged(family, extents, exact, moved, (before, after), dtype)
+
+
+def _judged(
+    family: str,
+    shape: tuple[int, ...],
+    exact: Float64,
+    moved: Sequence[Float64],
+    results: tuple[Float64, Float64],
+    dtype: np.dtype,
+) -> Trial:
+    if any(result.shape != exact.shape for result in results):
+        return Trial(family, shape, 0.0, float("inf"), 0.0)
+    spacing = spacing_at(exact, dtype)
+    before, after = (errors(result, exact, spacing) for result in results)
+    allowed = allowed_error(before.largest, exact, moved, dtype)
+    return Trial(family, shape, before.largest, after.largest, allowed, before.ulps, after.ulps, after.at)
+
+
+def exactly(truth: Runner, feed: Mapping[str, Array]) -> Float64:
+    """The truth for a feed, whose floating numbers become doubles."""
+    doubles = {n: a.astype(np.float64) if a.dtype.kind in "fV" else a for n, a in feed.items()}
+    return np.asarray(truth(doubles), np.float64)
+
+
+def _filler(element_type: int, shape: tuple[Size, ...], sizes: Mapping[str, int]) -> Array:
+    return np.zeros(assigned(shape, sizes), ir.DataType(element_type).numpy())

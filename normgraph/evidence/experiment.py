@@ -1,0 +1,138 @@
+"""An experiment: all that the numeric proof of a rewrite follows from, as a value.
+
+Names and positions in the model are no part of it: two regions that are written alike and have the same constants
+make equal experiments, which need to be conducted once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from normgraph.constants import Array
+from normgraph.definitions import compute
+from normgraph.execution import Runner, runner_of
+from normgraph.extraction import Fragment, original_fragment, replacement_fragment
+from normgraph.facts import Facts
+from normgraph.lowering import Replacement, Target
+from normgraph.match import Match
+from normgraph.region import Rewritable
+
+
+class Candidate(Protocol):
+    """What is to replace a region."""
+
+    def runner(self) -> Runner:
+        """Computes it.
+
+        Raises:
+            NotRunnable: nothing here computes it.
+        """
+
+    def key(self) -> bytes:
+        """The same bytes for what computes the same in the same way, whatever its names in the model are."""
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """A replacement as a model that ONNX Runtime computes.
+
+    Attributes:
+        fragment: the model.
+    """
+
+    fragment: Fragment
+
+    def runner(self) -> Runner:
+        """See `Candidate`."""
+        return runner_of(self.fragment.model)
+
+    def key(self) -> bytes:
+        """See `Candidate`."""
+        return self.fragment.key()
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A replacement for a runtime that isn't here, computed by the reference kernels.
+
+    Attributes:
+        replacement: the replacement.
+        fragment: the same as a model.
+    """
+
+    replacement: Replacement
+    fragment: Fragment
+
+    def runner(self) -> Runner:
+        """See `Candidate`."""
+        name = self.fragment.inputs[0][0]
+
+        def run(feed: object) -> Array:
+            return compute(self.replacement, feed[name])  # type: ignore[index]
+
+        return run
+
+    def key(self) -> bytes:
+        """See `Candidate`."""
+        return b"defined" + self.fragment.key()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the numeric proof of a rewrite follows from.
+
+    Attributes:
+        original: the region as a model of its own.
+        candidate: what is to replace it.
+        axes: the dimensions of the first input over which statistics are taken.
+        assumed: sizes that constants demand of its dynamic dimensions: (dimension, size).
+        least_extent: the least size that dynamic dimensions are tried at.
+    """
+
+    original: Fragment
+    candidate: Candidate
+    axes: tuple[int, ...]
+    assumed: tuple[tuple[int, int], ...]
+    least_extent: int = 2
+
+    def key(self) -> str:
+        """A digest that equal experiments share, and no others do."""
+        rest = repr((self.axes, self.assumed, self.least_extent)).encode()
+        digest = hashlib.sha256()
+        for part in (self.original.key(), self.candidate.key(), rest):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.hexdigest()
+
+
+def experiment(match: Match, replacement: Replacement, target: Target, facts: Facts) -> Experiment:
+    """The experiment that proves the replacement of a match.
+
+    Raises:
+        NotExtractable: the region can't be made a model of its own.
+    """
+    opset = opset_of(replacement, facts)
+    fragment = replacement_fragment(match, replacement, facts, opset)
+    candidate = Modelled(fragment) if target.provable else Defined(replacement, fragment)
+    return Experiment(original_fragment(match, facts), candidate, match.axes, match.assumed)
+
+
+def experiment_with(
+    region: Rewritable, replaced: Callable[[Fragment], Candidate], facts: Facts, *, least_extent: int
+) -> Experiment:
+    """The experiment that proves what is made of a region by a function of the region as a model.
+
+    Raises:
+        NotExtractable: the region can't be made a model of its own.
+        NotRunnable: the function makes nothing of it.
+    """
+    original = original_fragment(region, facts)
+    return Experiment(original, replaced(original), region.axes, region.assumed, least_extent)
+
+
+def opset_of(replacement: Replacement, facts: Facts) -> int:
+    """The version of the default domain at which a replacement will stand at least."""
+    return max(facts.opset, replacement.opset)

@@ -1,0 +1,128 @@
+"""Errors against float64: absolute, in units in the last place, and how large they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from normgraph.feeds.families import limits
+
+#: A replacement may err this many times as much as the original, …
+FACTOR = 4.0
+#: … or by this many units in the last place: of the largest true value, or of the input, whichever does more.
+ULPS = 16.0
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ulps:
+    """Errors in units in the last place of the true value, element by element.
+
+    Attributes:
+        largest: the largest. Where the true value is nearly zero, a harmless error is many of its units.
+        p99: the 99th percentile, which such elements leave alone.
+    """
+
+    largest: float
+    p99: float
+
+    @staticmethod
+    def largest_of(found: Iterable[Ulps | None]) -> Ulps | None:
+        """The largest of each figure; None if there are none."""
+        known = [ulps for ulps in found if ulps is not None]
+        return Ulps(max(u.largest for u in known), max(u.p99 for u in known)) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How far a result is from the truth.
+
+    Attributes:
+        largest: the largest absolute error; infinite where the result isn't finite and the truth is.
+        at: where.
+        ulps: the same in units in the last place of each true value.
+    """
+
+    largest: float
+    at: tuple[int, ...] | None
+    ulps: Ulps
+
+
+def errors(result: Float64, exact: Float64, spacing: Float64) -> Errors:
+    """Compare a result with the truth, wherever the truth is finite.
+
+    Args:
+        result: the result.
+        exact: the truth, of the same shape.
+        spacing: the unit in the last place at each true value, see `spacing_at`.
+    """
+    if not exact.size:
+        return Errors(0.0, None, Ulps(0.0, 0.0))
+    with np.errstate(invalid="ignore"):
+        error = np.abs(result - exact)
+        error[np.isnan(error)] = np.inf
+        error[~np.isfinite(exact)] = 0.0
+    flat = error.reshape(-1)
+    position = int(np.argmax(flat))
+    units = flat / spacing.reshape(-1)
+    rank = max(0, -(-99 * units.size // 100) - 1)
+    p99 = float(np.partition(units, rank)[rank])
+    at = tuple(int(i) for i in np.unravel_index(position, error.shape))
+    return Errors(float(flat[position]), at, Ulps(float(units.max()), p99))
+
+
+def spacing_at(exact: Float64, dtype: np.dtype) -> Float64:
+    """The unit in the last place of a floating type at each value; of subnormal values the smallest subnormal.
+
+    >>> spacing_at(np.asarray([1.0, 1.5, 2.0, 0.0]), np.dtype(np.float16)).tolist()
+    [0.0009765625, 0.0009765625, 0.001953125, 5.960464477539063e-08]
+    """
+    limit: Any = limits(dtype)
+    with np.errstate(invalid="ignore"):
+        _, exponent = np.frexp(np.where(np.isfinite(exact), exact, 1.0))
+    return np.asarray(np.maximum(np.ldexp(float(limit.eps), exponent - 1), float(limit.smallest_subnormal)))
+
+
+def allowed_error(before: float, exact: Float64, moved: Sequence[Float64], dtype: np.dtype) -> float:
+    """The largest absolute error that a replacement may have.
+
+    Args:
+        before: the original's error.
+        exact: the truth.
+        moved: the truth for inputs moved by half a unit in the last place.
+        dtype: the type that is computed in.
+    """
+    limit: Any = limits(dtype)
+    magnitude = np.abs(exact)
+    largest = float(np.max(magnitude[np.isfinite(magnitude)], initial=0.0))
+    sensitivity = 0.0
+    for result in moved:
+        with np.errstate(invalid="ignore"):
+            change = np.abs(result - exact)
+        sensitivity = max(sensitivity, float(np.max(change[np.isfinite(change)], initial=0.0)))
+    return max(FACTOR * before, ULPS * sensitivity, ULPS * float(limit.eps) * largest, float(limit.smallest_subnormal))
+
+
+def nudged(x: npt.NDArray[Any], dtype: np.dtype) -> Iterator[Float64]:
+    """x with each element moved by half a unit in the last place, up and down in turn.
+
+    Of doubles there are several, with other signs: their truth is rounded no less than they are, and by how much
+    shows in how it scatters.
+    """
+    half = float(limits(dtype).eps) / 2
+    exact = x.astype(np.float64)
+    for period in _PERIODS if dtype == np.float64 else _PERIODS[:1]:
+        moved = exact.copy()
+        flat = moved.reshape(-1)
+        up = np.arange(flat.size) % (2 * period) < period
+        flat *= np.where(up, 1 + half, 1 - half)
+        yield moved
+
+
+#: After how many elements the signs of the nudges change.
+_PERIODS = (1, 2, 3, 5)
