@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import onnx
+import onnx_ir as ir
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 import normgraph
 from normgraph import norms
-from normgraph.evidence import Evidence, Trial
+from normgraph.evidence import Evidence, Overflow, Precondition, Trial, Ulps
 from normgraph.inventory import NATIVE, Fold, Site
 from normgraph.report import SCHEMA
 from tests.reports import FOLDED, FUSED, MISS, UNFOLDED, report
@@ -76,12 +77,24 @@ def overflowed(site: Site) -> Site:
     return replace(site, evidence=Evidence((trial,)))
 
 
+def measured(site: Site) -> Site:
+    ulps = Ulps(12.5, 1.5)
+    trials = (
+        Trial("normal", (2, 3), 1e-3, 1e-3, 1e-2, ulps, ulps, at=(0, 2)),
+        Trial("normal", (0, 3), 0.0, 0.0, 0.0, refused=True),
+    )
+    conditions = (Precondition("type", "input and result are float16"),)
+    evidence = Evidence(trials, None, conditions, ir.DataType.FLOAT16, (1,), Overflow(300.0, float("inf")))
+    return replace(site, evidence=evidence)
+
+
 @pytest.mark.parametrize(
     "entry",
     [
         pytest.param(FUSED, id="fused"),
         pytest.param(MISS, id="near miss"),
         pytest.param(overflowed(FUSED), id="overflow in the original"),
+        pytest.param(measured(FUSED), id="all that can be measured"),
         pytest.param(replace(FUSED, status="kept", rule="opset", reason="too old", evidence=None), id="kept"),
         pytest.param(
             replace(FUSED, status="kept", rule="proof-failed", reason="no", evidence=Evidence(failure="no")),

@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 from normgraph.cli import main, rendering
 from normgraph.cli.sections import sections_of
 from normgraph.cli.text import file_size, merged, scientific, shortest
-from normgraph.evidence import Evidence, Trial
+from normgraph.evidence import Evidence, Overflow, Trial, Ulps
 from normgraph.inventory import Site
 from normgraph.report import Change, Report
 from tests.reports import FOLDED, FUSED, MISS, UNFOLDED, report
@@ -77,6 +77,28 @@ def test_a_row_of_many_tells_the_largest_errors() -> None:
     sites[5] = replace(sites[5], evidence=worse)
     text = printed(rendering.optimized(report(*sites), RUN), 120)
     assert re.search(r"attention\.output\.LayerNorm +12×.* 3\.0e-3 → 4\.0e-4", text)
+
+
+def test_units_in_the_last_place_are_those_of_ordinary_inputs() -> None:
+    ordinary = Trial("normal", (2, 3, 48), 2e-6, 1e-6, 8e-6, Ulps(90.0, 2.25), Ulps(80.0, 1.04))
+    other = replace(ordinary, family="offset 100", ulps_before=Ulps(1e6, 1e5), ulps_after=Ulps(1e6, 1e5))
+    text = printed(rendering.optimized(report(replace(FUSED, evidence=Evidence((ordinary, other)))), RUN), 120)
+    assert re.search(r"2\.0e-6 → 1\.0e-6 +2\.2 → 1\.0\n", text)
+
+
+def test_what_is_gained_and_lost_in_range_is_told() -> None:
+    trial = Trial("normal", (2, 3), 1e-3, 1e-3, 1e-2)
+    refused = Trial("normal", (0, 3), 0.0, 0.0, 0.0, refused=True)
+    sites = [
+        replace(FUSED, name="a", evidence=Evidence((trial,), overflow=Overflow(300.0, 1.0))),
+        replace(FUSED, name="b", evidence=Evidence((trial,), overflow=Overflow(250.0, 1.0))),
+        replace(FUSED, name="c", evidence=Evidence((trial, refused))),
+    ]
+    text = printed(rendering.optimized(report(*sites), RUN), 120)
+    assert "gained at 2 of them: in float16 the original overflows from |x| ≈ 250 on, this doesn't" in text
+    assert "an empty batch, which the original takes, is refused by what replaces it (1 site)" in text
+    assert "gained:" in printed(rendering.optimized(report(*sites[:2]), RUN), 120)
+    assert "gained" not in printed(rendering.optimized(report(sites[2]), RUN), 120)
 
 
 def test_sites_that_differ_have_rows_of_their_own() -> None:

@@ -154,7 +154,7 @@ def _remarks(section: Section[Entry]) -> Iterator[str]:
         yield f"gained{which}: in float16 the original overflows from |x| ≈ {min(gains):.0f} on, this doesn't"
     refusing = sum(any(trial.refused for trial in proof.trials) for proof in proofs if proof.accepted)
     if refusing:
-        yield f"an empty batch, which the original takes, is refused by what replaces it ({refusing:,} sites)"
+        yield f"an empty batch, which the original takes, is refused by what replaces it ({counted(refusing, 'site')})"
 
 
 def _heading(section: Section[Entry]) -> Text:
