@@ -42,7 +42,7 @@ def established(region: Rewritable, facts: Facts) -> tuple[Precondition, ...]:
         region: the region.
         facts: the facts about the graph.
     """
-    return (_types(region, facts), _operands(region, facts))
+    return (_types(region, facts),)
 
 
 def established_of_match(match: Match, replacement: Replacement, opset: int, facts: Facts) -> tuple[Precondition, ...]:
@@ -57,6 +57,7 @@ def established_of_match(match: Match, replacement: Replacement, opset: int, fac
     return (
         _form(match, replacement),
         *established(match, facts),
+        _operands(match, facts),
         _shapes(match, facts),
         _readers(match, facts),
         _epsilon(match, replacement),
