@@ -19,7 +19,7 @@ from manifest import HERE, Export, Input, Record, merge, summary
 
 Array = npt.NDArray[Any]
 # (rtol, atol) of ONNX Runtime's output against the framework's.
-TOLERANCE = {"float32": (1e-4, 1e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-2, 1e-2)}
+TOLERANCE = {"float64": (1e-6, 1e-6), "float32": (1e-4, 1e-4), "float16": (2e-2, 2e-2), "bfloat16": (1e-2, 1e-2)}
 SEEDS = (1, 2, 3)
 #: An architecture's name, a label for messages, and what makes its record and its export.
 Job = tuple[str, str, Callable[[], tuple[Record, Export]]]

@@ -136,6 +136,8 @@ def _taken_over(axes: Sequence[int], dimensions: Sequence[object]) -> Statistics
 
 def _parameters_of(match: Match, facts: Facts) -> int | None:
     """γ and β as PyTorch counts them: the constants of the region that are as large as these, at most two."""
+    if not NATIVE[match.norm.kinds[0]][2]:
+        return 0
     sizes = [size_of(dimension).static for dimension in _affine_dimensions(match)]
     if any(size is None for size in sizes):
         counts = {p.values.size for p in (match.norm.gain, match.norm.bias) if not isinstance(p, float)}
@@ -159,7 +161,8 @@ def _affine_dimensions(match: Match) -> list[Dimension]:
         return [match.layout[axis] for axis in match.axes]
     varying = match.norm.affine_axes
     channels = [dimension for dimension in match.layout if varying and varying <= frozenset(dimension)]
-    return channels or [match.layout[1]]
+    # Of a GroupNormalization before opset 21, they vary along the groups alone.
+    return [tuple(axis for axis in channels[0] if axis in varying)] if channels else [match.layout[1]]
 
 
 def _elements(value: ir.Value, facts: Facts) -> int | None:

@@ -41,9 +41,10 @@ class Operator:
 # The kinds that must be found in the samples, and what becomes of the decomposed ones.
 KINDS: Mapping[str, Operator] = {
     "BatchNormalization": Operator(7),
-    "GroupNormalization": Operator(6, ("already-best",)),
+    "GroupNormalization": Operator(6, ("already-best", "no-kernel")),  # ONNX Runtime's is for float32 alone
     "InstanceNormalization": Operator(6),
     "LayerNormalization": Operator(17),
+    "MeanVarianceNormalization": Operator(9, ("not-worth-it",)),  # ONNX Runtime's leaves the epsilon out
     "LpNormalization": Operator(1, ("inner-reader",)),  # of TensorFlow's divide_no_nan: a length of zero gives zero
     "RMSNormalization": Operator(23, ("opset", "contrib")),
 }
@@ -79,7 +80,7 @@ SCOPELESS = ("conditional_", "functions_")
 # epsilon that is off by as much.
 FACTOR = 2.0
 FLOOR_IN_ULPS = 4.0
-EPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23}
+EPS = {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
 SENSITIVE = (
     "bert_torchscript_13",
     "vit_torchscript_13",
