@@ -15,13 +15,16 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from peer import NOT_INSTALLED, TOOLS
+from backend_models import EXPORTER as BACKEND_TESTS
+from backend_models import backend_samples
+from peer import NOT_INSTALLED, STANDARD, TOOLS
+from remaining import fates, kind_of, remaining_table
 from tables import WIDTH, Table, surroundings, table_of, write_section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "float64": 1e-4}
 #: Seconds for all samples that are left; a tool that takes longer is stopped, and the sample at hand counts as failed.
 PATIENCE = 600
+#: The tools that run in this interpreter.
+OWN = ("normgraph", STANDARD)
 CRASHED = {"failure": "the process ended"}
 #: Kind → those as which it may come out in part: a LayerNorm whose mean stays outside, a group norm of reshaped groups.
 IN_PART: Mapping[str, tuple[str, ...]] = {
@@ -64,18 +69,18 @@ class Outcome:
         wrong = answer.get("difference", 0.0) > TOLERANCE.get(sample["dtype"], 0.0)
         return "wrong" if wrong else "right"
 
-    def count(self, sample: Sample, kind: str, what: str) -> int:
-        """How many norms of a kind were fused, or recognised, if in part, in a sample that came out right."""
+    def count(self, sample: Sample, kind: str) -> int:
+        """How many norms of a kind were fused, if in part, in a sample that came out right."""
         if self.verdict(sample) != "right":
             return 0
-        found, present = Counter(self.answers[sample["file"]].get(what, {})), spelled_out(sample)
+        found, present = Counter(self.answers[sample["file"]].get("fused", {})), spelled_out(sample)
         surplus = sum(max(0, found[other] - present[other]) for other in IN_PART.get(kind, ()))
         return min(found[kind] + surplus, present[kind])
 
 
 def spelled_out(sample: Sample) -> Counter[str]:
     """How many norms of each kind a sample spells out in other operators."""
-    return Counter(norm["kind"] for norm in sample["norms"] if norm["form"] == "decomposed")
+    return Counter(kind_of(norm) for norm in sample["norms"] if norm["form"] == "decomposed")
 
 
 def outcome(tool: str, samples: Sequence[Sample], interpreter: str) -> Outcome:
@@ -110,21 +115,37 @@ def coverage_table(samples: Sequence[Sample], outcomes: Mapping[str, Outcome]) -
     for sample in samples:
         for kind in spelled_out(sample):
             groups.setdefault((sample["exporter"], sample["opset"], kind), []).append(sample)
-    headings = ["exporter", "opset", "kind", "present", "normgraph recognises", *outcomes]
-    rows = []
-    for (exporter, opset, kind), members in sorted(groups.items()):
-        present = sum(spelled_out(sample)[kind] for sample in members)
-        recognised = cell(outcomes["normgraph"], members, kind, "recognised")
-        fused = [cell(found, members, kind, "fused") for found in outcomes.values()]
-        rows.append([exporter, str(opset), kind, str(present), recognised, *fused])
-    return table_of(
-        "Normalizations spelled out in the samples of models/, and fused by each tool", headings, rows, left=3
-    )
+    rows = [
+        [exporter, str(opset), kind, *counts(members, [kind], outcomes)]
+        for (exporter, opset, kind), members in sorted(groups.items())
+    ]
+    title = "Normalizations spelled out in the samples, and fused by each tool"
+    return table_of(title, ["exporter", "opset", "kind", *columns(outcomes)], rows, left=3)
 
 
-def cell(found: Outcome, samples: Iterable[Sample], kind: str, what: str) -> str:
-    """A count, or a dash for a tool that isn't there."""
-    return str(sum(found.count(sample, kind, what) for sample in samples)) if found.installed else "–"
+def kinds_table(samples: Sequence[Sample], outcomes: Mapping[str, Outcome]) -> Table:
+    """The same by kind alone."""
+    kinds = sorted({kind for sample in samples for kind in spelled_out(sample)})
+    rows = [[kind, *counts(samples, [kind], outcomes)] for kind in kinds]
+    rows.append(["all", *counts(samples, kinds, outcomes)])
+    return table_of("By kind", ["kind", *columns(outcomes)], rows)
+
+
+def columns(outcomes: Mapping[str, Outcome]) -> list[str]:
+    """The headings of what `counts` gives."""
+    own = ["present", "recognised", "kept", "missed"]
+    return [*own, *outcomes]
+
+
+def counts(samples: Sequence[Sample], kinds: Sequence[str], outcomes: Mapping[str, Outcome]) -> list[str]:
+    """How many norms there are, what normgraph makes of them, and how many each tool fuses."""
+    own = Counter(fate.status for fate in fates(samples, outcomes["normgraph"].answers) if fate.kind in kinds)
+    present = sum(spelled_out(sample)[kind] for sample in samples for kind in kinds)
+    fused = [
+        str(sum(found.count(sample, kind) for sample in samples for kind in kinds)) if found.installed else "–"
+        for found in outcomes.values()
+    ]
+    return [str(present), str(own["fused"] + own["kept"]), str(own["kept"]), str(own["missed"]), *fused]
 
 
 def verdicts_table(samples: Sequence[Sample], outcomes: Mapping[str, Outcome]) -> Table:
@@ -135,7 +156,7 @@ def verdicts_table(samples: Sequence[Sample], outcomes: Mapping[str, Outcome]) -
             rows.append([tool, "not installed", "", "", ""])
             continue
         verdicts = Counter(found.verdict(sample) for sample in samples)
-        fused = sum(found.count(sample, kind, "fused") for sample in samples for kind in spelled_out(sample))
+        fused = sum(found.count(sample, kind) for sample in samples for kind in spelled_out(sample))
         rows.append([tool, *(str(verdicts[verdict]) for verdict in ("right", "wrong", "failed")), str(fused)])
     return table_of("Models that come out right", ["tool", "right", "wrong", "failed", "norms fused"], rows)
 
@@ -148,13 +169,21 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/coverage.md")
     arguments = parser.parse_args()
     known = json.loads((ROOT / "models" / "manifest.json").read_text("utf-8"))["samples"]
-    samples = [s for s in known if not arguments.samples or Path(s["file"]).stem in arguments.samples]
     outcomes: dict[str, Outcome] = {}
-    for tool in TOOLS:
-        interpreter = sys.executable if tool == "normgraph" else arguments.python
-        outcomes[tool] = outcome(tool, samples, interpreter)
-        print(f"{tool}: {'done' if outcomes[tool].installed else 'not installed'}", file=sys.stderr)
-    tables = [coverage_table(samples, outcomes), verdicts_table(samples, outcomes)]
+    with tempfile.TemporaryDirectory() as folder:
+        known += backend_samples(Path(folder))
+        samples = [s for s in known if not arguments.samples or Path(s["file"]).stem in arguments.samples]
+        for tool in TOOLS:
+            interpreter = sys.executable if tool in OWN else arguments.python
+            outcomes[tool] = outcome(tool, samples, interpreter)
+            print(f"{tool}: {'done' if outcomes[tool].installed else 'not installed'}", file=sys.stderr)
+    tables = [
+        kinds_table(samples, outcomes),
+        verdicts_table(samples, outcomes),
+        coverage_table(samples, outcomes),
+        remaining_table(f"What {STANDARD} leaves", fates(samples, outcomes[STANDARD].answers)),
+        remaining_table("What normgraph leaves for ONNX Runtime", fates(samples, outcomes["normgraph"].answers)),
+    ]
     for table in tables:
         table.show()
     for tool, found in outcomes.items():
@@ -168,7 +197,7 @@ def main() -> None:
 
 def page(tables: Sequence[Table], interpreter: str) -> str:
     """The text of docs/coverage.md."""
-    listed = [tool for tool in TOOLS if tool not in ("normgraph", "onnxruntime.transformers")]
+    listed = [tool for tool in TOOLS if tool not in (*OWN, "onnxruntime.transformers")]
     code = (
         "from importlib.metadata import version, PackageNotFoundError as E\n"
         f"for n in {listed}:\n"
@@ -181,12 +210,20 @@ def page(tables: Sequence[Table], interpreter: str) -> str:
         f"optimizations are off: it is wrong where it differs by more than {TOLERANCE['float32']:g} (in half precision "
         f"{TOLERANCE['float16']:g}) of the largest element. Norms count only in models that come out right. Any "
         "operator that computes the norm counts, ONNX Runtime's own as well, and so does one that computes it in part, "
-        "a SimplifiedLayerNormalization of a centred value, say. normgraph writes for ONNX Runtime's CPU provider, its "
-        "default target, and keeps what gains nothing there; hence a column for what it recognises."
+        "a SimplifiedLayerNormalization of a centred value, say."
+    )
+    columns = (
+        "*Present* is what the frameworks say of their own modules, layers and functions (models/manifest.json); what "
+        "an exporter writes as one operator isn't counted. normgraph is run twice: as it is by default, for ONNX "
+        "Runtime's CPU provider, and for the standard's operators at whatever cost. Of what it *recognises* in the "
+        "first run, it leaves as they are those *kept*, which gain nothing there, and *misses* the others; both are "
+        "listed below by name, with the reason. *Bounded* are vectors divided by a length that is at least ε: no "
+        f"operator of the standard does that. The samples are those of models/, and the models of {BACKEND_TESTS} in "
+        "which a function is expanded."
     )
     environment = f"{', '.join(filter(None, versions))}. {surroundings('onnx')}"
     command = "Made by `python benchmarks/peers.py --python INTERPRETER --write`."
-    paragraphs = [fill(explanation, WIDTH), fill(environment, WIDTH)]
+    paragraphs = [fill(text, WIDTH) for text in (explanation, columns, environment)]
     return "\n\n".join([*paragraphs, *(table.markdown() for table in tables), command])
 
 
