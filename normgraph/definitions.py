@@ -20,9 +20,18 @@ from normgraph.kernels.layer_normalization import layer_normalization
 from normgraph.kernels.lp_normalization import lp_normalization
 from normgraph.kernels.mean_variance_normalization import mean_variance_normalization
 from normgraph.kernels.rms_normalization import rms_normalization
+from normgraph.kernels.standardization import moments
 from normgraph.lowering import INPUT, OUTPUT, Replacement
 
-Definition = Callable[[Sequence[Any], Mapping[str, Any]], Array]
+Definition = Callable[[Sequence[Any], Mapping[str, Any]], Array | tuple[Array, ...]]
+
+
+def _with_statistics(operands: Sequence[Any], attributes: Mapping[str, Any]) -> tuple[Array, ...]:
+    """LayerNormalization's three outputs."""
+    x, axis, epsilon = operands[0], attributes["axis"], attributes["epsilon"]
+    mean, variance = moments(x, axes=tuple(range(axis % x.ndim, x.ndim)))
+    return layer_normalization(*operands, axis=axis, epsilon=epsilon), mean, (variance + epsilon) ** -0.5
+
 
 #: Operator → its definition: (operands, attributes) → result.
 DEFINITIONS: Mapping[str, Definition] = {
@@ -32,10 +41,14 @@ DEFINITIONS: Mapping[str, Definition] = {
         *operands, num_groups=a["num_groups"], epsilon=a["epsilon"]
     ),
     "InstanceNormalization": lambda operands, a: instance_normalization(*operands, epsilon=a["epsilon"]),
-    "LayerNormalization": lambda operands, a: layer_normalization(*operands, axis=a["axis"], epsilon=a["epsilon"]),
+    "LayerNormalization": _with_statistics,
     "LpNormalization": lambda operands, a: lp_normalization(operands[0], axis=a["axis"], p=a["p"]),
     "MeanVarianceNormalization": lambda operands, a: mean_variance_normalization(operands[0], axes=a["axes"]),
+    "Cast": lambda operands, _: operands[0],
     "Mul": lambda operands, _: operands[0] * operands[1],
+    "Reciprocal": lambda operands, _: 1.0 / operands[0],
+    "Squeeze": lambda operands, _: np.squeeze(operands[0], tuple(operands[1].tolist())),
+    "Sub": lambda operands, _: operands[0] - operands[1],
     "RMSNormalization": lambda operands, a: rms_normalization(*operands, axis=a["axis"], epsilon=a["epsilon"]),
     "Reshape": lambda operands, _: np.reshape(
         operands[0], [operands[0].shape[i] if size == 0 else size for i, size in enumerate(operands[1])]
@@ -48,8 +61,8 @@ DEFINITIONS: Mapping[str, Definition] = {
 }
 
 
-def compute(replacement: Replacement, x: Array) -> Array:
-    """The result of a replacement, in float64.
+def compute(replacement: Replacement, x: Array, result: str = OUTPUT) -> Array:
+    """The result of a replacement, or another value that it makes, in float64.
 
     Raises:
         NotRunnable: an operator has no definition here, or rejects its operands.
@@ -62,8 +75,9 @@ def compute(replacement: Replacement, x: Array) -> Array:
             raise NotRunnable(f"{step.operator} has no definition to be checked by")
         try:
             with np.errstate(all="ignore"):
-                result = DEFINITIONS[step.operator]([values[name] for name in step.inputs], dict(step.attributes))
+                made = DEFINITIONS[step.operator]([values[name] for name in step.inputs], dict(step.attributes))
         except ValueError as error:
             raise NotRunnable(f"{step.operator} can't be computed: {error}") from error
-        values[step.output] = result
-    return values[OUTPUT]
+        outputs = made if isinstance(made, tuple) else (made,)
+        values.update(zip((step.output, *step.further), outputs, strict=False))
+    return values[result]

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from normgraph.axes import Size
 from normgraph.errors import NormgraphError
 from normgraph.facts import FLOATING, Facts, subgraphs_of
-from normgraph.lowering import INPUT, OUTPUT, Replacement
+from normgraph.lowering import INPUT, Replacement
 from normgraph.match import Match
 from normgraph.region import Rewritable
 
@@ -189,24 +189,39 @@ def _renumbered(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
     )
 
 
-def replacement_fragment(match: Match, replacement: Replacement, facts: Facts, opset: int) -> Fragment:
-    """The steps of a replacement as a model, at this version of the default domain."""
-    names = {INPUT: BASE, OUTPUT: RESULT}
+def replacement_fragment(
+    match: Match, replacement: Replacement, facts: Facts, opset: int, *, made: int | None = None
+) -> Fragment:
+    """The steps of a replacement as a model, at this version of the default domain.
+
+    Args:
+        match: what is replaced.
+        replacement: what it is replaced with.
+        facts: the facts about the graph.
+        opset: the version.
+        made: the position of the needed value of the match that is the model's output; None for the match's own.
+    """
+    value = match.output if made is None else match.needed[made].value
+    names = {INPUT: BASE, replacement.name_of(made): RESULT}
+
+    def name_of(name: str) -> str:
+        return names.get(name, f"replacement/{name}")
+
     nodes = [
         helper.make_node(
             step.operator,
-            [names.get(name, f"replacement/{name}") for name in step.inputs],
-            [names.get(step.output, f"replacement/{step.output}")],
+            [name_of(name) for name in step.inputs],
+            [name_of(name) for name in (step.output, *step.further)],
             domain=step.domain,
             **dict[str, Any](step.attributes),
         )
         for step in replacement.steps
     ]
-    constants = [numpy_helper.from_array(a, f"replacement/{name}") for name, a in replacement.constants.items()]
+    constants = [numpy_helper.from_array(a, name_of(name)) for name, a in replacement.constants.items()]
     inputs = _renumbered((_described(match.base, BASE, facts),))
     domains = {step.domain for step in replacement.steps}
     opsets = {domain: version for domain, version in facts.opsets.items() if domain in domains} | {"": opset}
-    return _fragment(nodes, inputs, _described(match.output, RESULT, facts), constants, opsets)
+    return _fragment(nodes, inputs, _described(value, RESULT, facts), constants, opsets)
 
 
 def _described(value: ir.Value, name: str, facts: Facts) -> Input:

@@ -10,12 +10,14 @@ from typing import Literal
 import onnx_ir as ir
 
 from normgraph.axes import Dimension, size_of
+from normgraph.candidates import reduced_by
 from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
 from normgraph.facts import Facts
-from normgraph.match import Match, NearMiss, reduced_by
+from normgraph.match import Match
 from normgraph.naming import site_name
+from normgraph.near_misses import NearMiss
 
 Status = Literal["fused", "native", "kept", "near_miss"]
 Statistics = Literal["sample", "batch", "running"]

@@ -9,7 +9,7 @@ can't or shouldn't be lowered comes back as a `Shortfall` with its reason.  Whic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
@@ -25,13 +25,14 @@ Attribute = int | float | str | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node to be: operator, names of its inputs, name of its output, attributes, domain."""
+    """A node to be: operator, names of its inputs, name of its first output, attributes, domain, further outputs."""
 
     operator: str
     inputs: tuple[str, ...]
     output: str
     attributes: tuple[tuple[str, Attribute], ...] = ()
     domain: str = ""
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Replacement:
         constants: the constants that they read, by name, in the type in which they are stored.
         opset: the least version of the default domain that has all these operators.
         worth_raising: whether the model's opset may be raised for it without being asked.
+        provides: which of the match's needed values it makes too: position → name.
     """
 
     kind: str
@@ -51,10 +53,23 @@ class Replacement:
     constants: Mapping[str, Array]
     opset: int
     worth_raising: bool = True
+    provides: Mapping[int, str] = field(default_factory=dict)
+
+    def name_of(self, needed: int | None) -> str:
+        """The name of the result, or of the needed value at this position."""
+        return OUTPUT if needed is None else self.provides[needed]
+
+    def staying(self, match: Match) -> set[ir.Node]:
+        """The nodes of the match that stay, because something outside needs what they make."""
+        needed = (value for position, value in enumerate(match.needed) if position not in self.provides)
+        return {node for value in needed for node in value.nodes}
 
 
+Emitted = tuple[tuple[Step, ...], dict[str, Array]] | Shortfall
 #: Makes the steps and constants of an operator, or says why it can't express the match.
-Emitter = Callable[[Match, ir.DataType], tuple[tuple[Step, ...], dict[str, Array]] | Shortfall]
+Emitter = Callable[[Match, ir.DataType], Emitted]
+#: Adds to these steps what makes the needed values of a match too: the steps, their constants, which ones are made.
+Provider = Callable[[Match, ir.DataType, tuple[Step, ...]], tuple[tuple[Step, ...], dict[str, Array], dict[int, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,7 @@ class Operator:
         since: the target's version since which it has the operator.
         contrib: whether it isn't in the ONNX standard.
         worth_raising: whether it is fast enough there that the model's opset may be raised for it without being asked.
+        provide: makes values within the match that are needed elsewhere, where the target's operator gives them too.
     """
 
     name: str
@@ -78,6 +94,7 @@ class Operator:
     since: tuple[int, ...] = ()
     contrib: bool = False
     worth_raising: bool = True
+    provide: Provider | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +151,10 @@ def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Repl
             shortfall = shortfall or Shortfall("no-operator", f"{demand.target.name} has no operator for {kind}")
         for operator in operators:
             result = _lowered(match, kind, dtype, operator, demand)
-            if isinstance(result, Replacement):
-                found.append(result)
-            else:
+            if isinstance(result, Shortfall):
                 shortfall = shortfall or result
+            else:
+                found.extend(result)
     if found:
         return tuple(found)
     assert shortfall is not None
@@ -146,7 +163,7 @@ def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Repl
 
 def _lowered(
     match: Match, kind: str, dtype: ir.DataType | None, operator: Operator, demand: Demand
-) -> Replacement | Shortfall:
+) -> tuple[Replacement, ...] | Shortfall:
     if operator.contrib and not demand.contrib:
         return Shortfall("contrib", f"{operator.name} isn't in the ONNX standard: permit it with --allow-contrib")
     if demand.version and demand.version < operator.since:
@@ -159,4 +176,12 @@ def _lowered(
     if isinstance(emitted, Shortfall):
         return emitted
     steps, constants = emitted
-    return Replacement(kind, steps, constants, operator.opset, operator.worth_raising)
+    plain = Replacement(kind, steps, constants, operator.opset, operator.worth_raising)
+    if operator.provide is None or not match.needed or dtype is None:
+        return (plain,)
+    steps, more, provides = operator.provide(match, dtype, steps)
+    return (
+        (replace(plain, steps=steps, constants={**constants, **more}, provides=provides), plain)
+        if provides
+        else (plain,)
+    )

@@ -6,31 +6,46 @@ statistic is computed from has passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from normgraph.atoms import Mean
 from normgraph.axes import Layout
-from normgraph.diagnosis import Shortfall, diagnose, is_divisor, looks_normalized
-from normgraph.facts import FLOATING, Facts
-from normgraph.interpret import Interpretation, Unknown, interpret
+from normgraph.candidates import NATIVE_STATISTICS, candidates_for, dominators_of
+from normgraph.diagnosis import Shortfall
+from normgraph.facts import Facts
+from normgraph.forms import Form
+from normgraph.interpret import Interpretation, interpret
+from normgraph.near_misses import UNTELLING, NearMiss, near_misses
 from normgraph.norms import Norm, recognise
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
-from normgraph.transfer import LAYOUT_OPERATORS, is_reduction, transfer_of
+from normgraph.transfer import is_reduction
 
-#: At most this many dominators of a statistic are tried as its base.
-MAXIMAL_CANDIDATES = 8
-#: A root is looked for at most this many nodes behind a statistic that couldn't be followed further.
-MAXIMAL_LOOKAHEAD = 16
-#: Beside reductions, the nodes at which a search begins: the native norm that other norms are written with.
-_NATIVE = frozenset({"InstanceNormalization"})
-#: Operators before a norm that are better taken into its region, if their inverse stands behind it.
-_WIDENING = frozenset({"Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
-#: Rules that say little: any other reason for the same statistic is given instead.
-UNTELLING = frozenset({"different-base", "not-a-normalization"})
-_ROOTS = frozenset({"Sqrt", "Pow", "ReduceL2"})
+
+@dataclass(frozen=True, eq=False)
+class Needed:
+    """A value made within a match that something outside of it needs.
+
+    Attributes:
+        escape: the value and its readers.
+        form: what it is in terms of the base.
+        nodes: the nodes through which it is computed from the base; they stay unless the replacement makes it too.
+    """
+
+    escape: Escape
+    form: Form
+    nodes: tuple[ir.Node, ...]
+
+    @property
+    def value(self) -> ir.Value:
+        """The value."""
+        return self.escape.value
+
+    @property
+    def shortfall(self) -> Shortfall:
+        """Why the match can't be replaced, where it isn't worth while for this value's sake."""
+        return Shortfall("graph-output" if self.value.is_graph_output() else "inner-reader", str(self.escape))
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class Match:
         shape_readers: nodes outside that read the shape of a value made in the region; the base has the same shape.
         assumed: sizes that constants demand of dynamic dimensions of the base: (dimension, size).
         obstacle: why it can't be replaced although it is recognised, None if it can.
+        needed: the values made in the region that something outside needs, the output aside.
     """
 
     norm: Norm
@@ -58,6 +74,7 @@ class Match:
     shape_readers: tuple[ir.Node, ...] = ()
     assumed: tuple[tuple[int, int], ...] = ()
     obstacle: Shortfall | None = None
+    needed: tuple[Needed, ...] = ()
 
     @property
     def graph(self) -> ir.Graph | None:
@@ -71,21 +88,6 @@ class Match:
 
 
 @dataclass(frozen=True)
-class NearMiss:
-    """A statistic that looks like part of a normalization but isn't.
-
-    Attributes:
-        reduction: the node that makes the statistic.
-        node: the node at which it goes wrong.
-        shortfall: why.
-    """
-
-    reduction: ir.Node
-    node: ir.Node
-    shortfall: Shortfall
-
-
-@dataclass(frozen=True)
 class Findings:
     """What was found in a graph, in its order."""
 
@@ -95,23 +97,26 @@ class Findings:
 
 def find(graph: ir.Graph, facts: Facts) -> Findings:
     """All normalizations in a graph, its subgraphs aside."""
-    dominators = _dominators(graph, facts)
+    dominators = dominators_of(graph, facts)
     covered: set[ir.Node] = set()
+    taken: set[ir.Node] = set()
     matches: list[Match] = []
-    near_misses: list[NearMiss] = []
+    missed_so_far: list[NearMiss] = []
     seen: dict[ir.Value, Interpretation | None] = {}
     for node in graph:
         if node in covered or node.domain or not node.inputs:
             continue
-        if node.op_type not in _NATIVE and not is_reduction(node, facts):
+        if node.op_type not in NATIVE_STATISTICS and not is_reduction(node, facts):
             continue
         found, missed = _examine(node, graph, dominators, facts, seen)
+        found = [match for match in found if taken.isdisjoint(match.nodes)]
         matches.extend(found)
         for match in found:
             covered.update(match.nodes)
-        if missed is not None and all(missed.node is not other.node for other in near_misses):
-            near_misses.append(missed)
-    unexplained = tuple(miss for miss in near_misses if miss.reduction not in covered and miss.node not in covered)
+            taken.update(match.nodes if match.obstacle is None else ())
+        if missed is not None and all(missed.node is not other.node for other in missed_so_far):
+            missed_so_far.append(missed)
+    unexplained = tuple(miss for miss in missed_so_far if miss.reduction not in covered and miss.node not in covered)
     return Findings(tuple(matches), unexplained)
 
 
@@ -125,7 +130,7 @@ def _examine(
     """The matches that use a statistic, else the near miss."""
     kept: Sequence[Match] = ()
     missed: list[NearMiss] = []
-    for base in _candidates(reduction, dominators, facts):
+    for base in candidates_for(reduction, dominators, facts):
         if base not in seen:
             seen[base] = interpret(base, graph, facts)
         interpretation = seen[base]
@@ -133,93 +138,18 @@ def _examine(
             continue
         found = _matches(interpretation, facts)
         if any(reduction in match.nodes for match in found):
-            if all(match.obstacle is None for match in found):
+            if all(match.obstacle is None and not match.needed for match in found):
                 return found, None
-            kept = kept or found
-        if reduction.op_type not in _NATIVE:  # a native operator that is nothing else is no near miss
-            missed.extend(_near_misses(reduction, interpretation, facts))
+            if not kept or (_is_obstructed(kept) and not _is_obstructed(found)):
+                kept = found
+        if reduction.op_type not in NATIVE_STATISTICS:  # a native operator that is nothing else is no near miss
+            missed.extend(near_misses(reduction, interpretation, facts))
     telling = sorted(missed, key=lambda miss: miss.shortfall.rule in UNTELLING)
     return kept, None if kept or not telling else telling[0]
 
 
-def _dominators(graph: ir.Graph, facts: Facts) -> dict[ir.Value, ir.Value | None]:
-    """Each value's immediate dominator among the values joined by transfer functions; None for those without."""
-    parents: dict[ir.Value, ir.Value | None] = {}
-    depths: dict[ir.Value, int] = {}
-
-    def common(a: ir.Value, b: ir.Value) -> ir.Value | None:
-        left: ir.Value | None = a
-        right: ir.Value | None = b
-        while left is not right:
-            if left is None or right is None:
-                return None
-            if depths.get(left, 0) >= depths.get(right, 0):
-                left = parents.get(left)
-            else:
-                right = parents.get(right)
-        return left
-
-    for node in graph:
-        transfer = transfer_of(node, facts)
-        if transfer is None:
-            continue
-        operands = [v for v in transfer.operands_of(node) if v is not None and not facts.depends_on_shapes_only(v)]
-        if not operands:
-            continue
-        dominator: ir.Value | None = operands[0]
-        for operand in operands[1:]:
-            dominator = None if dominator is None else common(dominator, operand)
-        output = node.outputs[0]
-        parents[output] = dominator
-        depths[output] = 0 if dominator is None else depths.get(dominator, 0) + 1
-    return parents
-
-
-def _candidates(reduction: ir.Node, dominators: dict[ir.Value, ir.Value | None], facts: Facts) -> Iterator[ir.Value]:
-    """Dominators of the statistic that are read more than once, the nearest first, unless it was cast or reshaped.
-
-    What a native norm reads needn't be read by anything else, but only its layout may have been changed before.
-    """
-    if reduction.op_type in _NATIVE:
-        yield from _before_layout(reduction.inputs[0])
-        return
-    chain: list[ir.Value] = []
-    value = reduced_by(reduction, facts)
-    while value is not None:
-        chain.append(value)
-        value = dominators.get(value)
-    candidates: list[ir.Value] = []
-    for position, value in enumerate(chain):
-        previous = chain[position - 1].producer() if position else None
-        widens = previous is not None and value in previous.inputs and _widens(previous, facts)
-        if widens and chain[position - 1] in candidates:
-            candidates.insert(candidates.index(chain[position - 1]), value)
-        elif len(value.uses()) > 1:
-            candidates.append(value)
-    yield from (v for v in candidates[:MAXIMAL_CANDIDATES] if facts.dtype(v) in FLOATING)
-
-
-def _widens(node: ir.Node, facts: Facts) -> bool:
-    """Whether the node before a norm is better taken into its region: one that its inverse undoes, or that centres."""
-    weights = [facts.constants.weights(v) for v in node.inputs[:2]] if node.op_type in ("Gemm", "MatMul") else []
-    return node.op_type in _WIDENING or any(found is not None and found.own != 0.0 for found in weights)
-
-
-def reduced_by(reduction: ir.Node, facts: Facts) -> ir.Value | None:
-    """The value of which a node makes a statistic."""
-    operands = [value for value in reduction.inputs if value is not None]
-    return next((value for value in operands if not facts.depends_on_shapes_only(value)), operands[0])
-
-
-def _before_layout(value: ir.Value | None) -> Iterator[ir.Value]:
-    for _ in range(MAXIMAL_CANDIDATES):
-        if value is None:
-            return
-        yield value
-        node = value.producer()
-        if node is None or node.domain or node.op_type not in LAYOUT_OPERATORS:
-            return
-        value = node.inputs[0]
+def _is_obstructed(matches: Sequence[Match]) -> bool:
+    return any(match.obstacle is not None for match in matches)
 
 
 def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
@@ -238,26 +168,43 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     if not recognised:
         return ()
     plans: list[tuple[int, tuple[ir.Value, ...]]] = []
-    first_escapes: dict[ir.Value, Escape] = {}
     for output in reversed(recognised):  # the furthest first
-        outside = escapes(regions[output], base, forms, facts)
-        outside.pop(output, None)
-        if not outside:
+        if not set(escapes(regions[output], base, forms, facts)) - {output}:
             plans.append((len(regions[output]) - 1, (output,)))
             break
-        first_escapes = first_escapes or outside
     together = {node: None for region in regions.values() for node in region}
     outward = escapes(together, base, forms, facts)
     needed = [value for value in forms if value in outward]
     if len(needed) > 1 and all(value in recognised for value in needed):
         plans.append((len(together) - len(needed), tuple(needed)))
-    if not plans:
-        output = next(reversed(recognised))
-        escape = min(first_escapes.values(), key=lambda e: list(forms).index(e.value))
-        rule = "graph-output" if escape.value.is_graph_output() else "inner-reader"
-        return [_match(interpretation, output, recognised[output], regions[output], Shortfall(rule, str(escape)))]
-    _, outputs = max(plans, key=lambda plan: plan[0])
-    return [_match(interpretation, output, recognised[output], regions[output], None) for output in outputs]
+    inner: dict[ir.Value, Escape] = {}
+    if not plans:  # not all can go: what else is needed stays, or comes out of the replacement
+        outputs = [value for value in needed if value in recognised] or [next(reversed(recognised))]
+        plans.append((0, tuple(outputs)))
+        inner = {value: escape for value, escape in outward.items() if value not in outputs}
+    _, outputs_of_plan = max(plans, key=lambda plan: plan[0])
+    return [
+        _match(
+            interpretation,
+            output,
+            recognised[output],
+            regions[output],
+            _needed(inner, regions[output], base, forms, facts),
+        )
+        for output in outputs_of_plan
+    ]
+
+
+def _needed(
+    inner: Mapping[ir.Value, Escape],
+    region: Sequence[ir.Node],
+    base: ir.Value,
+    forms: Mapping[ir.Value, Form],
+    facts: Facts,
+) -> tuple[Needed, ...]:
+    """Those of the values that are made in the region, in the order of the graph."""
+    made = [value for value in forms if value in inner and value.producer() in region]
+    return tuple(Needed(inner[value], forms[value], region_of(base, value, forms, facts)) for value in made)
 
 
 def _stands_alone(region: Sequence[ir.Node]) -> bool:
@@ -295,7 +242,7 @@ def _match(
     output: ir.Value,
     norm: Norm,
     nodes: tuple[ir.Node, ...],
-    obstacle: Shortfall | None,
+    needed: tuple[Needed, ...],
 ) -> Match:
     layout, forms = interpretation.layout, interpretation.forms
     shape_readers = tuple(
@@ -312,7 +259,6 @@ def _match(
         for axis in dimension
         if axis in interpretation.assumed
     )
-    obstacle = obstacle or _broadcast_obstacle(interpretation, norm)
     return Match(
         norm,
         interpretation.base,
@@ -322,7 +268,8 @@ def _match(
         nodes,
         shape_readers,
         assumed,
-        obstacle,
+        _broadcast_obstacle(interpretation, norm),
+        needed,
     )
 
 
@@ -337,35 +284,3 @@ def _broadcast_obstacle(interpretation: Interpretation, norm: Norm) -> Shortfall
                 )
                 return Shortfall("dynamic-axis", reason)
     return None
-
-
-def _near_misses(reduction: ir.Node, interpretation: Interpretation, facts: Facts) -> Iterator[NearMiss]:
-    """The first value behind the statistic that looks normalized and isn't, and the nodes where it got lost."""
-    for value, form in interpretation.forms.items():
-        producer = value.producer()
-        if producer is not None and value is not interpretation.base and looks_normalized(form.value):
-            yield NearMiss(reduction, producer, diagnose(form.value))
-            break
-    for unknown in interpretation.unknowns:
-        if _lost_on_the_way(unknown, facts):
-            yield NearMiss(reduction, unknown.node, Shortfall(unknown.rule, unknown.reason))
-
-
-def _lost_on_the_way(unknown: Unknown, facts: Facts) -> bool:
-    """Whether a statistic of the base went into a node that has no form, and a root is taken before or behind it."""
-    factors = [factor for form in unknown.operands for monomial in form.value.terms for factor in monomial]
-    if any(is_divisor(atom, exponent) for atom, exponent in factors):
-        return True
-    statistic = is_reduction(unknown.node, facts) or any(isinstance(atom, Mean) for atom, _ in factors)
-    if not statistic:
-        return False
-    pending, seen = [unknown.node], set[ir.Node]()
-    while pending and len(seen) < MAXIMAL_LOOKAHEAD:
-        node = pending.pop(0)
-        if node in seen or transfer_of(node, facts) is None:
-            continue
-        seen.add(node)
-        if node.op_type in _ROOTS:
-            return True
-        pending.extend(reader for output in node.outputs for reader in output.consumers())
-    return False

@@ -14,11 +14,10 @@ from normgraph.axes import Axis, Dimension, Layout, axes_of, product, size_of
 from normgraph.coefficients import Coefficient, spread
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
-from normgraph.lowering import INPUT, OUTPUT, Attribute, Step
+from normgraph.lowering import INPUT, OUTPUT, Attribute, Emitted, Step
 from normgraph.match import Match
 from normgraph.norms import batch_and_channels, channel_groups
 
-Emitted = tuple[tuple[Step, ...], dict[str, Array]] | Shortfall
 Attributes = tuple[tuple[str, Attribute], ...]
 
 

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes import InvariantError, PassError
 from onnx_ir.passes.common import InlinePass
 
+from normgraph.axes import product
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import BadModelError, OpsetError
 from normgraph.evidence import Evidence, prove
@@ -20,6 +21,9 @@ from normgraph.progress import Progress, silent
 from normgraph.region import dead_readers, feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
+
+#: Where part of a region stays, so many nodes on the whole tensor have to go for a norm, which passes it about twice.
+LEAST_WORK = 3
 
 
 @dataclass
@@ -146,7 +150,7 @@ def _candidate(match: Match, demand: Demand, facts: Facts) -> _Candidate:
     candidate = _Candidate(match, site_of_match(match, facts))
     lowered = match.obstacle or lower(match, facts.dtype(match.base), demand)
     if not isinstance(lowered, Shortfall):
-        lowered = _shorter(lowered, match)
+        lowered = _shorter(lowered, match, facts)
     if isinstance(lowered, Shortfall):
         candidate.site = candidate.site.kept(lowered)
     else:
@@ -154,11 +158,27 @@ def _candidate(match: Match, demand: Demand, facts: Facts) -> _Candidate:
     return candidate
 
 
-def _shorter(replacements: tuple[Replacement, ...], match: Match) -> tuple[Replacement, ...] | Shortfall:
-    """The replacements that take fewer nodes than the region has."""
-    found = tuple(r for r in replacements if len(r.steps) < len(match.nodes))
+def _shorter(replacements: tuple[Replacement, ...], match: Match, facts: Facts) -> tuple[Replacement, ...] | Shortfall:
+    """The replacements that take fewer nodes than the region has, and enough work out where part of it has to stay."""
+    found = tuple(r for r in replacements if len(r.steps) + len(r.staying(match)) < len(match.nodes))
+    if match.needed:
+        found = tuple(r for r in found if _worth_beside(match, r.staying(match), facts))
+        return found or match.needed[0].shortfall
     taken = min(len(r.steps) for r in replacements)
     return found or Shortfall("no-gain", f"it stands in {len(match.nodes)} nodes and would take {taken}")
+
+
+def _worth_beside(match: Match, staying: set[ir.Node], facts: Facts) -> bool:
+    """Whether the nodes that go pass over the whole tensor often enough to pay for a norm beside those that stay."""
+    size = product(facts.shapes[match.base])
+
+    def is_large(value: ir.Value | None) -> bool:
+        shape = None if value is None else facts.shape(value)
+        return shape is not None and product(shape) == size
+
+    going = [node for node in match.nodes if node not in staying]
+    large = [node for node in going if any(is_large(value) for value in (*node.inputs, *node.outputs))]
+    return not staying or len(large) >= LEAST_WORK
 
 
 def _prove(candidate: _Candidate, target: Target, facts: Facts) -> None:
@@ -186,7 +206,9 @@ class _Reach:
         self._doomed: set[ir.Node] = set()
         for c in candidates:
             if c.alternatives:
-                self._doomed.update(c.match.nodes, feeders_of(c.match.nodes, c.match.base, facts))
+                needed = {node for value in c.match.needed for node in value.nodes}
+                going = [node for node in c.match.nodes if node not in needed]
+                self._doomed.update(going, feeders_of(going, c.match.base, facts))
         self._known: dict[int, str | None] = {}
 
     def shortfall(self, replacement: Replacement) -> Shortfall | None:

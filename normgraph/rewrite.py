@@ -57,7 +57,10 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
     graph = last.graph
     values: dict[str, ir.Value] = {INPUT: match.base}
     for name, array in replacement.constants.items():
-        values[name] = _stored_constant(match, array, facts) or new_initializer(graph, f"{site}.{name}", array, names)
+        stored = _stored_constant(match, array, facts)
+        if stored is not None and replacement.provides and not stored.is_initializer():
+            stored = None  # it may stand behind the place where it would be read
+        values[name] = stored or new_initializer(graph, f"{site}.{name}", array, names)
     replaced = ", ".join(node.name or f"{node.op_type}:{node.outputs[0].name}" for node in match.nodes)
     made: list[ir.Node] = []
     for step in replacement.steps:
@@ -68,20 +71,24 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
             domain=step.domain,
             name=names.unique(f"{site}/{step.operator}"),
             metadata_props={PROVENANCE: replaced},
+            num_outputs=1 + len(step.further),
         )
-        result = node.outputs[0]
         dtype = facts.dtype(match.base)
         if dtype is not None and step.output == OUTPUT:
-            result.dtype = dtype
-        result.name = names.unique(f"{output.name}/{step.output}") if step.output != OUTPUT else output.name
-        values[step.output] = result
+            node.outputs[0].dtype = dtype
+        for name, result in zip((step.output, *step.further), node.outputs, strict=True):
+            result.name = names.unique(f"{output.name}/{name}") if name != OUTPUT else output.name
+            values[name] = result
         made.append(node)
     for reader in match.shape_readers:
         for position, operand in enumerate(reader.inputs):
             if operand is not None and operand.producer() in match.nodes:
                 reader.replace_input_with(position, match.base)
-    graph.insert_before(last, made)
+    # What is needed elsewhere may be needed earlier than the output.
+    graph.insert_before(match.nodes[0] if replacement.provides else last, made)
     take_over(output, values[OUTPUT], names)
+    for position, name in replacement.provides.items():
+        take_over(match.needed[position].value, values[name], names)
     return made
 
 

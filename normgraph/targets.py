@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from normgraph import operators
+from normgraph import operators, statistics
 from normgraph.errors import UsageError
 from normgraph.lowering import Demand, Operator, Target
 
@@ -28,7 +28,9 @@ _BATCH = ("BatchNormalization", 9)
 _MVN = ("MeanVarianceNormalization", 9)
 
 _STANDARD: Mapping[str, tuple[Operator, ...]] = {
-    "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
+    "LayerNormalization": (
+        Operator(*_LAYER, _ALL, operators.layer_normalization, provide=statistics.of_layer_normalization),
+    ),
     "RMSNormalization": (Operator(*_RMS, _ALL, operators.rms_normalization, worth_raising=False),),
     "GroupNormalization": (Operator(*_GROUP, _ALL, operators.group_normalization, worth_raising=False),),
     "InstanceNormalization": (
@@ -62,7 +64,9 @@ TARGETS: Mapping[str, Target] = {
             "ONNX Runtime's CPU provider, measured on 1.32",
             {
                 "BatchNormalization": (Operator(*_BATCH, _F32 | _F64, operators.batch_normalization),),
-                "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
+                "LayerNormalization": (
+                    Operator(*_LAYER, _ALL, operators.layer_normalization, provide=statistics.of_layer_normalization),
+                ),
                 "RMSNormalization": (
                     _SIMPLIFIED,
                     Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, worth_raising=False),
@@ -79,7 +83,9 @@ TARGETS: Mapping[str, Target] = {
             "ONNX Runtime's CUDA provider, read in its sources",
             {
                 "BatchNormalization": (Operator(*_BATCH, _F16 | _F32 | _F64, operators.batch_normalization),),
-                "LayerNormalization": (Operator(*_LAYER, _ALL, operators.layer_normalization),),
+                "LayerNormalization": (
+                    Operator(*_LAYER, _ALL, operators.layer_normalization, provide=statistics.of_layer_normalization),
+                ),
                 "RMSNormalization": (
                     _SIMPLIFIED,
                     Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, worth_raising=False),

@@ -43,6 +43,8 @@ def _notes(operator: Operator) -> str:
         notes.append(f"since version {'.'.join(map(str, operator.since))}")
     if operator.contrib:
         notes.append("not in the ONNX standard: with --allow-contrib")
+    if operator.provide is not None:
+        notes.append("gives mean and deviation too, where they are needed")
     if not operator.worth_raising:
         notes.append("the opset is raised for it only if asked with --opset")
     return "; ".join(notes)

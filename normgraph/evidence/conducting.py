@@ -40,6 +40,10 @@ def prove(match: Match, replacement: Replacement, target: Target, facts: Facts) 
         return Evidence(failure=failure, preconditions=preconditions)
     try:
         evidence = conduct(experiment(match, replacement, target, facts))
+        for position in replacement.provides:
+            other = conduct(experiment(match, replacement, target, facts, position))
+            trials = (*evidence.trials, *other.trials)
+            evidence = replace(evidence, trials=trials, failure=evidence.failure or other.failure)
     except (NotExtractable, NotRunnable) as failed:
         evidence = Evidence(failure=str(failed))
     return replace(evidence, preconditions=preconditions)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from normgraph.constants import Array
@@ -16,7 +16,7 @@ from normgraph.definitions import compute
 from normgraph.execution import Runner, runner_of
 from normgraph.extraction import Fragment, original_fragment, replacement_fragment
 from normgraph.facts import Facts
-from normgraph.lowering import Replacement, Target
+from normgraph.lowering import OUTPUT, Replacement, Target
 from normgraph.match import Match
 from normgraph.region import Rewritable
 
@@ -61,17 +61,19 @@ class Defined:
     Attributes:
         replacement: the replacement.
         fragment: the same as a model.
+        result: which of the values that it makes is computed.
     """
 
     replacement: Replacement
     fragment: Fragment
+    result: str = OUTPUT
 
     def runner(self) -> Runner:
         """See `Candidate`."""
         name = self.fragment.inputs[0][0]
 
         def run(feed: object) -> Array:
-            return compute(self.replacement, feed[name])  # type: ignore[index]
+            return compute(self.replacement, feed[name], self.result)  # type: ignore[index]
 
         return run
 
@@ -108,16 +110,28 @@ class Experiment:
         return digest.hexdigest()
 
 
-def experiment(match: Match, replacement: Replacement, target: Target, facts: Facts) -> Experiment:
+def experiment(
+    match: Match, replacement: Replacement, target: Target, facts: Facts, made: int | None = None
+) -> Experiment:
     """The experiment that proves the replacement of a match.
+
+    Args:
+        match: what is replaced.
+        replacement: what it is replaced with.
+        target: the runtime that it is made for.
+        facts: the facts about the graph.
+        made: the position of the needed value whose making is to be proven; None for that of the result.
 
     Raises:
         NotExtractable: the region can't be made a model of its own.
     """
     opset = opset_of(replacement, facts)
-    fragment = replacement_fragment(match, replacement, facts, opset)
-    candidate = Modelled(fragment) if target.provable else Defined(replacement, fragment)
-    return Experiment(original_fragment(match, facts), candidate, match.axes, match.assumed)
+    fragment = replacement_fragment(match, replacement, facts, opset, made=made)
+    provable = target.provable
+    candidate = Modelled(fragment) if provable else Defined(replacement, fragment, replacement.name_of(made))
+    needed = None if made is None else match.needed[made]
+    region = match if needed is None else replace(match, output=needed.value, nodes=needed.nodes)
+    return Experiment(original_fragment(region, facts), candidate, match.axes, match.assumed)
 
 
 def experiment_with(

@@ -164,7 +164,7 @@ def _operators(match: Match, replacement: Replacement, opset: int, facts: Facts)
             continue
         types = next((c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == "T"), [])
         named = "unknown" if dtype is None else dtype.name.lower()
-        takes = name == "Shape" or f"tensor({named})" in types
+        takes = name in ("Cast", "Shape") or f"tensor({named})" in types
         statement = f"{name} of opset {schema.since_version} {'takes' if takes else 'does not take'} {named}"
         yield Precondition("operator", statement, takes)
 

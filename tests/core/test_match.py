@@ -65,19 +65,23 @@ def test_the_nearest_base_and_the_furthest_output_are_chosen(nodes: str, expecte
     assert all(match.obstacle is None for match in found.findings.matches)
 
 
-KEPT = [
-    pytest.param(f"{norm('x', 'y')}  z = Neg(d)", "inner-reader", id="inner-value-read"),
-    pytest.param(f"{norm('x', 'y')}  z = Identity(v)", "inner-reader", id="variance-read"),
-    pytest.param(norm("x", "y").replace("v ", "z ").replace("(v,", "(z,"), "graph-output", id="variance-is-an-output"),
+NEEDED = [
+    pytest.param(f"{norm('x', 'y')}  z = Neg(d)", ["d"], "inner-reader", id="inner-value-read"),
+    pytest.param(f"{norm('x', 'y')}  z = Identity(v)", ["v"], "inner-reader", id="variance-read"),
+    pytest.param(f"{norm('x', 'y')}  z = Add(m, s)", ["m", "s"], "inner-reader", id="two-values-read"),
+    pytest.param(
+        norm("x", "y").replace("v ", "z ").replace("(v,", "(z,"), ["z"], "graph-output", id="variance-is-an-output"
+    ),
 ]
 
 
-@pytest.mark.parametrize(("nodes", "rule"), KEPT)
-def test_recognised_but_not_to_be_replaced(nodes: str, rule: str) -> None:
+@pytest.mark.parametrize(("nodes", "values", "rule"), NEEDED)
+def test_what_is_needed_outside_is_told(nodes: str, values: list[str], rule: str) -> None:
     (match,) = matches(nodes, outputs="float[N, K] y, float[N, K] z")
     assert shown([match]) == [("x", "y")]
-    assert match.obstacle is not None
-    assert match.obstacle.rule == rule
+    assert [needed.value.name for needed in match.needed] == values
+    assert {needed.shortfall.rule for needed in match.needed} == {rule}
+    assert all(needed.nodes[-1] is needed.value.producer() for needed in match.needed)
 
 
 NEAR = [

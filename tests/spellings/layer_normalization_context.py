@@ -51,9 +51,6 @@ READERS = [
     Spelling("context: row of an inner value counted", f"""
         {plain("x", "k")}  f = Shape(n)  i = Gather(f, 1)  a = Cast<to=1>(i)  y = Mul(k, a)""",
         claims=(norm(output="k"),), after=None),
-    Spelling("context: size of the mean read", f"""
-        {plain("x", "k")}  f = Size(m)  a = Cast<to=1>(f)  y = Mul(a, k)""", claims=(norm(output="k"),),
-        after="Shape Size Cast LayerNormalization Mul", hard="the shape of a mean isn't x's"),
     Spelling("context: between two linear layers", f"""
         h = MatMul(x, w1)  i = Add(h, b1)  {plain("i", "k")}  a = MatMul(k, w2)  y = Add(a, b2)""",
         constants={"w1": (8, 8), "w2": (8, 4), "b1": (8,), "b2": (4,)},

@@ -41,9 +41,6 @@ TABLE = [
         DEVIATION, "n = Div(h, s)", why="a row around one becomes zero", often=False),
     guard("variance where it is large", CENTRE, "q = Mul(d, d)  a = ReduceMean<axes=[-1]>(q)  t = Greater(a, 1.)",
         "v = Where(t, a, 0.)", NORMALIZE, why="a small variance is dropped"),
-    guard("quotient unless the deviation is one", CENTRE, VARIANCE, DEVIATION,
-        "t = Equal(s, 1.)  b = Div(d, s)  n = Where(t, 0., b)", why="a row of unit deviation becomes zero",
-        rule="inner-reader", often=False),
     guard("what is above the mean", CENTRE, VARIANCE, DEVIATION,
         "t = Greater(d, 0.)  h = Where(t, d, 0.)  n = Div(h, s)", why="what is below the mean becomes zero"),
 ]  # fmt: skip

@@ -1,0 +1,67 @@
+"""Near misses: statistics that look like part of a normalization and aren't, and the node at which it goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from normgraph.atoms import Mean
+from normgraph.diagnosis import Shortfall, diagnose, is_divisor, looks_normalized
+from normgraph.facts import Facts
+from normgraph.interpret import Interpretation, Unknown
+from normgraph.transfer import is_reduction, transfer_of
+
+#: A root is looked for at most this many nodes behind a statistic that couldn't be followed further.
+MAXIMAL_LOOKAHEAD = 16
+#: Rules that say little: any other reason for the same statistic is given instead.
+UNTELLING = frozenset({"different-base", "not-a-normalization"})
+_ROOTS = frozenset({"Sqrt", "Pow", "ReduceL2"})
+
+
+@dataclass(frozen=True)
+class NearMiss:
+    """A statistic that looks like part of a normalization but isn't.
+
+    Attributes:
+        reduction: the node that makes the statistic.
+        node: the node at which it goes wrong.
+        shortfall: why.
+    """
+
+    reduction: ir.Node
+    node: ir.Node
+    shortfall: Shortfall
+
+
+def near_misses(reduction: ir.Node, interpretation: Interpretation, facts: Facts) -> Iterator[NearMiss]:
+    """The first value behind the statistic that looks normalized and isn't, and the nodes where it got lost."""
+    for value, form in interpretation.forms.items():
+        producer = value.producer()
+        if producer is not None and value is not interpretation.base and looks_normalized(form.value):
+            yield NearMiss(reduction, producer, diagnose(form.value))
+            break
+    for unknown in interpretation.unknowns:
+        if _lost_on_the_way(unknown, facts):
+            yield NearMiss(reduction, unknown.node, Shortfall(unknown.rule, unknown.reason))
+
+
+def _lost_on_the_way(unknown: Unknown, facts: Facts) -> bool:
+    """Whether a statistic of the base went into a node that has no form, and a root is taken before or behind it."""
+    factors = [factor for form in unknown.operands for monomial in form.value.terms for factor in monomial]
+    if any(is_divisor(atom, exponent) for atom, exponent in factors):
+        return True
+    statistic = is_reduction(unknown.node, facts) or any(isinstance(atom, Mean) for atom, _ in factors)
+    if not statistic:
+        return False
+    pending, seen = [unknown.node], set[ir.Node]()
+    while pending and len(seen) < MAXIMAL_LOOKAHEAD:
+        node = pending.pop(0)
+        if node in seen or transfer_of(node, facts) is None:
+            continue
+        seen.add(node)
+        if node.op_type in _ROOTS:
+            return True
+        pending.extend(reader for output in node.outputs for reader in output.consumers())
+    return False
