@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from architectures import (
     Conditional,
     ConvNeXt,
@@ -16,37 +13,12 @@ from architectures import (
     Spellings,
     UNetBlock,
 )
-from manifest import Input
+from convolutional import CONVOLUTIONAL
+from entry import DYNAMO, DYNAMO_DECOMPOSED, DYNAMO_UNOPTIMIZED, TORCHSCRIPT, Architecture
+from manifest import ALONE, Input
 from residual import ResNet
 from torch import nn
 from transformer_models import VOCABULARY, bert, convnext, llama, t5, vit
-
-TORCHSCRIPT = "torchscript"
-DYNAMO = "dynamo"
-DYNAMO_DECOMPOSED = "dynamo-decomposed"  # LayerNorm by PyTorch's decomposition table
-DYNAMO_UNOPTIMIZED = "dynamo-unoptimized"  # optimize=False: nothing folded
-LARGEST = 32  # of any dynamic dimension; BERT has as many position embeddings
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network to export, its inputs, and the exporters with their opsets.
-
-    In a TorchScript export, `fold_constants` False keeps BatchNormalization beside its convolution, and
-    `functions` are the module classes that become local functions.
-    """
-
-    name: str
-    title: str
-    build: Callable[[], nn.Module]
-    inputs: tuple[Input, ...]
-    exports: tuple[tuple[str, int], ...]
-    half: bool = False
-    scripted: bool = False
-    training: bool = False
-    fold_constants: bool = True
-    functions: tuple[type[nn.Module], ...] = ()
-
 
 TOKENS = Input("input_ids", (2, 9), VOCABULARY)
 MASK = Input("attention_mask", (2, 9), 2)
@@ -82,7 +54,12 @@ CATALOGUE: tuple[Architecture, ...] = (
         _exports((13,), (18,)),
     ),
     Architecture(
-        "batch_norm_images", "nn.BatchNorm2d(5)", lambda: nn.BatchNorm2d(5), (IMAGES,), _exports((13,), (18,))
+        "batch_norm_images",
+        "nn.BatchNorm2d(5)",
+        lambda: nn.BatchNorm2d(5),
+        (IMAGES,),
+        _exports((13,), (18,)),
+        kept=(("", ALONE),),
     ),
     Architecture(
         "batch_norm_training_images",
@@ -218,4 +195,5 @@ CATALOGUE: tuple[Architecture, ...] = (
         (Input("x", (2, 8, 16, 16)),),
         _exports((13, 17), (18, 21, NEWEST)),
     ),
+    *CONVOLUTIONAL,
 )

@@ -9,6 +9,7 @@ not written.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import io
 import logging
@@ -22,14 +23,8 @@ import onnxruntime
 import onnxscript
 import torch
 import transformers
-from catalogue import (
-    CATALOGUE,
-    DYNAMO_DECOMPOSED,
-    DYNAMO_UNOPTIMIZED,
-    LARGEST,
-    TORCHSCRIPT,
-    Architecture,
-)
+from catalogue import CATALOGUE
+from entry import DYNAMO_DECOMPOSED, DYNAMO_UNOPTIMIZED, LARGEST, TORCHSCRIPT, Architecture
 from exporting import SEEDS, TOLERANCE, Array, Job, compare, write
 from manifest import Export, Record, nodes
 from norm_records import add_forms, calls, merged, silent
@@ -151,6 +146,11 @@ def norm_records(architecture: Architecture, proto: onnx.ModelProto) -> list[Rec
     )
     assert not hidden, f"a wrong value of these norms would not show: {hidden}"
     add_forms([record for record in records if "near_miss" not in record], proto)
+    for pattern, reason in architecture.kept:
+        matching = [record for record in records if fnmatch.fnmatchcase(record["scope"], pattern)]
+        assert matching, f"no norm is called {pattern}"
+        for record in matching:
+            record["kept"] = reason
     return records
 
 

@@ -102,11 +102,11 @@ def random_inputs(inputs: Sequence[Input], dtype: npt.DTypeLike, second_size: bo
 def write(description: str | None, jobs: Iterable[Job], arguments: Sequence[str] | None = None) -> int:
     """The command line of an export script: do the jobs, or those named, and write what passes.
 
-    Samples are written one by one, the manifest and the README's table once all jobs are done. Returns the
-    exit status: 1 if a job failed.
+    Samples are written one by one, the manifest and the README's table once all jobs are done. Where names are given,
+    only their entries are replaced. Returns the exit status: 1 if a job failed.
     """
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="architectures to export (default: all, and the manifest)")
+    parser.add_argument("names", nargs="*", help="architectures to export (default: all)")
     parser.add_argument("--output", type=Path, default=HERE, help="folder of samples/ and manifest.json")
     options = parser.parse_args(arguments)
     (options.output / "samples").mkdir(parents=True, exist_ok=True)
@@ -124,8 +124,8 @@ def write(description: str | None, jobs: Iterable[Job], arguments: Sequence[str]
         (options.output / record["file"]).write_bytes(export.content)
         records.append(record)
         print(f"{record['file']}: {record['nodes']} nodes, {summary(record)}", flush=True)
-    if not options.names and not failures:
-        merge(records, options.output)
+    if not failures:
+        merge(records, options.output, complete=not options.names)
     return 1 if failures else 0
 
 

@@ -6,6 +6,7 @@ Tensors are channels last, N×T×C or N×H×W×C.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from manifest import Norm
+from manifest import ALONE, SHARED, Norm
 from network import Call, Draw, FloatArray, Network, Sample, Site
 
 Axes = tuple[int, ...]
@@ -309,6 +310,9 @@ def residual(library: Any, name: str) -> Network:
     draw, width, made = Draw(f"keras_residual_{name}"), 8, library.layers.BatchNormalization
     scopes = ("first_norm", "second_norm", "depthwise_norm", "last_norm")
     sites = {scope: layer(draw, made(name=scope), (2, 6, 6, width)) for scope in scopes}
+    for scope, site in sites.items():
+        kept = ALONE if scope == "second_norm" else SHARED
+        sites[scope] = replace(site, norm=replace(site.norm, kept=kept))
     stem = convolution(draw, "stem", (3, 3, 3, width), 2)
     first, second = (convolution(draw, name, (3, 3, width, width)) for name in ("first", "second"))
     depthwise = convolution(draw, "depthwise", (3, 3, width, 1), depthwise=True)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from decoder_stack import Stack, write_stack
 
 if TYPE_CHECKING:
-    from catalogue import Architecture
+    from entry import Architecture
 
 
 @dataclass(frozen=True)

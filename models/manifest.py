@@ -15,6 +15,11 @@ import onnx
 HERE = Path(__file__).resolve().parent
 Record = dict[str, Any]
 
+#: Why a BatchNormalization stays, as the manifest says it.
+ALONE = "nothing linear stands beside it"
+SHARED = "what it reads is read elsewhere too, and nothing linear stands behind it"
+PADDING = "the convolution behind it pads with zeros, and what it reads is an input"
+
 CONVENTIONS = {
     "norms": "one per call, in the framework's order; read off the model's own modules, layers or functions, "
     "not off the ONNX graph",
@@ -29,6 +34,8 @@ CONVENTIONS = {
     "guard": "of an LpNormalization: how epsilon keeps the divisor from zero",
     "form": "native: one ONNX operator of that kind; decomposed: spelled in other operators; affine: stored "
     "statistics and epsilon computed into one gain and one bias",
+    "kept": "of a BatchNormalization with running statistics: why it can't become part of what stands beside it; "
+    "without it, it can",
     "near_misses": "look like a norm of that kind and are none, for the reason given: not to be found",
     "inputs": "integers are drawn from [0, high), floats from N(0, 1)",
     "checked_shapes": "the input shapes at which ONNX Runtime's output was compared with the framework's",
@@ -56,7 +63,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Norm:
-    """What a module, layer or function says of the norm that it computes, in the terms of CONVENTIONS."""
+    """What a module, layer or function says of the norm that it computes, in the terms of CONVENTIONS.
+
+    `kept` is said of a network's BatchNormalization by whoever wrote the network down.
+    """
 
     kind: str
     axes: tuple[int, ...]
@@ -66,6 +76,7 @@ class Norm:
     groups: int | None = None
     guard: str | None = None
     near_miss: str | None = None
+    kept: str | None = None
 
     def record(self, scope: str, shape: Sequence[int]) -> Record:
         """The record of one call, on an input of this shape."""
@@ -80,7 +91,7 @@ class Norm:
             "parameters": self.parameters,
             "statistics": self.statistics,
         }
-        extras = {"groups": self.groups, "guard": self.guard, "near_miss": self.near_miss}
+        extras = {"groups": self.groups, "guard": self.guard, "near_miss": self.near_miss, "kept": self.kept}
         return record | {name: value for name, value in extras.items() if value is not None}
 
 
@@ -145,15 +156,21 @@ def summary(record: Record) -> str:
     return ", ".join(f"{count} {kind} ({form})" for (kind, form), count in sorted(counts.items()))
 
 
-def merge(records: Sequence[Record], folder: Path = HERE) -> None:
-    """Put the records into folder/manifest.json in the place of all that the same exporters had there.
+def merge(records: Sequence[Record], folder: Path = HERE, complete: bool = True) -> None:
+    """Put the records into folder/manifest.json in the place of those of the same files.
+
+    If they are complete, all else that the same exporters had there goes too.
 
     Samples stand in the order of their files. In this folder, README.md's table is written too.
     """
     path = folder / "manifest.json"
     known = json.loads(path.read_text("utf-8"))["samples"] if path.exists() else []
     exporters = {record["exporter"] for record in records}
-    samples = [record for record in known if record["exporter"] not in exporters] + list(records)
+    files = {record["file"] for record in records}
+    samples = [
+        record for record in known if record["file"] not in files and not (complete and record["exporter"] in exporters)
+    ]
+    samples += records
     samples.sort(key=lambda record: str(record["file"]))
     manifest = {"schema": 1, "conventions": CONVENTIONS, "samples": samples}
     path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -49,6 +49,7 @@ DESCRIPTIONS: tuple[tuple[type[nn.Module], Description], ...] = (
     (T5LayerNorm, Description("RMSNormalization", lambda norm: (-1,), "variance_epsilon")),
     (nn.GroupNorm, Description("GroupNormalization", lambda norm: (1, 2, 3))),
     (nn.InstanceNorm2d, Description("InstanceNormalization", lambda norm: (2, 3))),
+    (nn.BatchNorm1d, Description("BatchNormalization", lambda norm: (0,), statistics="running")),
     (nn.BatchNorm2d, Description("BatchNormalization", lambda norm: (0, 2, 3), statistics="running")),
 )
 

@@ -6,7 +6,7 @@ import zlib
 from typing import Any
 
 import torch
-from catalogue import Architecture
+from entry import Architecture
 from norm_records import norm_modules
 from torch import Tensor, nn
 

@@ -46,6 +46,14 @@ class LlamaDecoder(transformers.LlamaModel):
         return super().forward(input_ids=input_ids, attention_mask=attention_mask, use_cache=False, return_dict=True)[0]
 
 
+class LevitClassifier(transformers.LevitForImageClassification):
+    """LeViT, returning the logits alone."""
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """N×3×H×W → N×classes."""
+        return super().forward(pixel_values=pixel_values).logits
+
+
 class T5Encoder(transformers.T5EncoderModel):
     """The encoder of T5, returning the last hidden state alone."""
 
@@ -86,3 +94,17 @@ def t5() -> nn.Module:
         vocab_size=VOCABULARY, feed_forward_proj="gated-gelu", **sizes, attn_implementation="eager"
     )
     return T5Encoder(config)
+
+
+def levit(**changes: Any) -> nn.Module:
+    """LeViT, narrow and of one block a stage but for what is changed."""
+    sizes: dict[str, Any] = {
+        "image_size": 64,
+        "hidden_sizes": [16, 24, 32],
+        "num_attention_heads": [2, 3, 4],
+        "depths": [1, 1, 1],
+        "key_dim": [4, 4, 4],
+        "num_labels": 10,
+        "initializer_range": 0.15,
+    }
+    return LevitClassifier(transformers.LevitConfig(**{**sizes, **changes}))
