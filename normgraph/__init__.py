@@ -4,6 +4,7 @@
 >>> result = normgraph.optimize("model.onnx")          # doctest: +SKIP
 >>> result.save("model.opt.onnx")                      # doctest: +SKIP
 >>> normgraph.explain("model.onnx").sites              # doctest: +SKIP
+>>> normgraph.bench(["model.onnx", "model.opt.onnx"])  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ from normgraph.errors import NormgraphError
 if TYPE_CHECKING:
     from normgraph.api import Optimized, explain, optimize
     from normgraph.report import Report
+    from normgraph.timing.benchmark import bench
+    from normgraph.timing.results import Benchmark
 
-__all__ = ["NormgraphError", "Optimized", "Report", "explain", "optimize"]
+__all__ = ["Benchmark", "NormgraphError", "Optimized", "Report", "bench", "explain", "optimize"]
 
-_HOMES = {"Optimized": "api", "explain": "api", "optimize": "api", "Report": "report"}
+_HOMES = {
+    "Benchmark": "timing.results",
+    "Optimized": "api",
+    "Report": "report",
+    "bench": "timing.benchmark",
+    "explain": "api",
+    "optimize": "api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -96,7 +96,7 @@ def optimize(
     work = inlined(original)
     progress("looking for normalizations", 0, 0)
     sites = fuse_normalizations(work, demanded, opset=opset, progress=progress)
-    folds = fold_batch_normalizations(work, progress)
+    folds = fold_batch_normalizations(work, progress=progress)
     sites = [site for site in sites if site.kind != "BatchNormalization" or _is_left(site, folds)]
     if work is not original:
         if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):

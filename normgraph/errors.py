@@ -29,6 +29,18 @@ class MissingRuntimeError(NormgraphError, ImportError):
     """No build of ONNX Runtime is installed."""
 
 
+class MissingProviderError(NormgraphError):
+    """The installed ONNX Runtime lacks an execution provider, or can't start it on this machine."""
+
+
+class MissingExtraError(NormgraphError):
+    """A package isn't installed that only one of normgraph's extras brings."""
+
+
+class RefusedError(NormgraphError):
+    """ONNX Runtime refuses a model, or fails when it runs it."""
+
+
 class OpsetError(NormgraphError):
     """The model's opset can't be raised as asked without changing what some node computes."""
 

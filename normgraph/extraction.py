@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,13 @@ class Fragment:
         inputs: the inputs, whose sizes the model itself leaves open; those behind the first matter for their
             shapes only.
         output: the name of the output.
+        sources: what the inputs are called in the graph that it was cut out of; empty where that isn't told.
     """
 
     model: onnx.ModelProto
     inputs: tuple[Input, ...]
     output: str
+    sources: tuple[str, ...] = ()
 
     def key(self) -> bytes:
         """The same bytes for fragments that are the same computation with the same constants."""
@@ -140,7 +142,8 @@ def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
     output = _described(region.output, names.of(region.output), facts)
     domains = {"", *(node.domain for node in ordered)}
     opsets = {domain: version for domain, version in facts.opsets.items() if domain in domains}
-    return _fragment(protos, _renumbered(inputs), output, names.constants.values(), opsets)
+    fragment = _fragment(protos, _renumbered(inputs), output, names.constants.values(), opsets)
+    return replace(fragment, sources=tuple(value.name or "" for value in (region.base, *others)))
 
 
 class _Names:

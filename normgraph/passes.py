@@ -12,12 +12,14 @@ from normgraph.axes import product
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import BadModelError, OpsetError
 from normgraph.evidence import Evidence, prove
+from normgraph.extraction import Fragment, original_fragment, replacement_fragment
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_miss
 from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Findings, Match, find
 from normgraph.opset import obstacles, raise_opset
 from normgraph.progress import Progress, silent
+from normgraph.proposals import Judge, Proposal, consent
 from normgraph.region import dead_readers, feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
@@ -116,7 +118,12 @@ def _misses(findings: Findings, facts: Facts) -> list[tuple[int, Site]]:
 
 
 def fuse_normalizations(
-    model: ir.Model, demand: Demand, *, opset: int | None = None, progress: Progress = silent
+    model: ir.Model,
+    demand: Demand,
+    *,
+    opset: int | None = None,
+    judge: Judge = consent,
+    progress: Progress = silent,
 ) -> list[Site]:
     """Fuse every decomposed normalization that the target has an operator for and whose rewrite is proven, in place.
 
@@ -127,6 +134,7 @@ def fuse_normalizations(
         demand: the runtime, and what is permitted.
         opset: the opset that is wanted: rewrites may use all that it has and nothing beyond.  None to raise the
             model's only where a rewrite is worth it.
+        judge: asked whether the rewrites that are proven are to be made.
         progress: told about the proofs.
 
     Returns:
@@ -139,6 +147,8 @@ def fuse_normalizations(
         progress("proving rewrites", done, len(candidates))
         _prove(candidate, demand.target, facts)
     progress("proving rewrites", len(candidates), len(candidates))
+    _keep_within(_Reach(model, candidates, opset, facts), candidates)
+    _judge(model, judge, candidates, facts)
     _keep_within(_Reach(model, candidates, opset, facts), candidates)
     sites = _in_order(candidates, others, numbers, facts)
     _rewrite(model, [c for c in candidates if c.replacement is not None], facts)
@@ -195,6 +205,27 @@ def _prove(candidate: _Candidate, target: Target, facts: Facts) -> None:
     candidate.alternatives = ()
     if failed is not None:
         candidate.site = candidate.site.kept(Shortfall("proof-failed", failed.describe()), failed)
+
+
+def _judge(model: ir.Model, judge: Judge, candidates: list[_Candidate], facts: Facts) -> None:
+    """Drop the rewrites that the judge has something against."""
+    proven = [c for c in candidates if c.replacement is not None]
+    for candidate, objection in zip(proven, judge(model, [_proposal(c, facts) for c in proven]), strict=True):
+        if objection is not None:
+            candidate.site = candidate.site.kept(objection, candidate.site.evidence)
+            candidate.replacement = None
+            candidate.alternatives = ()
+
+
+def _proposal(candidate: _Candidate, facts: Facts) -> Proposal:
+    match, replacement = candidate.match, candidate.replacement
+    assert replacement is not None
+
+    def pair() -> tuple[Fragment, Fragment]:
+        opset = max(facts.opset, replacement.opset)
+        return original_fragment(match, facts), replacement_fragment(match, replacement, facts, opset)
+
+    return Proposal(candidate.site.name, replacement.kind, pair)
 
 
 class _Reach:

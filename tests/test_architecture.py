@@ -13,17 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # for the type checker alone may stand anywhere.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernels"),
-    ("runtime", "progress", "model_io"),
+    ("runtime", "providers", "sessions", "progress", "model_io"),
     ("axes", "coefficients", "atoms", "bounds", "renaming", "algebra", "conditions", "exponentials"),
     ("constants", "shapes", "elements", "types", "inference", "facts", "feeds"),
     ("forms", "transfer_conditions", "transfer_contraction", "transfer_layout", "transfer_native"),
     ("transfer", "interpret"),
     ("norms", "region", "diagnosis", "candidates", "near_misses", "match"),
     ("lowering", "operators", "statistics", "targets", "rewrite", "opset", "affine"),
-    ("reference_operators", "execution", "definitions", "extraction", "evidence"),
+    ("reference_operators", "execution", "definitions", "extraction", "evidence", "proposals"),
     ("naming", "inventory", "folding", "spelled_out", "passes"),
+    ("timing",),
     ("report", "api", "__init__"),
-    ("bench", "batch", "check", "cli", "__main__"),
+    ("batch", "check", "cli", "__main__"),
 )
 ORDER = {name: position for position, name in enumerate(name for layer in LAYERS for name in layer)}
 

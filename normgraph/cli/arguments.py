@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from normgraph.cli.command import Command
-from normgraph.cli.options import check, explain, optimize, targets
+from normgraph.cli.options import bench, check, explain, optimize, targets
 
 _DESCRIPTION = """\
 Finds the normalizations in ONNX models, however they are written, fuses or folds
@@ -19,6 +19,7 @@ examples:
   normgraph optimize model.onnx            writes model.opt.onnx beside it
   normgraph optimize --help                all that it can be told
   normgraph check model.onnx --expect decomposed=0      for CI
+  normgraph bench model.onnx model.opt.onnx             whether it is faster
   normgraph targets                        which operators each runtime gets
 
 exit status:
@@ -29,7 +30,7 @@ exit status:
 
 #: The commands, in the order in which help lists them.
 COMMANDS: Mapping[str, Command] = {
-    module.COMMAND.name: module.COMMAND for module in (optimize, explain, check, targets)
+    module.COMMAND.name: module.COMMAND for module in (optimize, explain, check, bench, targets)
 }
 
 

@@ -11,13 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import onnx_ir as ir
-
 from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.errors import OutputError, UsageError
-from normgraph.model_io import FileTensor
 from normgraph.model_io.tensors import OpenFile
-from normgraph.model_io.walk import replace_tensors
 
 
 def output_of(options: OptimizeOptions) -> Path | None:
@@ -31,14 +27,14 @@ def output_of(options: OptimizeOptions) -> Path | None:
     if output is not None:
         if not options.in_place and _same(output, options.model):
             raise UsageError(f"the output may not be the input: {output}; name another file, or ask for --in-place")
-        _check_writable(output, "output")
+        check_writable(output, "output")
         if _is_device(output):
             raise OutputError(f"the output must be a regular file: {output}; name one, or use --dry-run to write none")
     if options.report is not None:
         for other in (options.model, output):
             if other is not None and _same(options.report, other):
                 raise UsageError(f"the report may not be written over a model: {other}; name another file")
-        _check_writable(options.report, "report")
+        check_writable(options.report, "report")
     return output
 
 
@@ -64,7 +60,7 @@ def checked_output(source: Path, output: Path) -> Path:
     """
     if _same(output, source):
         raise UsageError(f"the output may not be the input: {output}; name another folder, or ask for --in-place")
-    _check_writable(output, "output")
+    check_writable(output, "output")
     return output
 
 
@@ -77,7 +73,12 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def _check_writable(path: Path, role: str) -> None:
+def check_writable(path: Path, role: str) -> None:
+    """Make sure that a file can be put there.
+
+    Raises:
+        OutputError: its folder isn't there, or it is a folder itself.
+    """
     if not os.path.isdir(path.parent):
         raise OutputError(f"the {role}'s folder must exist: {path.parent}; create it")
     if os.path.isdir(path):
@@ -92,19 +93,6 @@ def _is_device(path: Path) -> bool:
 def size_of(path: Path) -> int:
     """The size of a file in bytes."""
     return path.stat().st_size
-
-
-def data_files(model: ir.Model) -> list[OpenFile]:
-    """The files of external data that a model reads, each once."""
-    found: dict[Path, OpenFile] = {}
-
-    def note(tensor: ir.TensorProtocol, _: bool) -> ir.TensorProtocol:
-        if isinstance(tensor, FileTensor) and tensor.external:
-            found[tensor.source.path] = tensor.source
-        return tensor
-
-    replace_tensors(model, note)
-    return list(found.values())
 
 
 def check_data_survives(output: Path, data: list[OpenFile]) -> None:

@@ -16,6 +16,7 @@ from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
 from normgraph.errors import UsageError
 from normgraph.model_io import save
+from normgraph.model_io.external import data_files
 from normgraph.report import Report
 
 
@@ -70,7 +71,7 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             allow_contrib=options.allow_contrib,
             progress=progress,
         )
-        data = files.data_files(result.model)
+        data = data_files(result.model)
         read = files.size_of(options.model) + sum(file.size for file in data)
         if output is not None and options.in_place and not _is_changed(result.report):
             output = None

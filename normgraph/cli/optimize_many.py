@@ -21,6 +21,7 @@ from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
 from normgraph.errors import UsageError
 from normgraph.model_io import load
+from normgraph.model_io.external import data_files
 from normgraph.report import Report
 
 #: The options that don't change what is written.
@@ -181,7 +182,7 @@ def _version() -> str:
 
 
 def _hash_of(model: Path) -> str:
-    return content_hash([model, *(file.path for file in files.data_files(load(model)))])
+    return content_hash([model, *(file.path for file in data_files(load(model)))])
 
 
 def _hash_at(output: str) -> str | None:

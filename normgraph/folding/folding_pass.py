@@ -10,15 +10,17 @@ import onnx_ir as ir
 from normgraph.affine import Affine, names_of
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
+from normgraph.extraction import Fragment, NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.folding.changes import Store, apply_plan
 from normgraph.folding.plans import BACKWARD, FORWARD, FoldPlan, Refusal, plans_for
-from normgraph.folding.proof import prove
+from normgraph.folding.proof import folded_alone, prove
 from normgraph.folding.reasons import why_left
 from normgraph.inventory import NATIVE, Fold
 from normgraph.match import find
 from normgraph.naming import site_name
 from normgraph.progress import Progress, silent
+from normgraph.proposals import Judge, Proposal, consent
 from normgraph.rewrite import Names, remove_dead
 
 DIRECTIONS = (BACKWARD, FORWARD)
@@ -46,11 +48,12 @@ class _State:
             self.refused[node.outputs[0].name or "", direction] = shortfall
 
 
-def fold_batch_normalizations(model: ir.Model, progress: Progress = silent) -> list[Fold]:
+def fold_batch_normalizations(model: ir.Model, *, judge: Judge = consent, progress: Progress = silent) -> list[Fold]:
     """Fold every affine map per channel that linear operators beside it can take in, each fold proven, in place.
 
     Args:
         model: the model, its functions inlined; changed in place.
+        judge: asked whether the folds that are proven are to be made.
         progress: told about the proofs.
 
     Returns:
@@ -61,18 +64,18 @@ def fold_batch_normalizations(model: ir.Model, progress: Progress = silent) -> l
     for _ in range(MAXIMAL_ROUNDS):
         before = len(state.folded)
         for direction in DIRECTIONS:
-            _fold(model, direction, state, store, progress)
+            _fold(model, direction, state, store, judge, progress)
         if len(state.folded) == before:
             break
     return state.folded + _left(model, state.refused)
 
 
-def _fold(model: ir.Model, direction: str, state: _State, store: Store, progress: Progress) -> None:
+def _fold(model: ir.Model, direction: str, state: _State, store: Store, judge: Judge, progress: Progress) -> None:
     """Fold in one direction what doesn't touch what has just been folded."""
     facts = survey(model)
     found = [result for graph in graphs_of(model) for result in _plans(direction, graph, facts)]
     touched: set[ir.Node] = set()
-    doomed: list[ir.Node] = []
+    proven: list[tuple[FoldPlan, list[Evidence]]] = []
     for done, result in enumerate(found):
         progress("proving folds", done, len(found))
         key = (result.affine.output.name or "", direction)
@@ -87,11 +90,30 @@ def _fold(model: ir.Model, direction: str, state: _State, store: Store, progress
             state.failed.add(key)
             state.refuse(result.affine, direction, Shortfall("proof-failed", failed.describe()))
             continue
-        state.folded.append(_record(result, proofs))
         touched |= result.nodes
-        doomed.extend(result.affine.nodes)
-        apply_plan(result, store)
+        proven.append((result, proofs))
+    doomed: list[ir.Node] = []
+    objections = judge(model, [_proposal(plan, facts) for plan, _ in proven])
+    for (plan, proofs), objection in zip(proven, objections, strict=True):
+        if objection is not None:
+            state.failed.add((plan.affine.output.name or "", direction))
+            state.refuse(plan.affine, direction, objection)
+            continue
+        state.folded.append(_record(plan, proofs))
+        doomed.extend(plan.affine.nodes)
+        apply_plan(plan, store)
     remove_dead(doomed, facts.positions)
+
+
+def _proposal(plan: FoldPlan, facts: Facts) -> Proposal:
+    def pair() -> tuple[Fragment, Fragment]:
+        if len(plan.regions) > 1:
+            raise NotExtractable("it is folded into several operators at once")
+        before = original_fragment(plan.regions[0], facts)
+        return before, folded_alone(before, plan.direction).fragment
+
+    kind = ", ".join(dict.fromkeys(change.linear.node.op_type for change in plan.changes))
+    return Proposal(site_name(plan.affine.nodes, plan.affine.output), kind, pair)
 
 
 def foldable(model: ir.Model) -> list[Fold]:

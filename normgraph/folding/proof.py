@@ -10,7 +10,7 @@ from normgraph.extraction import Fragment
 from normgraph.facts import Facts, survey
 from normgraph.folding.changes import Store, apply_plan
 from normgraph.folding.plans import FoldPlan, Region, plans_for
-from normgraph.rewrite import Names
+from normgraph.rewrite import Names, remove_dead
 
 #: Dynamic dimensions are tried at no less than this, so that windows fit into them.
 LEAST_EXTENT = 24
@@ -37,4 +37,5 @@ def folded_alone(fragment: Fragment, direction: str) -> Modelled:
     store = Store(Names(model))
     for plan in plans:
         apply_plan(plan, store)
+    remove_dead([node for plan in plans for node in plan.affine.nodes], facts.positions)
     return Modelled(Fragment(ir.to_proto(model), fragment.inputs, fragment.output))

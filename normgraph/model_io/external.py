@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from normgraph.errors import BadModelError
 from normgraph.model_io.tensors import FileTensor, OpenFile, packed_size
+from normgraph.model_io.walk import replace_tensors
 
 
 def data_path(model_path: Path, location: str) -> Path:
@@ -82,3 +83,16 @@ def open_external(model_path: Path, tensor: ir.ExternalTensor, files: dict[Path,
         metadata_props=dict(tensor.metadata_props),
         external=True,
     )
+
+
+def data_files(model: ir.Model) -> list[OpenFile]:
+    """The files of external data that a model reads, each once."""
+    found: dict[Path, OpenFile] = {}
+
+    def note(tensor: ir.TensorProtocol, _: bool) -> ir.TensorProtocol:
+        if isinstance(tensor, FileTensor) and tensor.external:
+            found[tensor.source.path] = tensor.source
+        return tensor
+
+    replace_tensors(model, note)
+    return list(found.values())

@@ -1,0 +1,201 @@
+"""Where a gain comes from: each rewrite cut out of its model and timed, before and after, at the shapes it has there.
+
+A `SiteTimer` is a judge of proposals (see `normgraph.proposals`): it times them, notes the figures, and if it is to
+decide, objects to those that are slower on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from normgraph.constants import Array
+from normgraph.diagnosis import Shortfall
+from normgraph.errors import RefusedError
+from normgraph.execution import NotRunnable
+from normgraph.extraction import Fragment, NotExtractable
+from normgraph.feeds import Feeding
+from normgraph.folding import fold_batch_normalizations
+from normgraph.passes import fuse_normalizations, inlined
+from normgraph.progress import Progress, silent
+from normgraph.proposals import Proposal
+from normgraph.runtime import onnxruntime
+from normgraph.sessions import OpenedModel, Setting
+from normgraph.targets import demand
+from normgraph.timing.measuring import Plan, measured
+from normgraph.timing.observing import Shapes, observed_shapes
+from normgraph.timing.statistics import ratio_of
+from normgraph.timing.structure import key_of
+from normgraph.timing.tuning import Decision, Tuning, is_worth
+
+#: How long a rewrite is measured.
+PLAN = Plan(precision=0.02, budget=3.0)
+
+
+@dataclass(frozen=True)
+class SiteTiming:
+    """A rewrite and its figures.
+
+    Attributes:
+        name: what a person calls the site.
+        kind: the operator that it becomes.
+        decision: the figures; None where there are none.
+        untimed: why there are none.
+    """
+
+    name: str
+    kind: str
+    decision: Decision | None
+    untimed: str | None = None
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The two models of a proposal and what they are fed."""
+
+    proposal: Proposal
+    before: Fragment
+    after: Fragment
+    feed: Mapping[str, Array]
+    key: str
+
+
+class SiteTimer:
+    """Times the rewrites that are proposed for a model.
+
+    Args:
+        feeding: what the model is fed, to see the shapes in it.
+        setting: how models are run.
+        tuning: the decisions there are; those that are measured are added.
+        measures: whether to measure what isn't decided yet, or leave it.
+        decides: whether to object to what doesn't pay.
+        plan: how long to measure each.
+        progress: told how many there are and how many are done.
+    """
+
+    def __init__(
+        self,
+        feeding: Feeding,
+        setting: Setting,
+        tuning: Tuning,
+        *,
+        measures: bool = True,
+        decides: bool = True,
+        plan: Plan = PLAN,
+        progress: Progress = silent,
+    ) -> None:
+        self._feeding, self._setting, self._tuning = feeding, setting, tuning
+        self._measures, self._decides = measures, decides
+        self._plan, self._progress = plan, progress
+        self.timings: list[SiteTiming] = []
+
+    def __call__(self, model: ir.Model, proposals: Sequence[Proposal]) -> list[Shortfall | None]:
+        """See `normgraph.proposals.Judge`."""
+        found = self._timed(model, proposals) if proposals else []
+        self.timings.extend(found)
+        return [self._objection(timing) for timing in found]
+
+    def _objection(self, timing: SiteTiming) -> Shortfall | None:
+        if not self._decides or timing.decision is None or timing.decision.rewrite:
+            return None
+        decision = timing.decision
+        reason = (
+            f"{decision.kind} took {1e6 * decision.after:.3g} µs here, and the nodes as they are "
+            f"{1e6 * decision.before:.3g} µs, on {', '.join(decision.inputs)} with {self._tuning.provider}"
+        )
+        return Shortfall("slower-here", reason)
+
+    def _timed(self, model: ir.Model, proposals: Sequence[Proposal]) -> list[SiteTiming]:
+        pairs = [_cut_out(proposal) for proposal in proposals]
+        names = {name for pair in pairs if not isinstance(pair, str) for name in pair[0].sources}
+        shapes = observed_shapes(model, names, self._feeding, replace(self._setting, level="disabled", graphs=False))
+        found = []
+        for done, (proposal, pair) in enumerate(zip(proposals, pairs, strict=True)):
+            self._progress("timing rewrites", done, len(proposals))
+            found.append(self._timing(proposal, pair if isinstance(pair, str) else _placed(proposal, *pair, shapes)))
+        return found
+
+    def _timing(self, proposal: Proposal, pair: _Pair | str) -> SiteTiming:
+        if isinstance(pair, str):
+            return SiteTiming(proposal.name, proposal.kind, None, pair)
+        if pair.key not in self._tuning.decisions:
+            if not self._measures:
+                return SiteTiming(proposal.name, proposal.kind, None, "the tuning doesn't know it")
+            try:
+                self._tuning.decisions[pair.key] = self._measured(pair)
+            except RefusedError as error:
+                return SiteTiming(proposal.name, proposal.kind, None, str(error))
+            self._tuning.runtime = onnxruntime().__version__
+        return SiteTiming(proposal.name, proposal.kind, self._tuning.decisions[pair.key])
+
+    def _measured(self, pair: _Pair) -> Decision:
+        before, after = measured([self._opener(pair.before, pair), self._opener(pair.after, pair)], self._plan)
+        ratio = ratio_of(after.ratios(before))
+        inputs = tuple(f"{a.dtype.name} {'×'.join(map(str, a.shape)) or 'scalar'}" for a in pair.feed.values())
+        return Decision(pair.proposal.kind, inputs, before.median, after.median, ratio, is_worth(ratio))
+
+    def _opener(self, fragment: Fragment, pair: _Pair) -> Callable[[], OpenedModel]:
+        content = _with_sizes(fragment).SerializeToString()
+        return lambda: OpenedModel(content, pair.feed, self._setting, pair.proposal.name)
+
+
+def site_timings(
+    model: ir.Model, target: str, feeding: Feeding, setting: Setting, progress: Progress = silent
+) -> tuple[SiteTiming, ...]:
+    """All rewrites of a model, each timed by itself.
+
+    Args:
+        model: the model; it isn't changed.
+        target: the runtime that the rewrites are made for, as `normgraph.targets.demand` takes it.
+        feeding: what the model is fed, to see the shapes in it.
+        setting: how models are run.
+        progress: told how far it is.
+
+    Raises:
+        BadModelError: its functions can't be inlined.
+        RefusedError: the model doesn't run.
+        UsageError: there is no such target, or the inputs don't fit.
+    """
+    work = inlined(model.clone())
+    timer = SiteTimer(feeding, setting, Tuning(setting.provider.name), decides=False, progress=progress)
+    fuse_normalizations(work, demand(target), judge=timer, progress=progress)
+    fold_batch_normalizations(work, judge=timer, progress=progress)
+    return tuple(timer.timings)
+
+
+def _cut_out(proposal: Proposal) -> tuple[Fragment, Fragment] | str:
+    """The two models, or why there are none."""
+    try:
+        return proposal.pair()
+    except (NotExtractable, NotRunnable) as error:
+        return str(error)
+
+
+def _placed(proposal: Proposal, before: Fragment, after: Fragment, shapes: Shapes) -> _Pair | str:
+    """The two models with their inputs: ordinary numbers for the first, whose values matter, zeros for the others."""
+    feed: dict[str, Array] = {}
+    for position, (source, (name, element_type, sizes)) in enumerate(zip(before.sources, before.inputs, strict=True)):
+        static = tuple(size.factor for size in sizes) if not any(size.symbols for size in sizes) else None
+        shape = shapes.get(source, static)
+        if shape is None:
+            return f"it is in a subgraph, where the shape of '{source}' isn't known"
+        dtype = ir.DataType(element_type).numpy()
+        drawn = np.random.default_rng(position).standard_normal(shape) if position == 0 else np.zeros(shape)
+        feed[name] = np.asarray(drawn).astype(dtype)
+    return _Pair(proposal, before, after, feed, key_of(before, after, feed))
+
+
+def _with_sizes(fragment: Fragment) -> onnx.ModelProto:
+    """The model with the sizes that are known of its inputs; the others stay dynamic, as in the whole model."""
+    model = onnx.ModelProto()
+    model.CopyFrom(fragment.model)
+    known = {name: sizes for name, _, sizes in fragment.inputs}
+    for value in model.graph.input:
+        for dimension, size in zip(value.type.tensor_type.shape.dim, known[value.name], strict=True):
+            if not size.symbols:
+                dimension.dim_value = size.factor
+    return model
