@@ -119,6 +119,8 @@ def leads_to_scale(value: ir.Value, facts: Facts) -> bool:
 
     Follows the readers through operators of such maps until one multiplies by more than one number.
     """
+    if len(value.uses()) > MAXIMAL_LENGTH:  # all of them would have to be nodes of the map
+        return False
     pending, seen = [value], set[ir.Node]()
     while pending and len(seen) < MAXIMAL_LENGTH:
         current = pending.pop()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from functools import reduce as fold
 
 from normgraph.errors import NormgraphError
@@ -114,11 +115,19 @@ def size_of(dimension: Dimension) -> Size:
     return product(axis.size for axis in dimension)
 
 
-def fresh_layout(shape: Sequence[Size], first_index: int, *, fresh: bool) -> Layout:
-    """A layout of new axes for a tensor of this shape; dimensions of size one carry no axis."""
+@lru_cache(maxsize=1024)
+def _fresh_layout(shape: tuple[Size, ...], first_index: int, fresh: bool) -> Layout:
     return tuple(
         () if size == ONE else (Axis(first_index + position, size, fresh),) for position, size in enumerate(shape)
     )
+
+
+def fresh_layout(shape: Sequence[Size], first_index: int, *, fresh: bool) -> Layout:
+    """A layout of new axes for a tensor of this shape; dimensions of size one carry no axis.
+
+    Equal ones are the same object, whose comparison costs nothing.
+    """
+    return _fresh_layout(tuple(shape), first_index, fresh)
 
 
 def split_layout(layout: Layout, splits: Mapping[Axis, Dimension]) -> Layout:
@@ -140,6 +149,7 @@ class Broadcast:
     assumed: tuple[tuple[Axis, int], ...] = ()
 
 
+@lru_cache(maxsize=1024)
 def broadcast(left: Layout, right: Layout) -> Broadcast:
     """Align two layouts as multidirectional broadcasting does (ONNX "Broadcasting in ONNX", NumPy).
 

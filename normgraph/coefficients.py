@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,9 @@ def coefficient(values: npt.ArrayLike, dimensions: Iterable[Dimension]) -> Coeff
         dimensions: the axes of each dimension of `values`; a dimension of several axes is reshaped into them.
     """
     array = np.asarray(values, dtype=np.float64)
-    if (array.size and array.ndim and np.all(array == array.flat[0])) or array.size == 1:
+    if array.size == 1:
+        return array.item()
+    if array.size and array.flat[-1] == array.flat[0] and np.all(array == array.flat[0]):
         return float(array.flat[0])
     axes = tuple(axis for dimension in dimensions for axis in dimension)
     return _ordered(axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)]))
@@ -69,6 +72,8 @@ def _extent(axis: Axis, array: FloatArray, position: int) -> int:
 
 
 def _ordered(axes: tuple[Axis, ...], array: FloatArray) -> LabelledArray:
+    if all(a.index < b.index for a, b in pairwise(axes)):
+        return LabelledArray(axes, np.ascontiguousarray(array))
     order = sorted(range(len(axes)), key=lambda position: axes[position].index)
     return LabelledArray(tuple(axes[position] for position in order), np.ascontiguousarray(array.transpose(order)))
 
@@ -95,15 +100,27 @@ def combine(operation: Callable[..., FloatArray], a: Coefficient, b: Coefficient
             return _ON_FLOATS[operation](a, b)
         with np.errstate(all="ignore"):
             return float(operation(np.float64(a), np.float64(b)))
-    axes = tuple(sorted({*axes_of_coefficient(a), *axes_of_coefficient(b)}, key=lambda axis: axis.index))
+    axes, left, right = _aligned(a, b)
     with np.errstate(all="ignore"):
-        values = operation(spread(a, axes), spread(b, axes))
+        values = operation(left, right)
     return collapse(LabelledArray(axes, values))
+
+
+def _aligned(a: Coefficient, b: Coefficient) -> tuple[tuple[Axis, ...], FloatArray | float, FloatArray | float]:
+    """The axes of both, at least one of which is an array, and the two as operands that broadcast over these axes."""
+    if isinstance(a, float):
+        return axes_of_coefficient(b), a, b if isinstance(b, float) else b.values
+    if isinstance(b, float) or a.axes == b.axes:
+        return a.axes, a.values, b if isinstance(b, float) else b.values
+    axes = tuple(sorted({*a.axes, *b.axes}, key=lambda axis: axis.index))
+    return axes, spread(a, axes), spread(b, axes)
 
 
 def collapse(value: LabelledArray) -> Coefficient:
     """The array as a float if it is uniform."""
     first = float(value.values.flat[0]) if value.values.size else 0.0
+    if value.values.size and value.values.flat[-1] != first:
+        return value
     return first if bool(np.all(value.values == first)) else value
 
 
@@ -168,10 +185,12 @@ def close(a: Coefficient, b: Coefficient) -> bool:
         return True
     if isinstance(a, float) and isinstance(b, float):
         return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
-    axes = tuple(sorted({*axes_of_coefficient(a), *axes_of_coefficient(b)}, key=lambda axis: axis.index))
-    left, right = spread(a, axes), spread(b, axes)
+    _, left, right = _aligned(a, b)
     with np.errstate(all="ignore"):
-        return bool(np.all(np.abs(left - right) <= TOLERANCE * np.maximum(np.abs(left), np.abs(right))))
+        difference = np.abs(left - right)
+        if not difference.any():  # the same numbers by the same route, mostly
+            return True
+        return bool(np.all(difference <= TOLERANCE * np.maximum(np.abs(left), np.abs(right))))
 
 
 def sum_of(a: Coefficient, b: Coefficient) -> Coefficient:

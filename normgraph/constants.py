@@ -193,6 +193,13 @@ def _weights_in(array: Array) -> Weights | None:
     return Weights(float(first) - float(other), float(other)) if np.array_equal(array, expected) else None
 
 
+def extents_of(tensor: ir.TensorProtocol) -> Sequence[int]:
+    """The shape of a stored tensor."""
+    if isinstance(tensor, ir.serde.TensorProtoTensor):  # whose shape is made anew, and slowly, whenever it is asked for
+        return tuple(tensor.raw.dims)
+    return tensor.shape.numpy()
+
+
 def is_foldable(node: ir.Node) -> bool:
     """Whether the node's output is constant once its inputs are."""
     return node.op_type in FOLDERS and not node.domain and len(node.outputs) == 1

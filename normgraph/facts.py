@@ -14,11 +14,11 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.axes import ONE, Size, product
-from normgraph.constants import FOLDERS, Array, Constants, attribute, is_foldable, stored_tensor
+from normgraph.constants import FOLDERS, Array, Constants, attribute, extents_of, is_foldable, stored_tensor
 from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
 from normgraph.inference import infer_shapes
 from normgraph.shapes import SHAPE_RULES, Shape, axes_of
-from normgraph.types import infer_types
+from normgraph.types import infer_type
 
 #: Before this opset operators broadcast in ways of their own; nothing is concluded from the nodes of such a model.
 OLDEST_OPSET = 7
@@ -67,7 +67,9 @@ class Facts:
 
     def depends_on_shapes_only(self, value: ir.Value) -> bool:
         """Whether the value is computed from constants and shapes, never from the elements of another tensor."""
-        return any(value in known for known in (self.constants.known, self.uniform, self.elements, self.expanded))
+        if value in self.constants.known:
+            return True
+        return value in self.uniform or value in self.elements or value in self.expanded
 
     def constant(self, value: ir.Value | None) -> Array | None:
         """The elements of a constant, else None."""
@@ -127,8 +129,10 @@ def graphs_of(model: ir.Model) -> Iterator[ir.Graph]:
 
 def subgraphs_of(node: ir.Node) -> Sequence[ir.Graph]:
     """The graphs in the node's attributes (the branches of If, the bodies of Loop and Scan)."""
+    if not node.attributes:
+        return ()
     found: list[ir.Graph] = []
-    for attr in node.attributes.values():
+    for attr in node.attributes.data.values():  # the plain dictionary within, whose iteration costs next to nothing
         if attr.type == ir.AttributeType.GRAPH and not attr.is_ref():
             found.append(attr.value)
         elif attr.type == ir.AttributeType.GRAPHS and not attr.is_ref():
@@ -171,11 +175,11 @@ def _note_stored(value: ir.Value, facts: Facts) -> None:
     tensor = stored_tensor(value)
     if tensor is None:
         return
-    extents = tensor.shape.numpy()  # made anew whenever it is asked for, like size
+    extents, dtype = extents_of(tensor), tensor.dtype  # made anew whenever they are asked for
     facts.constants.known.add(value)
-    facts.dtypes[value] = tensor.dtype
-    facts.shapes[value] = tuple(Size(int(extent)) for extent in extents)
-    if tensor.dtype.is_integer() and len(extents) <= 1 and math.prod(extents) <= MAXIMAL_TRACKED:
+    facts.dtypes[value] = dtype
+    facts.shapes[value] = tuple(map(Size, extents))
+    if len(extents) <= 1 and dtype.is_integer() and math.prod(extents) <= MAXIMAL_TRACKED:
         array = np.asarray(tensor.numpy()).reshape(-1)
         facts.elements[value] = Elements(tuple(Size(int(e)) for e in array), rank=len(extents))
 
@@ -184,12 +188,13 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
     if node.op_type == "Constant" and not node.domain:
         _note_stored(node.outputs[0], facts)
         return
-    if any(output.dtype is None for output in node.outputs):
-        for output, dtype in zip(node.outputs, infer_types(node, facts), strict=True):
-            if dtype is not None and output.dtype is None:
-                facts.dtypes[output] = dtype
+    for position, output in enumerate(node.outputs):
+        dtype = infer_type(node, position, facts) if output.dtype is None else None
+        if dtype is not None:
+            facts.dtypes[output] = dtype
     followed = not node.domain and facts.opset >= OLDEST_OPSET
-    if followed and is_foldable(node) and all(i is None or i in facts.constants.known for i in node.inputs):
+    constants = facts.constants.known
+    if followed and all(i is None or i in constants for i in node.inputs) and is_foldable(node):
         facts.constants.known.add(node.outputs[0])
     if followed and node.op_type == "CastLike":
         _note_cast_like(node, facts)
@@ -287,8 +292,11 @@ _ELEMENTWISE = frozenset(
 
 def _note_uniform_result(node: ir.Node, facts: Facts) -> None:
     """What is computed from uniform tensors and single numbers is uniform, and so is its sum over a known number."""
+    uniform = facts.uniform
+    if not uniform:
+        return
     output, dtype = node.outputs[0], facts.dtype(node.outputs[0])
-    if dtype is None or output in facts.constants.known or not any(value in facts.uniform for value in node.inputs):
+    if dtype is None or output in facts.constants.known or not any(value in uniform for value in node.inputs):
         return
     if node.op_type in _ELEMENTWISE:
         numbers = [_number(value, facts) for value in node.inputs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -100,12 +101,12 @@ class Scope:
             return None if source is None else self.expanded(source, shape)
         if not self.facts.is_constant(value):
             return None
-        if axes.product(shape).factor > MAXIMAL_CONSTANT:
+        if math.prod(size.factor for size in shape) > MAXIMAL_CONSTANT:
             raise NotRepresentable("too-complex", f"the constant '{value.name}' is too large to reason about")
         array = self.facts.constant(value)
         if array is None or array.dtype.kind not in "bfiuV" or not array.size:
             return None
-        layout = self.fresh([Size(extent) for extent in array.shape])
+        layout = self.fresh([Size(extent) for extent in array.shape]) if array.size > 1 else ((),) * array.ndim
         return Form(algebra.constant(coefficient(array, layout)), layout, self.facts.dtype(value))
 
 

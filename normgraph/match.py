@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import onnx_ir as ir
 
 from normgraph.axes import Layout
-from normgraph.candidates import NATIVE_STATISTICS, candidates_for, dominators_of
+from normgraph.candidates import Candidates, begins_search
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
 from normgraph.forms import Form
 from normgraph.interpret import Interpretation, interpret
-from normgraph.near_misses import UNTELLING, NearMiss, near_misses
+from normgraph.near_misses import Miss, NearMiss, misses_in, most_telling
 from normgraph.norms import Norm, recognise
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
 from normgraph.transfer import is_reduction
@@ -97,55 +98,79 @@ class Findings:
 
 def find(graph: ir.Graph, facts: Facts) -> Findings:
     """All normalizations in a graph, its subgraphs aside."""
-    dominators = dominators_of(graph, facts)
+    candidates = Candidates(graph, facts)
     covered: set[ir.Node] = set()
     taken: set[ir.Node] = set()
     matches: list[Match] = []
-    missed_so_far: list[NearMiss] = []
-    seen: dict[ir.Value, Interpretation | None] = {}
+    near_misses: dict[ir.Node, NearMiss] = {}
+    seen: dict[ir.Value, _Reading | None] = {}
     for node in graph:
-        if node in covered or node.domain or not node.inputs:
+        if node in covered or not begins_search(node, facts):
             continue
-        if node.op_type not in NATIVE_STATISTICS and not is_reduction(node, facts):
-            continue
-        found, missed = _examine(node, graph, dominators, facts, seen)
+        found, missed = _examine(node, graph, candidates, facts, seen)
         found = [match for match in found if taken.isdisjoint(match.nodes)]
         matches.extend(found)
         for match in found:
             covered.update(match.nodes)
             taken.update(match.nodes if match.obstacle is None else ())
-        if missed is not None and all(missed.node is not other.node for other in missed_so_far):
-            missed_so_far.append(missed)
-    unexplained = tuple(miss for miss in missed_so_far if miss.reduction not in covered and miss.node not in covered)
-    return Findings(tuple(matches), unexplained)
+        if missed is not None:
+            near_misses.setdefault(missed.node, missed)
+    unexplained = [m for m in near_misses.values() if m.reduction not in covered and m.node not in covered]
+    return Findings(tuple(matches), tuple(unexplained))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the interpretation of one base tensor comes to, whichever of its statistics asks.
+
+    Attributes:
+        interpretation: the forms.
+        facts: the facts about the model.
+        matches: the normalizations of the base.
+    """
+
+    interpretation: Interpretation
+    facts: Facts
+    matches: Sequence[Match]
+
+    @cached_property
+    def miss(self) -> Miss | None:
+        """What stands in the way of other normalizations, the most telling."""
+        return most_telling(misses_in(self.interpretation, self.facts))
+
+
+def _reading(base: ir.Value, graph: ir.Graph, facts: Facts) -> _Reading | None:
+    interpretation = interpret(base, graph, facts)
+    return None if interpretation is None else _Reading(interpretation, facts, _matches(interpretation, facts))
 
 
 def _examine(
     reduction: ir.Node,
     graph: ir.Graph,
-    dominators: dict[ir.Value, ir.Value | None],
+    candidates: Candidates,
     facts: Facts,
-    seen: dict[ir.Value, Interpretation | None],
+    seen: dict[ir.Value, _Reading | None],
 ) -> tuple[Sequence[Match], NearMiss | None]:
     """The matches that use a statistic, else the near miss."""
     kept: Sequence[Match] = ()
-    missed: list[NearMiss] = []
-    for base in candidates_for(reduction, dominators, facts):
+    misses: list[Miss] = []
+    for base in candidates.of(reduction):
         if base not in seen:
-            seen[base] = interpret(base, graph, facts)
-        interpretation = seen[base]
-        if interpretation is None:
+            seen[base] = _reading(base, graph, facts)
+        reading = seen[base]
+        if reading is None:
             continue
-        found = _matches(interpretation, facts)
+        found = reading.matches
         if any(reduction in match.nodes for match in found):
             if all(match.obstacle is None and not match.needed for match in found):
                 return found, None
             if not kept or (_is_obstructed(kept) and not _is_obstructed(found)):
                 kept = found
-        if reduction.op_type not in NATIVE_STATISTICS:  # a native operator that is nothing else is no near miss
-            missed.extend(near_misses(reduction, interpretation, facts))
-    telling = sorted(missed, key=lambda miss: miss.shortfall.rule in UNTELLING)
-    return kept, None if kept or not telling else telling[0]
+        # A native operator that is nothing else is no near miss.
+        if is_reduction(reduction, facts) and reading.miss is not None:
+            misses.append(reading.miss)
+    decisive = most_telling(misses)
+    return kept, None if kept or decisive is None else NearMiss(reduction, *decisive)
 
 
 def _is_obstructed(matches: Sequence[Match]) -> bool:
@@ -170,6 +195,8 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     plans: list[tuple[int, tuple[ir.Value, ...]]] = []
     for output in reversed(recognised):  # the furthest first
         if not set(escapes(regions[output], base, forms, facts)) - {output}:
+            if frozenset(regions[output]).issuperset(node for region in regions.values() for node in region):
+                return [_match(interpretation, output, recognised[output], regions[output], ())]
             plans.append((len(regions[output]) - 1, (output,)))
             break
     together = {node: None for region in regions.values() for node in region}
@@ -220,13 +247,15 @@ def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Nor
 def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
     """The values that are normalizations of the base, of its type, with its dimensions in whatever order."""
     found: dict[ir.Value, Norm] = {}
-    forms = interpretation.forms
+    layout, dtype = interpretation.layout, interpretation.forms[interpretation.base].dtype
+    dimensions = sorted_dimensions(layout)
+    recognised: dict[int, Norm | None] = {}
     for value, form in interpretation.forms.items():
-        if form.dtype != forms[interpretation.base].dtype or sorted_dimensions(form.layout) != sorted_dimensions(
-            interpretation.layout
-        ):
+        if form.dtype != dtype or (form.layout != layout and sorted_dimensions(form.layout) != dimensions):
             continue
-        norm = recognise(form.value, interpretation.layout)
+        if id(form.value) not in recognised:  # where elements are only moved, the value is the same object
+            recognised[id(form.value)] = recognise(form.value, layout)
+        norm = recognised[id(form.value)]
         if norm is not None:
             found[value] = norm
     return found

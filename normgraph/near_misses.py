@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -35,16 +35,25 @@ class NearMiss:
     shortfall: Shortfall
 
 
-def near_misses(reduction: ir.Node, interpretation: Interpretation, facts: Facts) -> Iterator[NearMiss]:
-    """The first value behind the statistic that looks normalized and isn't, and the nodes where it got lost."""
+#: A node at which it goes wrong, and why.
+Miss = tuple[ir.Node, Shortfall]
+
+
+def most_telling(misses: Iterable[Miss]) -> Miss | None:
+    """The first that says something, else the first."""
+    return min(misses, key=lambda miss: miss[1].rule in UNTELLING, default=None)
+
+
+def misses_in(interpretation: Interpretation, facts: Facts) -> Iterator[Miss]:
+    """The first value behind a statistic that looks normalized and isn't, and the nodes where it got lost."""
     for value, form in interpretation.forms.items():
         producer = value.producer()
         if producer is not None and value is not interpretation.base and looks_normalized(form.value):
-            yield NearMiss(reduction, producer, diagnose(form.value))
+            yield producer, diagnose(form.value)
             break
     for unknown in interpretation.unknowns:
         if _lost_on_the_way(unknown, facts):
-            yield NearMiss(reduction, unknown.node, Shortfall(unknown.rule, unknown.reason))
+            yield unknown.node, Shortfall(unknown.rule, unknown.reason)
 
 
 def _lost_on_the_way(unknown: Unknown, facts: Facts) -> bool:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import numpy as np
 
 from normgraph.algebra import HALF, Polynomial, base, constant
 from normgraph.atoms import UNIT, Axes, Base, Exponent, Mean, Monomial, Sum
 from normgraph.axes import Axis, Dimension, Layout, product
-from normgraph.coefficients import TOLERANCE, Coefficient, axes_of_coefficient
+from normgraph.coefficients import TOLERANCE, Coefficient, axes_of_coefficient, close, combine
 from normgraph.kernels import (
     group_normalization,
     instance_normalization,
@@ -170,18 +172,26 @@ def recognise(value: Polynomial, layout: Layout) -> Norm | None:
     if parameters is None:
         return None
     x, over, epsilon, gain, bias = parameters
+    candidate = Norm((), over, epsilon, gain, bias)
     equal: dict[Definition, bool] = {}
     kinds: list[str] = []
     for row in NORMS:
-        norm = Norm((row.kind,), over, epsilon, gain, bias)
-        if not row.admits(norm, layout):
+        if not row.admits(candidate, layout):
             continue
         if row.definition not in equal:
-            reference = _plain(row, x, over, epsilon) * constant(gain) + constant(bias)
-            equal[row.definition] = reference.close_to(value)
+            equal[row.definition] = _is_scaled(value, _plain(row, x, over, epsilon), gain, bias)
         if equal[row.definition]:
             kinds.append(row.kind)
-    return Norm(tuple(kinds), over, epsilon, gain, bias) if kinds else None
+    return replace(candidate, kinds=tuple(kinds)) if kinds else None
+
+
+def _is_scaled(value: Polynomial, plain: Polynomial, gain: Coefficient, bias: Coefficient) -> bool:
+    """Whether the value is gain·plain + bias."""
+    if UNIT in plain.terms:
+        return (plain * constant(gain) + constant(bias)).close_to(value)
+    if value.terms.keys() - {UNIT} != plain.terms.keys():
+        return False
+    return all(close(value.terms[m], combine(np.multiply, gain, c)) for m, c in plain.terms.items())
 
 
 @lru_cache(maxsize=256)

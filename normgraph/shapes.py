@@ -31,17 +31,23 @@ def broadcast_shapes(shapes: Sequence[Shape], facts: Facts) -> Shape:
     if all(shape == shapes[0] for shape in shapes):
         return shapes[0]
     rank = max(len(shape) for shape in shapes)
-    result: list[Size] = []
-    for position in range(rank):
-        sizes = {s[position - rank + len(s)] for s in shapes if position - rank + len(s) >= 0} - {ONE}
-        static = {size for size in sizes if not size.symbols}
-        if not sizes:
-            result.append(ONE)
-        elif len(static) == 1:  # a dynamic size beside it can only be the same or one
-            result.append(static.pop())
-        else:
-            result.append(sizes.pop() if len(sizes) == 1 else facts.new_symbol())
-    return tuple(result)
+    lacking = [rank - len(shape) for shape in shapes]
+    return tuple(
+        _common_size([s[position - n] for s, n in zip(shapes, lacking, strict=True) if position >= n], facts)
+        for position in range(rank)
+    )
+
+
+def _common_size(sizes: Sequence[Size], facts: Facts) -> Size:
+    """The size that dimensions of these sizes are broadcast to."""
+    found = sizes[0]
+    if all(size == found for size in sizes):
+        return found
+    distinct = {size for size in sizes if size != ONE}
+    static = {size for size in distinct if not size.symbols}
+    if len(static) == 1:  # a dynamic size beside it can only be the same or one
+        return static.pop()
+    return distinct.pop() if len(distinct) == 1 else facts.new_symbol()
 
 
 def _elementwise(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:

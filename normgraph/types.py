@@ -6,7 +6,7 @@ operators say it in an attribute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -60,18 +60,15 @@ def _sources(operator: str, version: int, domain: str) -> tuple[int | ir.DataTyp
     return tuple(sources)
 
 
-def infer_types(node: ir.Node, facts: Facts) -> Sequence[ir.DataType | None]:
-    """The element type of each output, None where the schema doesn't tell."""
-    if not node.domain and node.op_type in _DECIDED_BY_ATTRIBUTE:
-        return [_DECIDED_BY_ATTRIBUTE[node.op_type](node)]
-    version = facts.opsets.get(node.domain)
-    sources = () if version is None else _sources(node.op_type, version, node.domain)
-    found: list[ir.DataType | None] = []
-    for position in range(len(node.outputs)):
-        source = sources[min(position, len(sources) - 1)] if sources else None
-        if isinstance(source, ir.DataType) or source is None:
-            found.append(source)
-        else:
-            value = node.inputs[source] if source < len(node.inputs) else None
-            found.append(None if value is None else facts.dtype(value))
-    return found
+def infer_type(node: ir.Node, position: int, facts: Facts) -> ir.DataType | None:
+    """The element type of the output at a position, None where the schema doesn't tell."""
+    operator, domain = node.op_type, node.domain
+    if operator in _DECIDED_BY_ATTRIBUTE and not domain:
+        return _DECIDED_BY_ATTRIBUTE[operator](node)
+    version = facts.opsets.get(domain)
+    sources = () if version is None else _sources(operator, version, domain)
+    source = sources[min(position, len(sources) - 1)] if sources else None
+    if source is None or isinstance(source, ir.DataType):
+        return source
+    value = node.inputs[source] if source < len(node.inputs) else None
+    return None if value is None else facts.dtype(value)
