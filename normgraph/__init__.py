@@ -15,10 +15,13 @@ from normgraph.errors import NormgraphError
 
 if TYPE_CHECKING:
     from normgraph.api import Optimized, explain, optimize
+    from normgraph.exporting import after_export
+    from normgraph.ir_passes import FoldBatchNormalization, FuseNormalizations
     from normgraph.report import Report
     from normgraph.timing.benchmark import bench
     from normgraph.timing.results import Benchmark
 
+<<<<<<< HEAD
 __all__ = ["Benchmark", "NormgraphError", "Optimized", "Report", "bench", "explain", "optimize"]
 
 _HOMES = {
@@ -26,6 +29,25 @@ _HOMES = {
     "Optimized": "api",
     "Report": "report",
     "bench": "timing.benchmark",
+=======
+__all__ = [
+    "FoldBatchNormalization",
+    "FuseNormalizations",
+    "NormgraphError",
+    "Optimized",
+    "Report",
+    "after_export",
+    "explain",
+    "optimize",
+]
+
+_HOMES = {
+    "FoldBatchNormalization": "ir_passes",
+    "FuseNormalizations": "ir_passes",
+    "Optimized": "api",
+    "Report": "report",
+    "after_export": "exporting",
+>>>>>>> b24456b (In export pipelines: passes of onnx_ir, one call behind an exporter, pytest's fixture, pre-commit hooks, a GitHub Action)
     "explain": "api",
     "optimize": "api",
 }

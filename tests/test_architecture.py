@@ -23,8 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reference_operators", "execution", "definitions", "extraction", "evidence", "proposals"),
     ("naming", "inventory", "folding", "spelled_out", "passes"),
     ("timing",),
-    ("report", "api", "__init__"),
-    ("batch", "check", "cli", "__main__"),
+    ("report", "api", "ir_passes", "exporting", "__init__"),
+    ("batch", "check", "cli", "testing", "pytest_plugin", "__main__"),
 )
 ORDER = {name: position for position, name in enumerate(name for layer in LAYERS for name in layer)}
 
@@ -112,6 +112,8 @@ def test_kernels_are_numpy_alone(path: Path) -> None:
     assert imported_units(path) <= {"kernels"}
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *files("tests/**/*.py", "benchmarks/**/*.py", "models/*.py")])
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *files("tests/**/*.py", "benchmarks/**/*.py", "examples/*.py", "models/*.py")]
+)
 def test_file_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES

@@ -1,0 +1,52 @@
+"""The plugin that pytest loads: the fixture ``normgraph_assertions``, and the options of its defaults.
+
+Nothing here imports onnx before a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from normgraph.cli.options.shared import DEFAULT_TARGET
+
+
+@dataclass(frozen=True)
+class Assertions:
+    """The assertions of `normgraph.testing`, for the target that pytest's configuration names.
+
+    Attributes:
+        assert_fused: see `normgraph.testing.assert_fused`.
+        assert_no_batch_normalization: see `normgraph.testing.assert_no_batch_normalization`.
+        optimize: see `normgraph.optimize`.
+    """
+
+    assert_fused: Callable[..., None]
+    assert_no_batch_normalization: Callable[..., None]
+    optimize: Callable[..., Any]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The runtime that normalizations are judged for."""
+    parser.addini("normgraph_target", "the runtime that normgraph's assertions judge for", default=DEFAULT_TARGET)
+    parser.getgroup("normgraph").addoption(
+        "--normgraph-target", metavar="NAME[@VERSION]", help="the same for one run; see `normgraph targets`"
+    )
+
+
+@pytest.fixture(scope="session")
+def normgraph_assertions(pytestconfig: pytest.Config) -> Assertions:
+    """Assertions on ONNX models, for the target of the option --normgraph-target or the ini value normgraph_target."""
+    import normgraph
+    from normgraph import testing
+
+    target = pytestconfig.getoption("--normgraph-target") or pytestconfig.getini("normgraph_target")
+    return Assertions(
+        partial(testing.assert_fused, target=target),
+        partial(testing.assert_no_batch_normalization, target=target),
+        partial(normgraph.optimize, target=target),
+    )
