@@ -157,6 +157,9 @@ def _parameters(match: Match, replacement: Replacement, facts: Facts) -> Precond
 def _operators(match: Match, replacement: Replacement, opset: int, facts: Facts) -> Iterator[Precondition]:
     dtype = facts.dtype(match.base)
     for name in dict.fromkeys(step.operator for step in replacement.steps if not step.domain):
+        if not onnx.defs.has(name):  # permitted by --allow-contrib, and defined by the runtime that has it
+            yield Precondition("operator", f"{name} isn't in the ONNX standard, and the target has it")
+            continue
         try:
             schema = onnx.defs.get_schema(name, opset)
         except onnx.defs.SchemaError:
