@@ -21,33 +21,27 @@ if TYPE_CHECKING:
     from normgraph.timing.benchmark import bench
     from normgraph.timing.results import Benchmark
 
-<<<<<<< HEAD
-__all__ = ["Benchmark", "NormgraphError", "Optimized", "Report", "bench", "explain", "optimize"]
-
-_HOMES = {
-    "Benchmark": "timing.results",
-    "Optimized": "api",
-    "Report": "report",
-    "bench": "timing.benchmark",
-=======
 __all__ = [
+    "Benchmark",
     "FoldBatchNormalization",
     "FuseNormalizations",
     "NormgraphError",
     "Optimized",
     "Report",
     "after_export",
+    "bench",
     "explain",
     "optimize",
 ]
 
 _HOMES = {
+    "Benchmark": "timing.results",
     "FoldBatchNormalization": "ir_passes",
     "FuseNormalizations": "ir_passes",
     "Optimized": "api",
     "Report": "report",
     "after_export": "exporting",
->>>>>>> b24456b (In export pipelines: passes of onnx_ir, one call behind an exporter, pytest's fixture, pre-commit hooks, a GitHub Action)
+    "bench": "timing.benchmark",
     "explain": "api",
     "optimize": "api",
 }
