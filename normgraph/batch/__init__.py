@@ -2,12 +2,13 @@
 
 from normgraph.batch.cluster import run_on
 from normgraph.batch.places import Place, delivered, expand, fetched, is_pattern, is_url, places
-from normgraph.batch.processes import Failed, Outcome, run_all, workers_for
+from normgraph.batch.processes import Failed, Outcome, attempt, run_all, workers_for
 
 __all__ = [
     "Failed",
     "Outcome",
     "Place",
+    "attempt",
     "delivered",
     "expand",
     "fetched",

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from normgraph.check.budgets import LatencyBudget, parse_duration
 from normgraph.check.contract import Contract, known, parse_expectations
 from normgraph.check.quantities import FORBIDDEN
 from normgraph.errors import UsageError
+from normgraph.providers import PROVIDERS
 from normgraph.targets import demand
 
 OWN, SHARED = "normgraph.toml", "pyproject.toml"
@@ -135,6 +137,25 @@ def _max_error(value: Any, where: str) -> float:
     return float(value)
 
 
+def _max_latency(value: Any, where: str) -> LatencyBudget:
+    """A time such as "5ms", or a table of it and of what it is measured with."""
+    table = {"time": value} if isinstance(value, str) else dict(_typed(value, dict, where, "a text or a table"))
+    seconds = parse_duration(_typed(table.pop("time", None), str, f"{where}, time", "a text"), where)
+    provider = _typed(table.pop("provider", "cpu"), str, f"{where}, provider", "a text")
+    known(provider, PROVIDERS, "provider", where)
+    threads = _natural(table.pop("threads", 0), f"{where}, threads")
+    dims = _typed(table.pop("dims", {}), dict, f"{where}, dims", "a table")
+    _nothing_left(table, where, ("time", "provider", "threads", "dims"))
+    sizes = tuple((name, _natural(size, f"{where}, dims, {name}")) for name, size in dims.items())
+    return LatencyBudget(seconds, provider, threads, sizes)
+
+
+def _natural(value: Any, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"here must stand a whole number from 0 on, not {value!r}: {where}; correct it there")
+    return value
+
+
 def _target(value: Any, where: str) -> str:
     name: str = _typed(value, str, where, "a text")
     try:
@@ -154,6 +175,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "expect": ("expect", _expect),
     "forbid": ("forbid", _forbid),
     "max-error": ("max_error", _max_error),
+    "max-latency": ("max_latency", _max_latency),
     "target": ("target", _target),
     "allow-contrib": ("allow_contrib", _flag),
     "optimized": ("optimized", _flag),

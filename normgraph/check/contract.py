@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
+from normgraph.check.budgets import LatencyBudget
 from normgraph.check.examination import Examination
 from normgraph.check.quantities import FORBIDDEN, QUANTITIES
 from normgraph.errors import UsageError
@@ -138,6 +139,7 @@ class Contract:
         expect: quantities.
         forbid: keys of `normgraph.check.quantities.FORBIDDEN`.
         max_error: the largest absolute error against float64 that a rewrite may have in its proof.
+        max_latency: how long a run may take.
         target: the runtime; None for the default.
         allow_contrib: permit operators of the target's own.
         optimized: judge what `normgraph.optimize` makes of the model, not the model as it stands.
@@ -146,12 +148,13 @@ class Contract:
     expect: tuple[Expectation, ...] = ()
     forbid: tuple[str, ...] = ()
     max_error: float | None = None
+    max_latency: LatencyBudget | None = None
     target: str | None = None
     allow_contrib: bool = False
     optimized: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.expect or self.forbid or self.max_error is not None)
+        return bool(self.expect or self.forbid or self.max_error is not None or self.max_latency is not None)
 
     def joined(self, other: Contract) -> Contract:
         """Both contracts: the conditions of both, and of what can only be one, the other's where it says it."""
@@ -160,6 +163,7 @@ class Contract:
             tuple(dict.fromkeys((*self.expect, *other.expect))),
             tuple(dict.fromkeys((*self.forbid, *other.forbid))),
             min(limits, default=None),
+            other.max_latency or self.max_latency,
             other.target or self.target,
             self.allow_contrib or other.allow_contrib,
             self.optimized or other.optimized,

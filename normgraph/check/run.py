@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from normgraph.batch import Failed, run_all, workers_for
+from normgraph.batch import Failed, attempt, fetched, run_all, workers_for
 from normgraph.check import baseline
 from normgraph.check.contract import Contract, Finding, Judgement, added, broken, judge
 from normgraph.check.examination import examine
@@ -56,7 +56,28 @@ def check(
         model = outcome.item[0]
         judgements[outcome.position] = broken(model, found.message) if isinstance(found, Failed) else found
         progress("checking models", len(judgements), len(models))
+    timed = [position for position, (_, contract) in enumerate(tasks) if contract.max_latency is not None]
+    for done, position in enumerate(timed):  # one after another: beside others a model would be slower
+        progress("timing models", done, len(timed))
+        judgements[position] = _timed(judgements[position], tasks[position])
     return [judgements[position] for position in range(len(models))]
+
+
+def _timed(judgement: Judgement, task: tuple[str, Contract]) -> Judgement:
+    if judgement.examination is None:
+        return judgement
+    finding = attempt(_latency, task)
+    if isinstance(finding, Failed):
+        finding = Finding("max-latency", "max-latency", f"it can't be timed: {finding.message}")
+    return added(judgement, finding)
+
+
+def _latency(task: tuple[str, Contract]) -> Finding:
+    from normgraph.check.latency import judge_latency
+
+    path, contract = task
+    with fetched(path) as local:
+        return judge_latency(str(local), contract)
 
 
 def _judged(comparison: Comparison | None, task: tuple[str, Contract]) -> Judgement:

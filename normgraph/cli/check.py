@@ -9,6 +9,7 @@ from pathlib import Path
 
 from normgraph.batch import expand
 from normgraph.check import baseline, configuration
+from normgraph.check.budgets import LatencyBudget, parse_duration
 from normgraph.check.configuration import Configuration
 from normgraph.check.contract import Contract, Judgement, known, parse_expectations
 from normgraph.check.formats import FORMATS
@@ -97,11 +98,19 @@ def _contract(options: CheckOptions, found: Configuration, model: str) -> Contra
         tuple(e for text in options.expect for e in parse_expectations(text, "--expect")),
         tuple(options.forbid),
         options.max_error,
+        _budget(options),
         options.target,
         options.allow_contrib,
         options.optimized,
     )
     return found.contract_of(model).joined(own).checked(model)
+
+
+def _budget(options: CheckOptions) -> LatencyBudget | None:
+    if options.max_latency is None:
+        return None
+    seconds = parse_duration(options.max_latency, "--max-latency")
+    return LatencyBudget(seconds, options.provider, options.threads, tuple(options.dims))
 
 
 def _tell(options: CheckOptions, judgements: list[Judgement], comparison: Comparison | None, seconds: float) -> None:

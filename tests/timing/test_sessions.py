@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from normgraph.cli.options import bench as options
+from normgraph.cli.options import shared
 from normgraph.errors import MissingProviderError, RefusedError, UsageError
 from normgraph.providers import PROVIDERS, present, provider_named
 from normgraph.sessions import LEVELS, OpenedModel, Setting
@@ -26,7 +27,7 @@ def opened(name: str, monkeypatch: pytest.MonkeyPatch, **setting: Any) -> tuple[
 
 
 def test_command_line_knows_the_tables() -> None:
-    assert tuple(PROVIDERS) == options.PROVIDERS
+    assert tuple(PROVIDERS) == shared.PROVIDERS
     assert tuple(LEVELS) == options.LEVELS
     assert {provider.target for provider in PROVIDERS.values()} <= TARGETS.keys()
 

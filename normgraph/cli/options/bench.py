@@ -9,9 +9,7 @@ from pathlib import Path
 from normgraph.cli.command import Command
 from normgraph.cli.options import shared
 
-#: The names in `normgraph.providers.PROVIDERS`; a test keeps them alike, and those below too.
-PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino", "coreml", "dml")
-#: The names in `normgraph.sessions.LEVELS`.
+#: The names in `normgraph.sessions.LEVELS`; a test keeps them alike.
 LEVELS = ("disabled", "basic", "extended", "all")
 
 _DESCRIPTION = """\
@@ -78,13 +76,7 @@ class BenchOptions:
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="+", type=Path, help="ONNX files that take the same inputs")
     ran = parser.add_argument_group("how they are run")
-    ran.add_argument(
-        "--provider",
-        metavar="NAME",
-        choices=PROVIDERS,
-        default="cpu",
-        help=f"ONNX Runtime's provider: {', '.join(PROVIDERS)} (default: cpu)",
-    )
+    shared.add_provider(ran)
     ran.add_argument(
         "--level",
         metavar="NAME",
@@ -94,13 +86,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         dest="levels",
         help=f"of ONNX Runtime's own optimizations, one or several of: {', '.join(LEVELS)} (default: disabled and all)",
     )
-    ran.add_argument(
-        "--threads",
-        metavar="N",
-        type=shared.natural,
-        default=0,
-        help="threads within an operator (default: as many as ONNX Runtime takes by itself)",
-    )
+    shared.add_threads(ran)
     ran.add_argument("--cuda-graphs", action="store_true", help="capture runs as CUDA graphs")
     shared.add_feeding(parser.add_argument_group("what they are fed"))
     long = parser.add_argument_group("how long it is measured")

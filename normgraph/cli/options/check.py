@@ -20,6 +20,7 @@ examples:
   normgraph check bert.opt.onnx --expect "LayerNormalization=25, decomposed=0, foldable_bn=0"
   normgraph check exports/ --forbid training-mode-bn --expect "nodes<=500"
   normgraph check bert.onnx --optimized --expect LayerNormalization=25 --max-error 1e-2
+  normgraph check bert.opt.onnx --max-latency 12ms --threads 1 --dim batch=1 --dim sequence=128
   normgraph check 'exports/**/*.onnx' --baseline normgraph.json --update-baseline
   normgraph check 'exports/**/*.onnx' --baseline normgraph.json --write sarif=check.sarif
   normgraph check                          as normgraph.toml or pyproject.toml says
@@ -43,6 +44,10 @@ class CheckOptions:
         expect: demands on quantities.
         forbid: what must not be there.
         max_error: the largest error of a rewrite.
+        max_latency: the longest time of a run, as a text.
+        provider: what runs the models for that.
+        threads: on how many threads.
+        dims: at which sizes of dynamic dimensions.
         optimized: judge what optimize makes of the models.
         baseline: the file of the baseline.
         update_baseline: write it.
@@ -59,6 +64,10 @@ class CheckOptions:
     expect: list[str]
     forbid: list[str]
     max_error: float | None
+    max_latency: str | None
+    provider: str
+    threads: int
+    dims: list[tuple[str, int]]
     optimized: bool
     baseline: Path | None
     update_baseline: bool
@@ -93,6 +102,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--max-error", metavar="X", type=_error, help="the largest error against float64 that a rewrite may have"
     )
     contract.add_argument(
+        "--max-latency", metavar="TIME", help="the longest that the median run may take in ONNX Runtime, such as 5ms"
+    )
+    contract.add_argument(
         "--optimized", action="store_true", help="judge what optimize makes of each model, not the model as it stands"
     )
     contract.add_argument(
@@ -104,6 +116,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how the models are looked at")
     shared.add_target(how, default=None)
     shared.add_jobs(how)
+    timed = parser.add_argument_group("how --max-latency is measured")
+    shared.add_provider(timed)
+    shared.add_threads(timed)
+    shared.add_dims(timed)
     told = parser.add_argument_group("what is told")
     told.add_argument(
         "--format",

@@ -7,6 +7,8 @@ import argparse
 #: The names in `normgraph.targets.TARGETS`, which imports onnx; a test keeps the two alike.
 TARGETS = ("onnx", "onnxruntime", "onnxruntime-cuda", "tensorrt", "openvino", "directml", "coreml")
 DEFAULT_TARGET = "onnxruntime"
+#: The names in `normgraph.providers.PROVIDERS`, likewise.
+PROVIDERS = ("cpu", "cuda", "tensorrt", "openvino", "coreml", "dml")
 #: The names in `normgraph.feeds.FAMILIES`, which imports onnx too.
 FAMILIES = (
     "normal", "offset 10", "offset 100", "offset 1000", "offset 10000", "tiny variance", "constant rows",
@@ -43,15 +45,7 @@ def add_feeding(group: argparse._ArgumentGroup) -> None:
         help="inputs of your own: a .npz, .npy or .pb file, a folder of them (input_0.pb and so on, or "
         "test_data_set_0 and so on), or module:function (by default they are made to fit the model)",
     )
-    group.add_argument(
-        "--dim",
-        metavar="NAME=N",
-        type=dim,
-        action="append",
-        default=[],
-        dest="dims",
-        help="the size of a dynamic dimension; may be given for several",
-    )
+    add_dims(group)
     group.add_argument(
         "--family",
         metavar="NAME",
@@ -62,6 +56,41 @@ def add_feeding(group: argparse._ArgumentGroup) -> None:
         help=f"what floating inputs are drawn from, one or several of: {', '.join(FAMILIES)}",
     )
     group.add_argument("--seed", metavar="N", type=natural, default=0, help="another gives other inputs (default: 0)")
+
+
+def add_dims(group: argparse._ArgumentGroup) -> None:
+    """``--dim``."""
+    group.add_argument(
+        "--dim",
+        metavar="NAME=N",
+        type=dim,
+        action="append",
+        default=[],
+        dest="dims",
+        help="the size of a dynamic dimension; may be given for several",
+    )
+
+
+def add_provider(group: argparse._ArgumentGroup) -> None:
+    """``--provider``."""
+    group.add_argument(
+        "--provider",
+        metavar="NAME",
+        choices=PROVIDERS,
+        default="cpu",
+        help=f"ONNX Runtime's provider: {', '.join(PROVIDERS)} (default: cpu)",
+    )
+
+
+def add_threads(group: argparse._ArgumentGroup) -> None:
+    """``--threads``."""
+    group.add_argument(
+        "--threads",
+        metavar="N",
+        type=natural,
+        default=0,
+        help="threads within an operator (default: as many as ONNX Runtime takes by itself)",
+    )
 
 
 def dim(text: str) -> tuple[str, int]:
