@@ -11,7 +11,7 @@ from onnx_ir.passes.common import InlinePass
 from normgraph.axes import product
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import BadModelError, OpsetError
-from normgraph.evidence import Evidence, prove
+from normgraph.evidence import Evidence, OnceEach, prove
 from normgraph.extraction import Fragment, original_fragment, replacement_fragment
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_miss
@@ -143,9 +143,10 @@ def fuse_normalizations(
     facts = survey(model)
     candidates, others, numbers = _look(model, demand, facts)
     _keep_within(_Reach(model, candidates, opset, facts), candidates)
+    once = OnceEach()
     for done, candidate in enumerate(candidates):
         progress("proving rewrites", done, len(candidates))
-        _prove(candidate, demand.target, facts)
+        _prove(candidate, demand.target, facts, once)
     progress("proving rewrites", len(candidates), len(candidates))
     _keep_within(_Reach(model, candidates, opset, facts), candidates)
     _judge(model, judge, candidates, facts)
@@ -191,11 +192,11 @@ def _worth_beside(match: Match, staying: set[ir.Node], facts: Facts) -> bool:
     return not staying or len(large) >= LEAST_WORK
 
 
-def _prove(candidate: _Candidate, target: Target, facts: Facts) -> None:
+def _prove(candidate: _Candidate, target: Target, facts: Facts, once: OnceEach) -> None:
     """Choose the best replacement that is proven, or say why the best one isn't."""
     failed: Evidence | None = None
     for replacement in candidate.alternatives:
-        evidence = prove(candidate.match, replacement, target, facts)
+        evidence = prove(candidate.match, replacement, target, facts, once)
         if evidence.accepted:
             candidate.replacement = replacement
             candidate.site = replace(candidate.site, kind=replacement.kind, evidence=evidence)

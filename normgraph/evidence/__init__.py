@@ -5,7 +5,7 @@ computed in float64.  A replacement is accepted if every precondition holds and,
 isn't larger than `FACTOR` times the original's or `ULPS` units in the last place, of the result or of the input.
 """
 
-from normgraph.evidence.conducting import compare, conduct, prove
+from normgraph.evidence.conducting import OnceEach, compare, conduct, prove
 from normgraph.evidence.experiment import Candidate, Defined, Experiment, Modelled, experiment
 from normgraph.evidence.measuring import FACTOR, ULPS, Ulps
 from normgraph.evidence.preconditions import Precondition
@@ -22,6 +22,7 @@ __all__ = [
     "Evidence",
     "Experiment",
     "Modelled",
+    "OnceEach",
     "Overflow",
     "Precondition",
     "Trial",

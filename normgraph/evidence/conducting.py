@@ -25,7 +25,13 @@ from normgraph.match import Match
 from normgraph.region import Rewritable
 
 
-def prove(match: Match, replacement: Replacement, target: Target, facts: Facts) -> Evidence:
+def prove(
+    match: Match,
+    replacement: Replacement,
+    target: Target,
+    facts: Facts,
+    conducting: Callable[[Experiment], Evidence] | None = None,
+) -> Evidence:
     """Establish the preconditions of a rewrite, and run the original region and its replacement on all families.
 
     Args:
@@ -33,15 +39,17 @@ def prove(match: Match, replacement: Replacement, target: Target, facts: Facts) 
         replacement: what it is replaced with.
         target: the runtime that it is made for.
         facts: the facts about the graph.
+        conducting: what conducts the experiments: `conduct`, or an `OnceEach` where there are many to prove.
     """
+    carry_out = conducting or conduct
     preconditions = established_of_match(match, replacement, opset_of(replacement, facts), facts)
     failure = broken(preconditions)
     if failure is not None:
         return Evidence(failure=failure, preconditions=preconditions)
     try:
-        evidence = conduct(experiment(match, replacement, target, facts))
+        evidence = carry_out(experiment(match, replacement, target, facts))
         for position in replacement.provides:
-            other = conduct(experiment(match, replacement, target, facts, position))
+            other = carry_out(experiment(match, replacement, target, facts, position))
             trials = (*evidence.trials, *other.trials)
             evidence = replace(evidence, trials=trials, failure=evidence.failure or other.failure)
     except (NotExtractable, NotRunnable) as failed:
@@ -91,6 +99,24 @@ def conduct(experiment: Experiment) -> Evidence:
     if not evidence.accepted and small != original.inputs:
         evidence = _tried(experiment, original.inputs, runners)  # it may hold at just these sizes
     return evidence
+
+
+class OnceEach:
+    """Conducts each experiment once: equal ones, their constants included, would only give the same evidence again.
+
+    The norms of a model are mostly written alike.  Those whose weights are alike as well, as before any training, are
+    one experiment; weights that differ are experiments of their own, for what a rewrite does depends on their range.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Evidence] = {}
+
+    def __call__(self, experiment: Experiment) -> Evidence:
+        """See `conduct`."""
+        key = experiment.key()
+        if key not in self._known:
+            self._known[key] = conduct(experiment)
+        return self._known[key]
 
 
 def _tried(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -> Evidence:
