@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from normgraph.errors import UsageError
+from normgraph.feeds import Feeding
 from normgraph.folding import fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.model_io import Source, as_model, save
@@ -19,6 +20,7 @@ from normgraph.passes import fuse_normalizations, inlined, take_inventory
 from normgraph.progress import Progress, silent
 from normgraph.report import Change, Report
 from normgraph.targets import DEFAULT_TARGET, demand
+from normgraph.timing.autotune import judging
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ def optimize(
     opset: int | None = None,
     allow_contrib: bool = False,
     in_place: bool = False,
+    autotune: str | None = None,
+    tuning: str | PathLike[str] | None = None,
+    feeding: Feeding | None = None,
     progress: Progress = silent,
 ) -> Optimized:
     """Fuse the decomposed normalizations of a model into native operators, each rewrite proven by numbers.
@@ -60,6 +65,11 @@ def optimize(
         opset: the opset of the result. By default it is raised only if a rewrite is worth it.
         allow_contrib: permit operators that aren't in the ONNX standard where the target has them.
         in_place: change an ``onnx_ir.Model`` itself (or that of an ``ONNXProgram``), not a copy of it.
+        autotune: the provider of ONNX Runtime, a key of ``normgraph.providers.PROVIDERS``, on which each rewrite is
+            timed; what is slower there beyond noise isn't rewritten.
+        tuning: a file of such decisions. With `autotune` it is completed, and made if it isn't there; without, nothing
+            is timed, and what it doesn't decide is rewritten.
+        feeding: what the model is fed to see the shapes that rewrites are timed at; by default ordinary numbers.
         progress: called with what is being done, how many are done, and how many there are.
 
     Returns:
@@ -67,8 +77,10 @@ def optimize(
 
     Raises:
         BadModelError: the model can't be read.
+        MissingProviderError: the provider isn't part of the installed ONNX Runtime, or doesn't start.
         OpsetError: the model can't be written at the opset asked for.
-        UsageError: there is no such target, or only an IR model can be changed in place.
+        UsageError: there is no such target, the file isn't one of decisions, the provider doesn't run what is made for
+            the target, or only an IR model can be changed in place.
 
     >>> import onnx, normgraph
     >>> model = onnx.parser.parse_model('''
@@ -95,8 +107,9 @@ def optimize(
     before = _size(original)
     work = inlined(original)
     progress("looking for normalizations", 0, 0)
-    sites = fuse_normalizations(work, demanded, opset=opset, progress=progress)
-    folds = fold_batch_normalizations(work, progress=progress)
+    with judging(target, autotune, tuning, feeding, progress) as judge:
+        sites = fuse_normalizations(work, demanded, opset=opset, judge=judge, progress=progress)
+        folds = fold_batch_normalizations(work, judge=judge, progress=progress)
     sites = [site for site in sites if site.kind != "BatchNormalization" or _is_left(site, folds)]
     if work is not original:
         if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):

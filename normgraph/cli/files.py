@@ -30,11 +30,13 @@ def output_of(options: OptimizeOptions) -> Path | None:
         check_writable(output, "output")
         if _is_device(output):
             raise OutputError(f"the output must be a regular file: {output}; name one, or use --dry-run to write none")
-    if options.report is not None:
+    for path, role in ((options.report, "report"), (options.tuning, "tuning")):
+        if path is None:
+            continue
         for other in (options.model, output):
-            if other is not None and _same(options.report, other):
-                raise UsageError(f"the report may not be written over a model: {other}; name another file")
-        check_writable(options.report, "report")
+            if other is not None and _same(path, other):
+                raise UsageError(f"the {role} may not be written over a model: {other}; name another file")
+        check_writable(path, role)
     return output
 
 

@@ -15,6 +15,8 @@ from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
 from normgraph.errors import UsageError
+from normgraph.feeds import Feeding
+from normgraph.feeds.families import ORDINARY
 from normgraph.model_io import save
 from normgraph.model_io.external import data_files
 from normgraph.report import Report
@@ -69,6 +71,11 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             target=options.target,
             opset=options.opset,
             allow_contrib=options.allow_contrib,
+            autotune=options.autotune,
+            tuning=options.tuning,
+            feeding=Feeding(
+                options.inputs, dict(options.dims), tuple(options.families) or ORDINARY, options.seed, sizes=1
+            ),
             progress=progress,
         )
         data = data_files(result.model)

@@ -67,6 +67,11 @@ def run(options: OptimizeOptions, started: float) -> int:
     Raises:
         NormgraphError: nothing could be begun.
     """
+    if options.autotune is not None:
+        raise UsageError(
+            "timing needs the machine for itself, and several models are optimized side by side: "
+            "give --autotune one model at a time, and then all of them its --tuning"
+        )
     found = _without_outputs(places(options.models), options)
     outputs = [_output_of(place, options) for place in found]
     _demand_different(found, outputs)

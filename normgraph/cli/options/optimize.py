@@ -8,6 +8,7 @@ from pathlib import Path
 
 from normgraph.cli.command import Command
 from normgraph.cli.options import shared
+from normgraph.cli.options.bench import PROVIDERS
 
 _DESCRIPTION = """\
 Fuses the decomposed normalizations of a model into native operators, and folds
@@ -22,6 +23,7 @@ examples:
   normgraph optimize bert.onnx --dry-run           only shows what would be done
   normgraph optimize bert.onnx --opset 17          fails if opset 17 can't be had
   normgraph optimize bert.onnx --target onnx --report report.json
+  normgraph optimize bert.onnx --autotune --tuning bert.tuning.json      only what pays here
   normgraph optimize 'exports/**/*.onnx' -o out/   many, in parallel; goes on where it stopped
   normgraph optimize s3://bucket/exports/ -o s3://bucket/optimized/ --dask tcp://10.0.0.5:8786
 """
@@ -40,6 +42,12 @@ class OptimizeOptions:
         target: the runtime, with its version behind an @ or without.
         allow_contrib: permit operators of the target's own.
         report: the file to write the report to.
+        autotune: the provider on which rewrites are timed; None to time nothing.
+        tuning: the file of decisions which rewrites pay.
+        inputs: where the inputs come from that show the shapes; None to make them.
+        dims: sizes of dynamic dimensions.
+        families: what floating inputs are drawn from.
+        seed: of the inputs.
         json: print the report instead of tables.
         quiet: print nothing but errors.
         jobs: for several inputs, the number of processes; None for one for each processor.
@@ -55,6 +63,12 @@ class OptimizeOptions:
     target: str
     allow_contrib: bool
     report: Path | None
+    autotune: str | None
+    tuning: Path | None
+    inputs: str | None
+    dims: list[tuple[str, int]]
+    families: list[str]
+    seed: int
     json: bool
     quiet: bool
     jobs: int | None
@@ -88,6 +102,23 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=shared.opset,
         help="the opset of the result; by default it is raised only where a rewrite is worth it",
     )
+    paying = parser.add_argument_group("what pays on this machine")
+    paying.add_argument(
+        "--autotune",
+        metavar="PROVIDER",
+        nargs="?",
+        choices=PROVIDERS,
+        const="cpu",
+        help="time each rewrite on this provider of ONNX Runtime, and leave out what is slower there: "
+        f"{', '.join(PROVIDERS)} (if none is named: cpu)",
+    )
+    paying.add_argument(
+        "--tuning",
+        metavar="FILE",
+        type=Path,
+        help="keep these decisions in a file; without --autotune, repeat those of the file and time nothing",
+    )
+    shared.add_feeding(parser.add_argument_group("what it is fed to see the shapes that rewrites are timed at"))
     many = parser.add_argument_group("several inputs")
     shared.add_jobs(many)
     many.add_argument(
