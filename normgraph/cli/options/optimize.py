@@ -8,7 +8,6 @@ from pathlib import Path
 
 from normgraph.cli.command import Command
 from normgraph.cli.options import shared
-from normgraph.cli.options.bench import PROVIDERS
 
 _DESCRIPTION = """\
 Fuses the decomposed normalizations of a model into native operators, and folds
@@ -107,10 +106,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--autotune",
         metavar="PROVIDER",
         nargs="?",
-        choices=PROVIDERS,
+        choices=shared.PROVIDERS,
         const="cpu",
         help="time each rewrite on this provider of ONNX Runtime, and leave out what is slower there: "
-        f"{', '.join(PROVIDERS)} (if none is named: cpu)",
+        f"{', '.join(shared.PROVIDERS)} (if none is named: cpu)",
     )
     paying.add_argument(
         "--tuning",
