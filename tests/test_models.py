@@ -148,7 +148,7 @@ def wanted(sample: Sample) -> list[Found]:
             norm["scope"],
         )
         for norm in sample["norms"]
-        if norm["form"] != "affine" and norm.get("guard") not in UNGUARDABLE
+        if norm["form"] not in ("affine", "folded") and norm.get("guard") not in UNGUARDABLE
     )
 
 

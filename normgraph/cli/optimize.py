@@ -90,9 +90,7 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             texts.append(report.to_json())
             if output is not None:
                 progress("writing the model", 0, 0)
-                written = sum(
-                    files.size_of(path) for path in save(result.model, output, external_data=options.external_data)
-                )
+                written = sum(files.size_of(path) for path in save(result.model, output))
     return report, rendering.Run(read, written, seconds=0.0, dry=options.dry_run)
 
 
