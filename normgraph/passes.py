@@ -226,7 +226,7 @@ def _proposal(candidate: _Candidate, facts: Facts) -> Proposal:
         opset = max(facts.opset, replacement.opset)
         return original_fragment(match, facts), replacement_fragment(match, replacement, facts, opset)
 
-    return Proposal(candidate.site.name, replacement.kind, pair)
+    return Proposal(candidate.site.name, candidate.site.output, replacement.kind, pair)
 
 
 class _Reach:

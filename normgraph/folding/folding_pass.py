@@ -113,7 +113,7 @@ def _proposal(plan: FoldPlan, facts: Facts) -> Proposal:
         return before, folded_alone(before, plan.direction).fragment
 
     kind = ", ".join(dict.fromkeys(change.linear.node.op_type for change in plan.changes))
-    return Proposal(site_name(plan.affine.nodes, plan.affine.output), kind, pair)
+    return Proposal(site_name(plan.affine.nodes, plan.affine.output), plan.affine.output.name or "", kind, pair)
 
 
 def foldable(model: ir.Model) -> list[Fold]:

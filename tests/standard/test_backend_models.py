@@ -29,6 +29,10 @@ OPERATORS: Mapping[str, str] = {
     "test_mvn": "MeanVarianceNormalization",
     "test_rms_normalization": "RMSNormalization",
 }
+#: Other tests may have added other operators' cases to the list.
+CASES: tuple[TestCase, ...] = tuple(
+    case for case in node._NodeTestCases if "_expanded" in case.name and case.name.startswith(tuple(OPERATORS))
+)
 OPSET = 23
 STATISTICS = "mean and inverse deviation are outputs as well, which LayerNormalization has too"
 

@@ -21,6 +21,7 @@ examples:
   normgraph optimize bert.onnx -o fused.onnx
   normgraph optimize bert.onnx --dry-run           only shows what would be done
   normgraph optimize bert.onnx --opset 17          fails if opset 17 can't be had
+  normgraph optimize bert.onnx --verify model --dim batch=8 --dim sequence=128
   normgraph optimize bert.onnx --target onnx --report report.json
   normgraph optimize bert.onnx --autotune --tuning bert.tuning.json      only what pays here
   normgraph optimize 'exports/**/*.onnx' -o out/   many, in parallel; goes on where it stopped
@@ -43,7 +44,7 @@ class OptimizeOptions:
         report: the file to write the report to.
         autotune: the provider on which rewrites are timed; None to time nothing.
         tuning: the file of decisions which rewrites pay.
-        inputs: where the inputs come from that show the shapes; None to make them.
+        inputs: where the inputs come from that show the shapes, or verify the model; None to make them.
         dims: sizes of dynamic dimensions.
         families: what floating inputs are drawn from.
         seed: of the inputs.
@@ -52,6 +53,7 @@ class OptimizeOptions:
         jobs: for several inputs, the number of processes; None for one for each processor.
         dask: the address of the Dask cluster that does the work.
         fresh: do again what an earlier run has done.
+        verify: what is verified beyond the proof of each rewrite: "rewrites" for nothing, "model" for the whole model.
     """
 
     models: list[str]
@@ -73,6 +75,7 @@ class OptimizeOptions:
     jobs: int | None
     dask: str | None
     fresh: bool
+    verify: str
 
     @property
     def model(self) -> Path:
@@ -101,6 +104,14 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=shared.opset,
         help="the opset of the result; by default it is raised only where a rewrite is worth it",
     )
+    verified = parser.add_argument_group("what is verified")
+    verified.add_argument(
+        "--verify",
+        choices=("rewrites", "model"),
+        default="rewrites",
+        help="'rewrites': each rewrite is proven by itself (default); 'model': then the whole model is also run beside "
+        "the original, before it is written, and what makes it differ is taken back",
+    )
     paying = parser.add_argument_group("what pays on this machine")
     paying.add_argument(
         "--autotune",
@@ -117,7 +128,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="keep these decisions in a file; without --autotune, repeat those of the file and time nothing",
     )
-    shared.add_feeding(parser.add_argument_group("what it is fed to see the shapes that rewrites are timed at"))
+    shared.add_feeding(
+        parser.add_argument_group("what it is fed where rewrites are timed or the whole model is verified")
+    )
     many = parser.add_argument_group("several inputs")
     shared.add_jobs(many)
     many.add_argument(
