@@ -14,7 +14,7 @@ from normgraph.feeds import Feeding
 from normgraph.folding import fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.lowering import Demand
-from normgraph.model_io import Source, as_model, save
+from normgraph.model_io import ExternalData, Source, as_model, save
 from normgraph.model_io.carried import to_proto
 from normgraph.opset import raise_opset
 from normgraph.passes import fuse_normalizations, inlined, take_inventory
@@ -44,9 +44,9 @@ class Optimized:
         """The model as a ModelProto, its weights in memory."""
         return to_proto(self.model)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, external_data: ExternalData = "auto") -> None:
         """Write the model; see `normgraph.model_io.save`."""
-        save(self.model, path)
+        save(self.model, path, external_data=external_data)
 
 
 def optimize(

@@ -92,7 +92,9 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             texts.append(report.to_json())
             if output is not None:
                 progress("writing the model", 0, 0)
-                written = sum(files.size_of(path) for path in save(result.model, output))
+                written = sum(
+                    files.size_of(path) for path in save(result.model, output, external_data=options.external_data)
+                )
     return report, rendering.Run(read, written, seconds=0.0, dry=options.dry_run)
 
 

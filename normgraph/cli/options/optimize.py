@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from normgraph.cli.command import Command
 from normgraph.cli.options import shared
@@ -41,6 +42,7 @@ class OptimizeOptions:
         opset: the opset of the result; None to raise it only where that is worth it.
         target: the runtime, with its version behind an @ or without.
         allow_contrib: permit operators of the target's own.
+        external_data: whether weights go into a file of their own; "auto" as those of the input, or above 2 GiB.
         report: the file to write the report to.
         autotune: the provider on which rewrites are timed; None to time nothing.
         tuning: the file of decisions which rewrites pay.
@@ -63,6 +65,7 @@ class OptimizeOptions:
     opset: int | None
     target: str
     allow_contrib: bool
+    external_data: Literal["auto", "always", "never"]
     report: Path | None
     autotune: str | None
     tuning: Path | None
@@ -87,7 +90,8 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "models", metavar="IN", nargs="+", help="the model, an ONNX file; or several, folders, patterns or URLs"
     )
-    where = parser.add_argument_group("what is written").add_mutually_exclusive_group()
+    written = parser.add_argument_group("what is written")
+    where = written.add_mutually_exclusive_group()
     where.add_argument(
         "-o",
         "--output",
@@ -96,6 +100,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--in-place", action="store_true", help="write over the input")
     where.add_argument("--dry-run", action="store_true", help="write no model, only say what would be done")
+    written.add_argument(
+        "--external-data",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="whether weights go into OUT.data beside the model; auto: if the input's do, or above 2 GiB",
+    )
     how = parser.add_argument_group("how it is optimized")
     shared.add_target(how)
     how.add_argument(
