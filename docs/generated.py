@@ -26,12 +26,6 @@ STAND_INS = {
     "normgraph/report.schema.json": "reference/json.md",
     "normgraph/check.schema.json": "reference/json.md",
 }
-SCHEMAS = {
-    "report": "`normgraph optimize --report`, and `--json` of `optimize` and `explain`",
-    "check": "`normgraph check --format json`",
-    "bench": "`normgraph bench --json`",
-    "verification": "`normgraph verify --json`",
-}
 
 
 def targets() -> str:
@@ -87,11 +81,9 @@ def documents() -> str:
         "be added without that."
     )
     parts = [told]
-    for name, made_by in SCHEMAS.items():
-        path = ROOT / "normgraph" / f"{name}.schema.json"
-        if path.exists():
-            schema = json.loads(path.read_text("utf-8"))
-            parts.append(f"## {name}.schema.json\n\nWritten by {made_by}.\n\n" + "\n\n".join(_objects(schema)))
+    for path in sorted((ROOT / "normgraph").glob("*.schema.json")):
+        schema = json.loads(path.read_text("utf-8"))
+        parts.append(f"## {path.name}\n\n{schema['title']}.\n\n" + "\n\n".join(_objects(schema)))
     return "\n\n".join(parts) + "\n"
 
 

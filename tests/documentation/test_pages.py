@@ -160,10 +160,9 @@ def test_the_pages_that_are_generated_are_made() -> None:
     assert all(text.startswith("# ") for text in pages.values())
     assert "| LayerNormalization | LayerNormalization | 17 |" in pages["reference/targets.md"]
     assert "| `epsilon-outside` |" in pages["reference/reasons.md"]
-    assert "## report.schema.json" in pages["reference/json.md"]
+    schemas = {path.name for path in (ROOT / "normgraph").glob("*.schema.json")}
+    assert all(f"## {name}\n" in pages["reference/json.md"] for name in schemas)
     assert all(f"## normgraph {name}\n" in pages["reference/help.md"] for name in COMMANDS)
-    schemas = {path.name.partition(".")[0] for path in (ROOT / "normgraph").glob("*.schema.json")}
-    assert schemas <= set(module["SCHEMAS"])
 
 
 def test_every_page_is_in_the_navigation() -> None:
