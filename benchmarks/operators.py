@@ -306,7 +306,7 @@ def main() -> None:
     explained = (
         "One normalization by itself, float32, one thread, all of ONNX Runtime's own optimizations on: the nodes that "
         "spell it out, and the operators that they may become. The ratio is the nodes' time over the operator's, with "
-        "the interval that holds it in 95 of 100 measurements; where it is 1, ONNX Runtime fuses the spelling by itself "
+        "the interval that holds it in 95 of 100 measurements; where it is 1, ONNX Runtime fuses the spelling itself "
         "or the operator is worth nothing there."
     )
     environment = surroundings("onnx", "onnxruntime")

@@ -85,6 +85,7 @@ class Operator:
         contrib: whether it isn't in the ONNX standard.
         worth_raising: whether it is fast enough there that the model's opset may be raised for it without being asked.
         provide: makes values within the match that are needed elsewhere, where the target's operator gives them too.
+        measured: how fast it is there, beside the nodes that it replaces, with the version that this was measured on.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Operator:
     contrib: bool = False
     worth_raising: bool = True
     provide: Provider | None = None
+    measured: str = ""
 
 
 @dataclass(frozen=True, slots=True)
