@@ -76,7 +76,11 @@ def run(options: OptimizeOptions, started: float) -> int:
     outputs = [_output_of(place, options) for place in found]
     _demand_different(found, outputs)
     kept = not options.dry_run and not options.in_place
-    manifest = Manifest(str(options.output), fresh=options.fresh) if kept else None
+    timed = _is_timed(options)
+    if timed and options.dask is not None:
+        raise UsageError("what pays depends on the machine: leave out --dask, or --autotune and --tuning")
+    # What was timed on an earlier day isn't known to be the same today.
+    manifest = Manifest(str(options.output), fresh=options.fresh or timed) if kept else None
     tasks = [
         Task(place, output, manifest.made(place.relative) if manifest else None)
         for place, output in zip(found, outputs, strict=True)
@@ -106,7 +110,13 @@ def run(options: OptimizeOptions, started: float) -> int:
 def _outcomes(options: OptimizeOptions, work: Any, tasks: Sequence[Task]) -> Iterator[Outcome[Task, Done]]:
     if options.dask is not None:
         return run_on(options.dask, work, tasks)
-    return run_all(work, tasks, workers=workers_for(len(tasks), options.jobs))
+    # Timings beside other work would be none, and they share one file of decisions.
+    return run_all(work, tasks, workers=1 if _is_timed(options) else workers_for(len(tasks), options.jobs))
+
+
+def _is_timed(options: OptimizeOptions) -> bool:
+    """Whether what is rewritten depends on what was timed."""
+    return not (options.autotune is None and options.tuning is None)
 
 
 def _without_outputs(found: list[Place], options: OptimizeOptions) -> list[Place]:
