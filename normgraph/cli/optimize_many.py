@@ -76,11 +76,7 @@ def run(options: OptimizeOptions, started: float) -> int:
     outputs = [_output_of(place, options) for place in found]
     _demand_different(found, outputs)
     kept = not options.dry_run and not options.in_place
-    timed = _is_timed(options)
-    if timed and options.dask is not None:
-        raise UsageError("what pays depends on the machine: leave out --dask, or --autotune and --tuning")
-    # What was timed on an earlier day isn't known to be the same today.
-    manifest = Manifest(str(options.output), fresh=options.fresh or timed) if kept else None
+    manifest = Manifest(str(options.output), fresh=options.fresh) if kept else None
     tasks = [
         Task(place, output, manifest.made(place.relative) if manifest else None)
         for place, output in zip(found, outputs, strict=True)
@@ -110,13 +106,7 @@ def run(options: OptimizeOptions, started: float) -> int:
 def _outcomes(options: OptimizeOptions, work: Any, tasks: Sequence[Task]) -> Iterator[Outcome[Task, Done]]:
     if options.dask is not None:
         return run_on(options.dask, work, tasks)
-    # Timings beside other work would be none, and they share one file of decisions.
-    return run_all(work, tasks, workers=1 if _is_timed(options) else workers_for(len(tasks), options.jobs))
-
-
-def _is_timed(options: OptimizeOptions) -> bool:
-    """Whether what is rewritten depends on what was timed."""
-    return not (options.autotune is None and options.tuning is None)
+    return run_all(work, tasks, workers=workers_for(len(tasks), options.jobs))
 
 
 def _without_outputs(found: list[Place], options: OptimizeOptions) -> list[Place]:
@@ -186,7 +176,10 @@ def _report_of(place: Place, folder: Path | None) -> Path | None:
 
 
 def _that_matter(options: OptimizeOptions) -> dict[str, Any]:
-    return {name: value for name, value in vars(options).items() if name not in _BESIDE}
+    matter = {name: value for name, value in vars(options).items() if name not in _BESIDE}
+    if options.tuning is not None and options.tuning.is_file():
+        matter["tuning"] = content_hash([options.tuning])  # what was decided counts, not what the file is called
+    return matter
 
 
 def _version() -> str:
