@@ -115,4 +115,7 @@ def _fold(fold: Fold) -> dict[str, Any]:
         "direction": fold.direction,
         "channels": fold.channels,
         "evidence": None if fold.evidence is None else to_dict(fold.evidence),
+        "worst_channel": None
+        if fold.worst_channel is None
+        else {"index": fold.worst_channel.index, "error": number(fold.worst_channel.error)},
     }

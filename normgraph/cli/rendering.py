@@ -248,6 +248,13 @@ def _units(number: float) -> str:
     return f"{number:.1f}" if number < 99.95 else f"{number:,.0f}"
 
 
+def _worst_channel(row: Row[Fold]) -> str:
+    """The worst channel of the fold of the row that is worst."""
+    found = [fold.worst_channel for fold in row.entries if fold.worst_channel is not None]
+    worst = max(found, key=lambda channel: channel.error, default=None)
+    return "" if worst is None else f"{worst.index} ({scientific(worst.error, 2)})"
+
+
 _JOINTS = "./"
 _KNOWN_TYPES = frozenset({"float", "unknown"})
 
@@ -273,4 +280,5 @@ _FOLDS: tuple[Column[Fold], ...] = (
     Column("Direction", lambda row: row.first.direction or "", idle=frozenset({"", "backward"})),
     Column("Error vs float64", _errors, shared=False),
     Column("ULP", _ulps, shared=False),
+    Column("Worst channel", _worst_channel, right=True, shared=False),
 )
