@@ -18,7 +18,7 @@ from normgraph.folding.merging import MergePlan
 from normgraph.folding.plans import FoldPlan, Refusal
 from normgraph.folding.proof import folded_alone, prove
 from normgraph.folding.reasons import why_left
-from normgraph.folding.records import records_of
+from normgraph.folding.records import records_of, resolved
 from normgraph.inventory import NATIVE, Fold
 from normgraph.match import find
 from normgraph.naming import site_name
@@ -100,7 +100,7 @@ def _folded(model: ir.Model, judge: Judge, progress: Progress, *, proven: bool) 
             _fold(model, direction, state, store, judge, progress, proven=proven)
         if len(state.folded) == before:
             break
-    return state.folded + _left(model, state.refused)
+    return resolved(state.folded) + _left(model, state.refused)
 
 
 def _fold(

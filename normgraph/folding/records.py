@@ -8,9 +8,12 @@ from dataclasses import replace
 from normgraph.affine import names_of
 from normgraph.evidence import Evidence, Trial
 from normgraph.folding.directions import Plan
-from normgraph.folding.plans import BACKWARD, FoldPlan, Region
+from normgraph.folding.plans import BACKWARD, FORWARD, FoldPlan, Region
 from normgraph.inventory import Fold, WorstChannel
 from normgraph.naming import site_name
+
+#: The directions in which maps are folded; in the others, linear operators are merged.
+DIRECTIONS_OF_MAPS = (BACKWARD, FORWARD)
 
 
 def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
@@ -60,3 +63,18 @@ def _worst_channel(regions: Sequence[Region], proofs: Sequence[Evidence]) -> Wor
     trial, dimension = max(found, key=lambda pair: pair[0].after / pair[0].allowed if pair[0].allowed else 0.0)
     assert trial.at is not None
     return WorstChannel(trial.at[dimension], trial.after) if dimension < len(trial.at) else None
+
+
+def resolved(folds: Sequence[Fold]) -> list[Fold]:
+    """The folds with `into` naming the operators that are there in the end, where these were merged themselves."""
+    merged = {node: fold.into for fold in folds if fold.direction not in DIRECTIONS_OF_MAPS for node in fold.nodes}
+    found: list[Fold] = []
+    for fold in folds:
+        names: dict[str, None] = {}
+        for name in (fold.into or "").split(", "):
+            last = name
+            while (later := merged.get(last)) is not None and later != last:
+                last = later
+            names[last] = None
+        found.append(fold if fold.into is None else replace(fold, into=", ".join(names)))
+    return found
