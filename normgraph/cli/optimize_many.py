@@ -176,10 +176,7 @@ def _report_of(place: Place, folder: Path | None) -> Path | None:
 
 
 def _that_matter(options: OptimizeOptions) -> dict[str, Any]:
-    matter = {name: value for name, value in vars(options).items() if name not in _BESIDE}
-    if options.tuning is not None and options.tuning.is_file():
-        matter["tuning"] = content_hash([options.tuning])  # what was decided counts, not what the file is called
-    return matter
+    return {name: value for name, value in vars(options).items() if name not in _BESIDE}
 
 
 def _version() -> str:
