@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,8 @@ TOLERANCE = 1e-4
 PATIENCE = 1200
 CRASHED = {"failure": "the process ended"}
 OWN = "normgraph"
+#: The name of a node or tensor in a reason.
+_QUOTED = re.compile(r"'[^']*'")
 
 Answer = Mapping[str, Any]
 
@@ -157,12 +160,13 @@ def totals_table(subjects: Sequence[Subject], told: Mapping[str, Mapping[str, An
 
 
 def left_table(subjects: Sequence[Subject], own: Mapping[str, Answer]) -> Table:
-    """What normgraph leaves, by name, with the reason that it gives."""
+    """What normgraph leaves, by name, with the reason that it gives, without the names of nodes and tensors in it."""
     rows = []
     for subject in subjects:
         reasons: dict[tuple[str, str], list[str]] = {}
         for fold in own[subject.name].get("left", ()):
-            reasons.setdefault((fold["rule"], fold["reason"]), []).append(fold["name"])
+            reason = _QUOTED.sub("…", fold["reason"])
+            reasons.setdefault((fold["rule"], reason), []).append(fold["name"])
         for (rule, reason), names in reasons.items():
             listed = ", ".join(f"`{pattern}`" for pattern, _ in merged(names))
             rows.append([subject.name, listed, rule, reason])

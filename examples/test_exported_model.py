@@ -14,6 +14,7 @@ EXPORT = Path(__file__).parent.parent / "models" / "samples" / "bert_torchscript
 def test_every_layer_norm_of_the_export_is_fused(normgraph_assertions: Assertions) -> None:
     optimized = normgraph_assertions.optimize(EXPORT)
     normgraph_assertions.assert_fused(optimized, "LayerNormalization", 5)
+    normgraph_assertions.assert_equivalent(EXPORT, optimized)
 
 
 def test_the_export_itself_is_still_taken_apart(normgraph_assertions: Assertions) -> None:

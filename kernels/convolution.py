@@ -18,7 +18,7 @@ from normgraph.kernels.windows import (
     require_bias,
     require_group,
     require_weight,
-    tap,
+    taps,
     window_at,
     with_bias,
 )
@@ -90,7 +90,7 @@ def convolution(
     out = tuple((n - r) // s + 1 for n, r, s in zip(padded, reach, steps, strict=True))
 
     batch, outputs = x.shape[0], weight.shape[0]
-    filters = weight.astype(np.float64).reshape(group, outputs // group, weight.shape[1], *kernel)
+    filters = taps(weight, group)
     inside: Index = (..., *(slice(p, p + n) for p, n in zip(begin, x.shape[2:], strict=True)))
     y = np.empty((batch, outputs, *out), x.dtype)
     with np.errstate(all="ignore"):
@@ -102,7 +102,7 @@ def convolution(
             for offset in itertools.product(*map(range, kernel)):
                 window = window_at(offset, gaps, out, steps)
                 columns = source[window].reshape(count, group, weight.shape[1], prod(out))
-                total += tap(filters, offset) @ columns
+                total += filters[offset] @ columns
             y[samples] = with_bias(total.reshape(count, outputs, *out), bias)
     return y
 

@@ -18,7 +18,7 @@ from normgraph.kernels.windows import (
     require_bias,
     require_group,
     require_weight,
-    tap,
+    taps,
     window_at,
     with_bias,
 )
@@ -103,7 +103,7 @@ def transposed_convolution(
 
     full = tuple(max(n, part.stop) for n, part in zip(covered, kept[2:], strict=True))
 
-    filters = weight.astype(np.float64).reshape(group, x.shape[1] // group, weight.shape[1], *kernel)
+    filters = taps(weight, group)
     y = np.empty((x.shape[0], outputs, *(part.stop - part.start for part in kept[2:])), x.dtype)
     with np.errstate(all="ignore"):
         for samples in batches(x.shape[0], max(x.shape[1] * prod(size), outputs * prod(full))):
@@ -111,7 +111,7 @@ def transposed_convolution(
             source = x[samples].astype(np.float64).reshape(count, group, x.shape[1] // group, prod(size))
             target = np.zeros((count, outputs, *full))
             for offset in itertools.product(*map(range, kernel)):
-                spread = tap(filters, offset).swapaxes(1, 2) @ source
+                spread = filters[offset].swapaxes(-1, -2) @ source
                 target[window_at(offset, gaps, size, steps)] += spread.reshape(count, outputs, *size)
             y[samples] = with_bias(target[kept], bias)
     return y

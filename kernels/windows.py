@@ -94,11 +94,17 @@ def window_at(
     return (..., *(slice(i, i + (n - 1) * s + 1, s) for i, n, s in zip(starts, count, strides, strict=True)))
 
 
-def tap(filters: Float64, offset: tuple[int, ...]) -> Float64:
-    """(G, a, b): the matrices between channels that belong to one kernel element."""
-    index: Index = (..., *offset)
-    matrices: Float64 = filters[index]
-    return matrices
+def taps(weight: Array, group: int) -> Float64:
+    """(K₁, …, K_k, G, a/G, b): the matrices between channels that belong to each kernel element.
+
+    Contiguous each, for products of anything else don't reach the fast routines.
+
+    Args:
+        weight: (a, b, K₁, …, K_k).
+        group: G, divides a.
+    """
+    filters = weight.astype(np.float64).reshape(group, weight.shape[0] // group, *weight.shape[1:])
+    return np.ascontiguousarray(np.moveaxis(filters, (0, 1, 2), (-3, -2, -1)))
 
 
 def batches(count: int, elements: int) -> list[slice]:

@@ -37,13 +37,12 @@ def _sample(
     title: str,
     build: Callable[[], nn.Module],
     kept: tuple[tuple[str, str], ...] = (),
-    pixels: Input = PIXELS,
 ) -> Architecture:
     return Architecture(
         name,
         f"{title}, narrow, BatchNorm not folded",
         lambda: he_initialized(build()),
-        (pixels,),
+        (PIXELS,),
         UNFOLDED,
         fold_constants=False,
         kept=kept,
@@ -102,7 +101,7 @@ CONVOLUTIONAL: tuple[Architecture, ...] = (
         lambda: UNet((6, 8, 12), 4),
         (("input_bn", PADDING),),
     ),
-    _sample("levit", "transformers LevitForImageClassification", levit, pixels=Input("pixel_values", (1, 3, 64, 64))),
+    _sample("levit", "transformers LevitForImageClassification", levit),
     _sample(
         "repvgg",
         "RepVGG in its training form",

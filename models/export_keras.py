@@ -25,7 +25,8 @@ import tensorflow as tf
 import tf2onnx
 import tf_keras
 from exporting import Array, Job, write
-from keras_networks import SAMPLES
+from keras_applications import SAMPLES as APPLICATIONS
+from keras_networks import SAMPLES as NETWORKS
 from network import Network, Sample, checked_export
 
 VERSIONS = {
@@ -58,7 +59,7 @@ def tensor(array: Array) -> tf.Tensor:
 
 
 def jobs() -> Iterator[Job]:
-    for sample in SAMPLES:
+    for sample in (*NETWORKS, *APPLICATIONS):
         for exporter, opset in sample.exports:
             make = functools.partial(checked_export, sample, exporter, opset, VERSIONS, exported, tensor)
             yield sample.name, f"{sample.name} {exporter} {opset}", make

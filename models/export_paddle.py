@@ -23,7 +23,9 @@ import paddle2onnx
 from exporting import Array, Job, write
 from manifest import Export, Record
 from network import Network, Sample, checked_export
-from paddle_networks import FOLDED, SAMPLES
+from paddle_applications import SAMPLES as APPLICATIONS
+from paddle_networks import FOLDED
+from paddle_networks import SAMPLES as NETWORKS
 
 PACKAGES = ("paddlepaddle", "paddle2onnx", "polygraphy", "onnx_graphsurgeon", "onnx", "onnxruntime")
 VERSIONS = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
@@ -72,7 +74,7 @@ def tensor(array: Array) -> paddle.Tensor:
 
 
 def jobs() -> Iterator[Job]:
-    for sample in SAMPLES:
+    for sample in (*NETWORKS, *APPLICATIONS):
         for exporter, opset in sample.exports:
             make = functools.partial(_named_anew, sample, exporter, opset)
             yield sample.name, f"{sample.name} {exporter} {opset}", make

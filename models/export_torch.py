@@ -116,8 +116,10 @@ def strip_stack_traces(proto: onnx.ModelProto) -> None:
             holder.metadata_props.extend(kept)
 
 
-def check(architecture: Architecture, export: Export, seeds: Sequence[int] = SEEDS) -> list[list[list[int]]]:
-    """Compare with PyTorch in ONNX Runtime, on the inputs of some seeds; returns the input shapes compared."""
+def check(
+    architecture: Architecture, export: Export, seeds: Sequence[int] = SEEDS, of_largest: bool = False
+) -> list[list[list[int]]]:
+    """Compare with PyTorch in ONNX Runtime, see `compare`; returns the input shapes compared."""
     model = randomized(architecture)
 
     def draw(second_size: bool, seed: int) -> list[Array]:
@@ -128,7 +130,7 @@ def check(architecture: Architecture, export: Export, seeds: Sequence[int] = SEE
             result: Array = model(*map(torch.from_numpy, inputs)).numpy()
         return result
 
-    return compare(export, draw, run, seeds)
+    return compare(export, draw, run, seeds, of_largest)
 
 
 def norm_records(architecture: Architecture, proto: onnx.ModelProto) -> list[Record]:

@@ -7,7 +7,6 @@ from typing import Any
 
 from architectures import ConvNeXt, UNetBlock
 from branching import DenseNet, Inception, UNet
-from convolutional import he_initialized
 from entry import Architecture
 from manifest import Input
 from mobile import efficientnet, mobilenet_v2, mobilenet_v3
@@ -58,7 +57,7 @@ def _convolutional(name: str, title: str, build: Callable[[], nn.Module], side: 
     return Architecture(
         name,
         f"{title}, BatchNorm not folded",
-        lambda: he_initialized(build()),
+        build,
         (pixels,),
         EXPORTS,
         fold_constants=False,

@@ -74,7 +74,7 @@ def write_exported(architecture: Architecture, path: Path, checked: bool) -> Non
         architecture.name, architecture.title, exporter, opset, dtype_of(architecture), architecture.inputs, {}, proto
     )
     if checked:
-        check(architecture, made, seeds=(1,))
+        check(architecture, made, seeds=(1,), of_largest=True)
     path.write_bytes(made.content)
 
 

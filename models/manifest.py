@@ -33,7 +33,7 @@ CONVENTIONS = {
     "groups": "of a GroupNormalization: runs of channels that share a mean; axes hold the channels' as well",
     "guard": "of an LpNormalization: how epsilon keeps the divisor from zero",
     "form": "native: one ONNX operator of that kind; decomposed: spelled in other operators; affine: stored "
-    "statistics and epsilon computed into one gain and one bias",
+    "statistics and epsilon computed into one gain and one bias; folded: computed into a convolution by the exporter",
     "kept": "of a BatchNormalization with running statistics: why it can't become part of what stands beside it; "
     "without it, it can",
     "near_misses": "look like a norm of that kind and are none, for the reason given: not to be found",

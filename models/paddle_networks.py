@@ -117,6 +117,14 @@ def layer(draw: Draw, make: Callable[..., nn.Layer], epsilon: float | None = Non
     """A layer with random parameters; `make` takes the epsilon."""
     epsilon = draw.epsilon() if epsilon is None else epsilon
     found = make(epsilon=epsilon)
+    randomize(draw, found)
+    found.eval()
+    parameters = sum(int(tensor.size) for tensor in found.parameters() if not tensor.stop_gradient)
+    return Site(found, described(found, epsilon, parameters))
+
+
+def randomize(draw: Draw, found: nn.Layer) -> None:
+    """Put random numbers into a norm's parameters and stored statistics."""
     values = {
         "weight": draw.gain,
         "scale": draw.gain,
@@ -126,12 +134,9 @@ def layer(draw: Draw, make: Callable[..., nn.Layer], epsilon: float | None = Non
     }
     for name, tensor in found.state_dict().items():
         tensor.set_value(values[name](*tensor.shape))
-    found.eval()
-    parameters = sum(int(tensor.size) for tensor in found.parameters() if not tensor.stop_gradient)
-    return Site(found, _described(found, epsilon, parameters))
 
 
-def _described(found: nn.Layer, epsilon: float, parameters: int) -> Norm:
+def described(found: nn.Layer, epsilon: float, parameters: int) -> Norm:
     """What a layer says of itself; images are N×C×H×W."""
     if isinstance(found, nn.LayerNorm):
         axes = tuple(range(-len(found._normalized_shape), 0))
@@ -142,7 +147,7 @@ def _described(found: nn.Layer, epsilon: float, parameters: int) -> Norm:
         return Norm("InstanceNormalization", (2, 3), epsilon, parameters)
     if isinstance(found, nn.BatchNorm2D):
         return Norm("BatchNormalization", (0, 2, 3), epsilon, parameters, "running")
-    raise TypeError(f"{type(found).__name__} is no norm that _described() knows: add it")
+    raise TypeError(f"{type(found).__name__} is no norm that described() knows: add it")
 
 
 def linear(draw: Draw, inputs: int, outputs: int) -> nn.Linear:

@@ -4,6 +4,7 @@
 >>> result = normgraph.optimize("model.onnx")          # doctest: +SKIP
 >>> result.save("model.opt.onnx")                      # doctest: +SKIP
 >>> normgraph.explain("model.onnx").sites              # doctest: +SKIP
+>>> normgraph.verify("model.onnx", "model.opt.onnx")   # doctest: +SKIP
 >>> normgraph.bench(["model.onnx", "model.opt.onnx"])  # doctest: +SKIP
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from normgraph.report import Report
     from normgraph.timing.benchmark import bench
     from normgraph.timing.results import Benchmark
+    from normgraph.verification import Verification, Verifying, verify
 
 __all__ = [
     "Benchmark",
@@ -28,10 +30,13 @@ __all__ = [
     "NormgraphError",
     "Optimized",
     "Report",
+    "Verification",
+    "Verifying",
     "after_export",
     "bench",
     "explain",
     "optimize",
+    "verify",
 ]
 
 _HOMES = {
@@ -40,10 +45,13 @@ _HOMES = {
     "FuseNormalizations": "ir_passes",
     "Optimized": "api",
     "Report": "report",
+    "Verification": "verification",
+    "Verifying": "verification",
     "after_export": "exporting",
     "bench": "timing.benchmark",
     "explain": "api",
     "optimize": "api",
+    "verify": "verification",
 }
 
 

@@ -13,14 +13,19 @@ from normgraph.errors import UsageError
 from normgraph.feeds import Feeding
 from normgraph.folding import fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
-from normgraph.model_io import Source, as_model, save
+from normgraph.lowering import Demand
+from normgraph.model_io import ExternalData, Source, as_model, save
 from normgraph.model_io.carried import to_proto
 from normgraph.opset import raise_opset
 from normgraph.passes import fuse_normalizations, inlined, take_inventory
 from normgraph.progress import Progress, silent
+from normgraph.proposals import Judge
 from normgraph.report import Change, Report
+from normgraph.rollback import Refused, refusing, settle
 from normgraph.targets import DEFAULT_TARGET, demand
 from normgraph.timing.autotune import judging
+from normgraph.verification import Verification, Verifying
+from normgraph.verification import verify as verified
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,9 @@ class Optimized:
         """The model as a ModelProto, its weights in memory."""
         return to_proto(self.model)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, external_data: ExternalData = "auto") -> None:
         """Write the model; see `normgraph.model_io.save`."""
-        save(self.model, path)
+        save(self.model, path, external_data=external_data)
 
 
 def optimize(
@@ -54,6 +59,7 @@ def optimize(
     autotune: str | None = None,
     tuning: str | PathLike[str] | None = None,
     feeding: Feeding | None = None,
+    verify: Verifying | None = None,
     progress: Progress = silent,
 ) -> Optimized:
     """Fuse the decomposed normalizations of a model into native operators, each rewrite proven by numbers.
@@ -70,6 +76,8 @@ def optimize(
         tuning: a file of such decisions. With `autotune` it is completed, and made if it isn't there; without, nothing
             is timed, and what it doesn't decide is rewritten.
         feeding: what the model is fed to see the shapes that rewrites are timed at; by default ordinary numbers.
+        verify: compare the whole model with the original, and take back the rewrites that make it differ; None for
+            no more than the proof of each rewrite.
         progress: called with what is being done, how many are done, and how many there are.
 
     Returns:
@@ -81,6 +89,7 @@ def optimize(
         OpsetError: the model can't be written at the opset asked for.
         UsageError: there is no such target, the file isn't one of decisions, the provider doesn't run what is made for
             the target, or only an IR model can be changed in place.
+        VerificationError: `verify` is given, and the model differs even without a rewrite.
 
     >>> import onnx, normgraph
     >>> model = onnx.parser.parse_model('''
@@ -104,12 +113,51 @@ def optimize(
     demanded = demand(target, contrib=allow_contrib)
     original = _in_place(model) if in_place else as_model(model)
     name = _name_of(model, original)
+    with judging(target, autotune, tuning, feeding, progress) as judge:
+        request = _Request(name, target, demanded, opset, judge, progress)
+        if verify is None:
+            return _optimized(original, request, {})
+
+        def attempt(refused: Refused) -> tuple[Optimized, Verification]:
+            result = _optimized(original.clone() if in_place else as_model(model), request, refused)
+            before = model if isinstance(model, str | PathLike) else original
+            return result, verified(before, result.model, verify, progress=progress)
+
+        settled = settle(attempt, name)
+        result = _optimized(original, request, settled.refused) if in_place else settled.result
+        return Optimized(result.model, settled.report)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of a model.
+
+    Attributes:
+        name: what the model is called in the report.
+        target: the runtime, as it was named.
+        demand: the same, looked up.
+        opset: the opset of the result, None to raise it only where that is worth it.
+        judge: asked which of the rewrites that are proven are to be made.
+        progress: told about the proofs.
+    """
+
+    name: str
+    target: str
+    demand: Demand
+    opset: int | None
+    judge: Judge
+    progress: Progress
+
+
+def _optimized(original: ir.Model, request: _Request, refused: Refused) -> Optimized:
+    """Optimize a model in place, some rewrites left out."""
+    opset, progress = request.opset, request.progress
     before = _size(original)
     work = inlined(original)
     progress("looking for normalizations", 0, 0)
-    with judging(target, autotune, tuning, feeding, progress) as judge:
-        sites = fuse_normalizations(work, demanded, opset=opset, judge=judge, progress=progress)
-        folds = fold_batch_normalizations(work, judge=judge, progress=progress)
+    judge = refusing(refused, request.judge)
+    sites = fuse_normalizations(work, request.demand, opset=opset, judge=judge, progress=progress)
+    folds = fold_batch_normalizations(work, judge=judge, progress=progress)
     sites = [site for site in sites if site.kind != "BatchNormalization" or _is_left(site, folds)]
     if work is not original:
         if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):
@@ -121,7 +169,7 @@ def optimize(
         raise_opset(work, opset)
     after = _size(work)
     opsets, nodes = Change(before[0], after[0]), Change(before[1], after[1])
-    report = Report(name, target, opsets, nodes, tuple(sites), tuple(folds))
+    report = Report(request.name, request.target, opsets, nodes, tuple(sites), tuple(folds))
     return Optimized(work, report)
 
 

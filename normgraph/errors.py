@@ -45,5 +45,9 @@ class OpsetError(NormgraphError):
     """The model's opset can't be raised as asked without changing what some node computes."""
 
 
+class VerificationError(NormgraphError):
+    """The rewritten model doesn't compute what the model computes."""
+
+
 class UsageError(NormgraphError):
     """What was asked for doesn't exist or doesn't go together."""

@@ -57,7 +57,7 @@ class Session:
             serialized = model.SerializeToString()
             self._session = runtime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
         except Exception as failure:  # ONNX Runtime's exceptions have no common root of their own
-            raise NotRunnable(f"ONNX Runtime refuses it: {_first_line(failure)}") from failure
+            raise NotRunnable(f"ONNX Runtime refuses it: {first_line(failure)}") from failure
         self._names = {item.name for item in self._session.get_inputs()}
 
     def __call__(self, feed: Mapping[str, Array]) -> Array:
@@ -65,7 +65,7 @@ class Session:
         try:
             return np.asarray(self._session.run(None, {n: a for n, a in feed.items() if n in self._names})[0])
         except Exception as failure:
-            raise NotRunnable(f"ONNX Runtime fails on it: {_first_line(failure)}") from failure
+            raise NotRunnable(f"ONNX Runtime fails on it: {first_line(failure)}") from failure
 
 
 class Reference:
@@ -79,7 +79,7 @@ class Reference:
         try:
             self._evaluator = ReferenceEvaluator(model, new_ops=OPERATORS)
         except Exception as failure:
-            raise NotRunnable(f"onnx's reference evaluator refuses it: {_first_line(failure)}") from failure
+            raise NotRunnable(f"onnx's reference evaluator refuses it: {first_line(failure)}") from failure
         self._names = set(self._evaluator.input_names)
 
     def __call__(self, feed: Mapping[str, Array]) -> Array:
@@ -89,7 +89,7 @@ class Reference:
                 outputs: Any = self._evaluator.run(None, {n: a for n, a in feed.items() if n in self._names})
                 return np.asarray(outputs[0])
         except Exception as failure:
-            raise NotRunnable(f"onnx's reference evaluator fails on it: {_first_line(failure)}") from failure
+            raise NotRunnable(f"onnx's reference evaluator fails on it: {first_line(failure)}") from failure
 
 
 def runner_of(model: onnx.ModelProto) -> Runner:
@@ -110,6 +110,7 @@ def truth_of(model: onnx.ModelProto) -> Runner:
     return Reference(model)
 
 
-def _first_line(failure: Exception) -> str:
+def first_line(failure: Exception) -> str:
+    """What an exception says, to its first line break."""
     lines = str(failure).strip().splitlines()
     return lines[0] if lines else type(failure).__name__

@@ -15,7 +15,6 @@ from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
 from normgraph.facts import Facts
-from normgraph.lengths import bound_of
 from normgraph.match import Match
 from normgraph.naming import site_name
 from normgraph.near_misses import NearMiss
@@ -69,6 +68,19 @@ class Site:
         return replace(self, status="kept", rule=shortfall.rule, reason=shortfall.reason, evidence=evidence)
 
 
+@dataclass(frozen=True, slots=True)
+class WorstChannel:
+    """The channel in which a fold comes closest to the error that it may have.
+
+    Attributes:
+        index: the channel.
+        error: its largest absolute error against float64 there.
+    """
+
+    index: int
+    error: float
+
+
 @dataclass(frozen=True)
 class Fold:
     """An affine map per channel, such as an inference-mode BatchNormalization, and what became of it.
@@ -79,11 +91,13 @@ class Fold:
         output: the name of the mapped tensor.
         nodes: the names of the nodes that made it.
         into: the name of the linear operator that took it in, None where none did.
-        direction: "backward" into the operator before it, "forward" into the one behind it.
+        direction: "backward" into the operator before it, "forward" into the one behind it; "parallel" or "chain" where
+            it is a linear operator itself, or a term of a sum, that was merged into the one beside or behind it.
         channels: how many channels there are.
         rule: the stable code of what stands in the way, None where nothing does.
         reason: the same as a sentence.
         evidence: how the fold was proven.
+        worst_channel: where its result is worst, None where that isn't known.
     """
 
     name: str
@@ -96,6 +110,7 @@ class Fold:
     rule: str | None = None
     reason: str | None = None
     evidence: Evidence | None = None
+    worst_channel: WorstChannel | None = None
 
 
 def _label(node: ir.Node) -> str:
@@ -126,7 +141,7 @@ def site_of_match(match: Match, facts: Facts) -> Site:
         axes=axes,
         shape=_shape(match.base, facts),
         dtype=_dtype(match.base, facts),
-        epsilon=bound_of(match) if match.norm.kinds[0] == "LpNormalization" else match.norm.epsilon,
+        epsilon=match.norm.epsilon,
         parameters=_parameters_of(match, facts),
         statistics=_taken_over(axes, match.layout),
     )

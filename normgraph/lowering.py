@@ -45,7 +45,6 @@ class Replacement:
         constants: the constants that they read, by name, in the type in which they are stored.
         opset: the least version of the default domain that has all these operators.
         worth_raising: whether the model's opset may be raised for it without being asked.
-        until: the last version at which the steps mean that; None for the newest.
         provides: which of the match's needed values it makes too: position → name.
     """
 
@@ -54,7 +53,6 @@ class Replacement:
     constants: Mapping[str, Array]
     opset: int
     worth_raising: bool = True
-    until: int | None = None
     provides: Mapping[int, str] = field(default_factory=dict)
 
     def name_of(self, needed: int | None) -> str:
@@ -86,8 +84,8 @@ class Operator:
         since: the target's version since which it has the operator.
         contrib: whether it isn't in the ONNX standard.
         worth_raising: whether it is fast enough there that the model's opset may be raised for it without being asked.
-        until: the last version of the default domain at which it is written like that; None for the newest.
         provide: makes values within the match that are needed elsewhere, where the target's operator gives them too.
+        measured: how fast it is there, beside the nodes that it replaces, with the version that this was measured on.
     """
 
     name: str
@@ -97,8 +95,8 @@ class Operator:
     since: tuple[int, ...] = ()
     contrib: bool = False
     worth_raising: bool = True
-    until: int | None = None
     provide: Provider | None = None
+    measured: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ def _lowered(
     if isinstance(emitted, Shortfall):
         return emitted
     steps, constants = emitted
-    plain = Replacement(kind, steps, constants, operator.opset, operator.worth_raising, operator.until)
+    plain = Replacement(kind, steps, constants, operator.opset, operator.worth_raising)
     if operator.provide is None or not match.needed or dtype is None:
         return (plain,)
     steps, more, provides = operator.provide(match, dtype, steps)

@@ -17,12 +17,14 @@ class Proposal:
 
     Attributes:
         name: what a person calls the site.
+        output: the name of the tensor that it makes anew.
         kind: the operator that it becomes.
         pair: makes the nodes as they are and what is to replace them, each as a model of its own with the same inputs;
             raises `NotExtractable` where they can't be cut out.
     """
 
     name: str
+    output: str
     kind: str
     pair: Callable[[], tuple[Fragment, Fragment]]
 

@@ -20,11 +20,13 @@ class Assertions:
     """The assertions of `normgraph.testing`, for the target that pytest's configuration names.
 
     Attributes:
+        assert_equivalent: see `normgraph.testing.assert_equivalent`.
         assert_fused: see `normgraph.testing.assert_fused`.
         assert_no_batch_normalization: see `normgraph.testing.assert_no_batch_normalization`.
         optimize: see `normgraph.optimize`.
     """
 
+    assert_equivalent: Callable[..., None]
     assert_fused: Callable[..., None]
     assert_no_batch_normalization: Callable[..., None]
     optimize: Callable[..., Any]
@@ -46,6 +48,7 @@ def normgraph_assertions(pytestconfig: pytest.Config) -> Assertions:
 
     target = pytestconfig.getoption("--normgraph-target") or pytestconfig.getini("normgraph_target")
     return Assertions(
+        testing.assert_equivalent,
         partial(testing.assert_fused, target=target),
         partial(testing.assert_no_batch_normalization, target=target),
         partial(normgraph.optimize, target=target),

@@ -13,6 +13,7 @@ from typing import Any
 
 from normgraph.evidence.document import number, to_dict
 from normgraph.inventory import Fold, Site
+from normgraph.verification.record import Verification
 
 #: The version of the JSON's form.
 SCHEMA = 1
@@ -38,6 +39,7 @@ class Report:
         sites: every normalization, in the order of the graph.
         folds: every affine map per channel that was folded, and every BatchNormalization that is left.
         output: the file that was written, None if none was.
+        verification: how the whole model was compared with the original; None if that wasn't asked for.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Report:
     sites: tuple[Site, ...]
     folds: tuple[Fold, ...] = ()
     output: str | None = None
+    verification: Verification | None = None
 
     @property
     def changed(self) -> bool:
@@ -73,6 +76,7 @@ class Report:
             "nodes": {"before": self.nodes.before, "after": self.nodes.after},
             "sites": [_site(site) for site in self.sites],
             "folds": [_fold(fold) for fold in self.folds],
+            "verification": None if self.verification is None else self.verification.summary(),
         }
 
     def to_json(self) -> str:
@@ -111,4 +115,7 @@ def _fold(fold: Fold) -> dict[str, Any]:
         "direction": fold.direction,
         "channels": fold.channels,
         "evidence": None if fold.evidence is None else to_dict(fold.evidence),
+        "worst_channel": None
+        if fold.worst_channel is None
+        else {"index": fold.worst_channel.index, "error": number(fold.worst_channel.error)},
     }

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from os import PathLike, fspath
 
 from normgraph import api
 from normgraph.api import Optimized
@@ -51,6 +52,59 @@ def assert_fused(
     lines += _told(suspects)
     if not suspects:
         lines += _others(report, kind)
+    raise AssertionError("\n".join(lines))
+
+
+def assert_equivalent(
+    before: Source | Optimized,
+    after: Source | Optimized,
+    *,
+    dims: Mapping[str, int] | None = None,
+    inputs: str | PathLike[str] | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Assert that two models compute the same, run side by side in ONNX Runtime, as `normgraph verify` does.
+
+    By default the second may err as much against float64 as `normgraph.verify` permits, which is judged by the first's
+    own error. With ``rtol`` or ``atol`` the outputs themselves are compared: they may differ by atol + rtol·|before|.
+
+    Args:
+        before: the first model: a path, a ModelProto, an ``onnx_ir.Model``, an ``ONNXProgram``, or what
+            `normgraph.optimize` returned.
+        after: the second, likewise.
+        dims: sizes of dynamic dimensions; by default several are tried.
+        inputs: inputs of your own: a ``.npz``, ``.npy`` or ``.pb`` file, a folder of them, or ``module:function``; by
+            default they are made to fit the model.
+        rtol: the relative difference that is permitted.
+        atol: the absolute difference that is permitted.
+        seed: another makes other inputs.
+
+    Raises:
+        AssertionError: they differ; the message names the outputs, by how much, on which inputs, and the first node at
+            which the models part.
+        BadModelError: a model can't be read, or its inputs can't be made.
+        UsageError: the first model doesn't run on what it is fed.
+    """
+    from normgraph.feeds import Feeding
+    from normgraph.verification import Tolerance, Verifying, verify
+
+    feeding = Feeding(None if inputs is None else fspath(inputs), dict(dims or {}), families=(), seed=seed, sizes=3)
+    tolerance = None if rtol is None and atol is None else Tolerance(rtol or 0.0, atol or 0.0)
+    one, other = (model.model if isinstance(model, Optimized) else model for model in (before, after))
+    found = verify(one, other, Verifying(feeding, tolerance))
+    if found.passed:
+        return
+    lines = [f"{found.after} must compute what {found.before} does; {found.describe()}"]
+    worst = {failure.tensor: found.worst(failure.tensor) for failure in found.failures}
+    told = [f"  output '{name}' on {failure.feed}: {failure.difference}" for name, failure in worst.items()]
+    lines += [*found.problems[1:], *told[:NAMED]]
+    if len(told) > NAMED:
+        lines.append(f"  and {len(told) - NAMED} more")
+    if found.divergence is not None:
+        lines.append(f"  before: {found.divergence.before}")
+        lines.append(f"  after:  {found.divergence.after}")
     raise AssertionError("\n".join(lines))
 
 

@@ -19,11 +19,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("forms", "transfer_conditions", "transfer_contraction", "transfer_layout", "transfer_native"),
     ("transfer", "interpret"),
     ("norms", "region", "diagnosis", "candidates", "near_misses", "match"),
-    ("lowering", "operators", "lengths", "statistics", "targets", "rewrite", "opset", "affine"),
-    ("reference_operators", "execution", "definitions", "extraction", "evidence", "proposals"),
+    ("lowering", "operators", "statistics", "targets", "rewrite", "opset", "affine"),
+    ("reference_operators", "execution", "definitions", "extraction", "evidence", "proposals", "verification"),
     ("naming", "inventory", "folding", "spelled_out", "passes"),
     ("timing",),
-    ("report", "api", "ir_passes", "exporting", "__init__"),
+    ("report", "rollback", "api", "ir_passes", "exporting", "__init__"),
     ("batch", "check", "cli", "testing", "pytest_plugin", "__main__"),
 )
 ORDER = {name: position for position, name in enumerate(name for layer in LAYERS for name in layer)}

@@ -29,3 +29,13 @@ def test_an_unknown_target_is_refused_in_one_line(capsys: pytest.CaptureFixture[
     error = capsys.readouterr().err
     assert "abacus" in error
     assert len(error.splitlines()) == 1
+
+
+def test_what_was_measured_is_told_with_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["targets", "onnxruntime"]) == 0
+    out = capsys.readouterr().out
+    for kind, operators in TARGETS["onnxruntime"].operators.items():
+        for operator in operators:
+            assert operator.measured.endswith("(1.32)"), kind
+            assert operator.measured in out
+    assert TARGETS["onnxruntime"].refusals["LpNormalization"] in out

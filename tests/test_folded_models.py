@@ -15,16 +15,6 @@ RULES: Mapping[str, str] = {
     "what it reads is read elsewhere too, and nothing linear stands behind it": "inner-reader",
     "the convolution behind it pads with zeros, and what it reads is an input": "padding",
 }
-SHAPE = "a tensor between the norm and its neighbour is asked for its shape"
-BRANCHES = "branches that are added aren't merged"
-NOT_FOLDED: Mapping[str, str] = {
-    "flax_nnx_batch_norm_jax2onnx_23": SHAPE,
-    "levit_torchscript_13": SHAPE,
-    "mobileone_dynamo_unoptimized_18": BRANCHES,
-    "mobileone_torchscript_13": BRANCHES,
-    "repvgg_dynamo_unoptimized_18": BRANCHES,
-    "repvgg_torchscript_13": BRANCHES,
-}
 
 
 def stored(sample: Sample) -> list[Mapping[str, str]]:
@@ -32,21 +22,23 @@ def stored(sample: Sample) -> list[Mapping[str, str]]:
     return [norm for norm in sample["norms"] if norm["statistics"] == "running" and norm["form"] != "folded"]
 
 
-def with_norms(gaps: Mapping[str, str] | None = None) -> list[object]:
-    """The samples that have such norms, as parameters; those that show a gap are expected to fail."""
-    marks = {name: [pytest.mark.xfail(reason=gap, strict=True)] for name, gap in (gaps or {}).items()}
-    found = [sample for sample in SAMPLES if stored(sample)]
-    return [pytest.param(sample, id=name_of(sample), marks=marks.get(name_of(sample), [])) for sample in found]
+def with_norms() -> list[object]:
+    """The samples that have such norms, as parameters."""
+    return [pytest.param(sample, id=name_of(sample)) for sample in SAMPLES if stored(sample)]
 
 
 def kept(sample: Sample) -> list[Fold]:
     return [fold for fold in optimized(sample["file"])[2].folds if fold.status == "kept"]
 
 
-@pytest.mark.parametrize("sample", with_norms(NOT_FOLDED))
+@pytest.mark.parametrize("sample", with_norms())
 def test_every_batch_normalization_is_folded_but_for_those_that_must_stay(sample: Sample) -> None:
     original, result, report = optimized(sample["file"])
-    folded = sum(fold.status == "folded" for fold in report.folds)
+    norms = {node.name for node in original.graph.node if node.op_type == "BatchNormalization"}
+    folded = sum(
+        fold.status == "folded" and (fold.direction in ("backward", "forward") or not norms.isdisjoint(fold.nodes))
+        for fold in report.folds
+    )
     expected = [norm for norm in stored(sample) if "kept" in norm]
     left = kept(sample)
     assert Counter(fold.rule for fold in left) == Counter(RULES[norm["kept"]] for norm in expected), left

@@ -33,12 +33,12 @@ def test_map_is_folded(case: FoldCase, how: Build) -> None:
 @pytest.mark.parametrize(("case", "how"), every(MISSES))
 def test_map_stays_and_says_why(case: FoldCase, how: Build) -> None:
     model, report = optimized(case, how)
-    assert [fold.rule for fold in report.folds] == [case.rule], report.folds
-    assert case.says in (report.folds[0].reason or "")
+    assert [fold.rule for fold in report.folds] == ([case.rule] if case.rule else []), report.folds
+    assert case.says in "".join(fold.reason or "" for fold in report.folds)
     assert operators(model) == operators(build(case, how))
 
 
 @pytest.mark.parametrize(("case", "how"), every(case for table in TABLES.values() for case in table[::4]))
 def test_explain_foretells_it(case: FoldCase, how: Build) -> None:
     report = normgraph.explain(build(case, how))
-    assert {fold.rule for fold in report.folds} == ({"not-folded"} if case.folded else {case.rule})
+    assert {fold.rule for fold in report.folds} == ({"not-folded"} if case.folded else {case.rule} - {None})

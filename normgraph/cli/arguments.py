@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from normgraph.cli.command import Command
-from normgraph.cli.options import bench, check, explain, optimize, targets
+from normgraph.cli.options import bench, check, explain, optimize, targets, verify
 
 _DESCRIPTION = """\
 Finds the normalizations in ONNX models, however they are written, fuses or folds
@@ -18,6 +18,7 @@ examples:
   normgraph explain model.onnx             what is in it, and what can be fused
   normgraph optimize model.onnx            writes model.opt.onnx beside it
   normgraph optimize --help                all that it can be told
+  normgraph verify model.onnx model.opt.onnx            do both compute the same?
   normgraph check model.onnx --expect decomposed=0      for CI
   normgraph bench model.onnx model.opt.onnx             whether it is faster
   normgraph targets                        which operators each runtime gets
@@ -30,7 +31,7 @@ exit status:
 
 #: The commands, in the order in which help lists them.
 COMMANDS: Mapping[str, Command] = {
-    module.COMMAND.name: module.COMMAND for module in (optimize, explain, check, bench, targets)
+    module.COMMAND.name: module.COMMAND for module in (optimize, explain, verify, check, bench, targets)
 }
 
 

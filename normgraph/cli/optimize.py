@@ -20,6 +20,7 @@ from normgraph.feeds.families import ORDINARY
 from normgraph.model_io import save
 from normgraph.model_io.external import data_files
 from normgraph.report import Report
+from normgraph.verification import Verifying
 
 
 def run(options: OptimizeOptions, started: float) -> int:
@@ -76,6 +77,7 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             feeding=Feeding(
                 options.inputs, dict(options.dims), tuple(options.families) or ORDINARY, options.seed, sizes=1
             ),
+            verify=_verifying(options),
             progress=progress,
         )
         data = data_files(result.model)
@@ -90,8 +92,24 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             texts.append(report.to_json())
             if output is not None:
                 progress("writing the model", 0, 0)
-                written = sum(files.size_of(path) for path in save(result.model, output))
+                written = sum(
+                    files.size_of(path) for path in save(result.model, output, external_data=options.external_data)
+                )
     return report, rendering.Run(read, written, seconds=0.0, dry=options.dry_run)
+
+
+def _verifying(options: OptimizeOptions) -> Verifying | None:
+    """How the whole model is to be verified.
+
+    Raises:
+        UsageError: inputs are described and nothing is asked for that takes any.
+    """
+    if options.verify == "model":
+        feeding = Feeding(options.inputs, dict(options.dims), tuple(options.families), options.seed, sizes=3)
+        return Verifying(feeding)
+    if (options.inputs or options.dims or options.families) and not (options.autotune or options.tuning):
+        raise UsageError("inputs must be there for something: ask for --verify model, --autotune or --tuning as well")
+    return None
 
 
 def _is_changed(report: Report) -> bool:

@@ -176,7 +176,10 @@ def _report_of(place: Place, folder: Path | None) -> Path | None:
 
 
 def _that_matter(options: OptimizeOptions) -> dict[str, Any]:
-    return {name: value for name, value in vars(options).items() if name not in _BESIDE}
+    matter = {name: value for name, value in vars(options).items() if name not in _BESIDE}
+    if options.tuning is not None and options.tuning.is_file():
+        matter["tuning"] = content_hash([options.tuning])  # what was decided counts, not what the file is called
+    return matter
 
 
 def _version() -> str:

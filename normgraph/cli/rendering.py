@@ -15,6 +15,7 @@ from normgraph.cli.text import counted, file_size, merged, printable, scientific
 from normgraph.feeds import ORDINARY
 from normgraph.inventory import Fold, Site, Statistics
 from normgraph.report import Change, Report
+from normgraph.verification import Verification
 
 _STYLES = {"fused": "green", "folded": "green", "kept": "yellow", "near_miss": "magenta", "native": "cyan"}
 _STATISTICS: dict[Statistics, str] = {
@@ -60,6 +61,8 @@ def optimized(report: Report, run: Run) -> RenderableType:
         file_size(run.read) + ("" if run.written is None else f" → {file_size(run.written)}"),
         f"{run.seconds:.1f} s" if run.seconds >= 1 else f"{run.seconds * 1000:.0f} ms",
     ]
+    if report.verification is not None:
+        parts.append(_spaced(Text(_verified(report.verification), "green")))
     parts.append(_spaced(_summary(report, "would be " if run.dry else "")))
     parts.append(Text(" · ".join(figures)))
     if report.output is not None:
@@ -69,6 +72,17 @@ def optimized(report: Report, run: Run) -> RenderableType:
     else:
         parts.append(Text("the input is left as it is: there was nothing to change"))
     return Group(*parts)
+
+
+def _verified(found: Verification) -> str:
+    """What was verified of the whole model, in a line."""
+    outputs, inputs = counted(len(found.outputs), "output"), counted(len(found.recipes), "input")
+    measured = found.errors()
+    errors = ""
+    if measured is not None:
+        before, after = measured
+        errors = f", error against float64 {scientific(before, 2)} → {scientific(after, 2)}"
+    return f"the whole model agrees with the original: {outputs} on {inputs}{errors}"
 
 
 def explained(report: Report) -> RenderableType:
@@ -234,6 +248,13 @@ def _units(number: float) -> str:
     return f"{number:.1f}" if number < 99.95 else f"{number:,.0f}"
 
 
+def _worst_channel(row: Row[Fold]) -> str:
+    """The worst channel of the fold of the row that is worst."""
+    found = [fold.worst_channel for fold in row.entries if fold.worst_channel is not None]
+    worst = max(found, key=lambda channel: channel.error, default=None)
+    return "" if worst is None else f"{worst.index} ({scientific(worst.error, 2)})"
+
+
 _JOINTS = "./"
 _KNOWN_TYPES = frozenset({"float", "unknown"})
 
@@ -259,4 +280,5 @@ _FOLDS: tuple[Column[Fold], ...] = (
     Column("Direction", lambda row: row.first.direction or "", idle=frozenset({"", "backward"})),
     Column("Error vs float64", _errors, shared=False),
     Column("ULP", _ulps, shared=False),
+    Column("Worst channel", _worst_channel, right=True, shared=False),
 )

@@ -47,4 +47,6 @@ def _notes(operator: Operator) -> str:
         notes.append("gives mean and deviation too, where they are needed")
     if not operator.worth_raising:
         notes.append("the opset is raised for it only if asked with --opset")
+    if operator.measured:
+        notes.append(operator.measured)
     return "; ".join(notes)

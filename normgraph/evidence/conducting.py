@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.axes import Size
 from normgraph.constants import Array
 from normgraph.evidence.experiment import Candidate, Experiment, experiment, experiment_with, opset_of
 from normgraph.evidence.measuring import Float64, allowed_error, errors, nudged, spacing_at
@@ -18,7 +17,7 @@ from normgraph.evidence.record import SEED, Evidence, Trial
 from normgraph.evidence.sizes import SMALL, Assignment, assigned, assignments
 from normgraph.execution import NotRunnable, Runner, runner_of, truth_of
 from normgraph.extraction import Fragment, Input, NotExtractable
-from normgraph.facts import Facts
+from normgraph.facts import FLOATING, Facts
 from normgraph.feeds import draw
 from normgraph.lowering import Replacement, Target
 from normgraph.match import Match
@@ -143,7 +142,7 @@ def _trials_at(
     name, element_type, shape = inputs[0]
     dtype = ir.DataType(element_type).numpy()
     extents = assigned(shape, assignment.sizes)
-    others = {n: _filler(t, s, assignment.sizes) for n, t, s in inputs[1:]}
+    others = {n: _filler(t, assigned(s, assignment.sizes), i) for i, (n, t, s) in enumerate(inputs[1:], 1)}
     for family in assignment.families:
         x = draw(family, extents, experiment.axes, dtype, (SEED,))
         feed = {name: x, **others}
@@ -187,5 +186,9 @@ def exactly(truth: Runner, feed: Mapping[str, Array]) -> Float64:
     return np.asarray(truth(doubles), np.float64)
 
 
-def _filler(element_type: int, shape: tuple[Size, ...], sizes: Mapping[str, int]) -> Array:
-    return np.zeros(assigned(shape, sizes), ir.DataType(element_type).numpy())
+def _filler(element_type: int, shape: tuple[int, ...], position: int) -> Array:
+    """What an input behind the first is fed: normalizations only read shapes of such, sums of branches add them."""
+    dtype = ir.DataType(element_type)
+    if dtype not in FLOATING:
+        return np.zeros(shape, dtype.numpy())
+    return draw("normal", shape, (), dtype.numpy(), (SEED, position))

@@ -64,7 +64,7 @@ def errors(result: Float64, exact: Float64, spacing: Float64) -> Errors:
     if not exact.size:
         return Errors(0.0, None, Ulps(0.0, 0.0))
     with np.errstate(invalid="ignore"):
-        error = np.abs(result - exact)
+        error = np.asarray(np.abs(result - exact))
         error[np.isnan(error)] = np.inf
         error[~np.isfinite(exact)] = 0.0
     flat = error.reshape(-1)

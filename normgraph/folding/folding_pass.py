@@ -12,10 +12,13 @@ from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
 from normgraph.extraction import Fragment, NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of, survey
-from normgraph.folding.changes import Store, apply_plan
-from normgraph.folding.plans import BACKWARD, FORWARD, FoldPlan, Refusal, plans_for
+from normgraph.folding.changes import Store
+from normgraph.folding.directions import DIRECTIONS, Plan, apply
+from normgraph.folding.merging import MergePlan
+from normgraph.folding.plans import FoldPlan, Refusal
 from normgraph.folding.proof import folded_alone, prove
 from normgraph.folding.reasons import why_left
+from normgraph.folding.records import records_of, resolved
 from normgraph.inventory import NATIVE, Fold
 from normgraph.match import find
 from normgraph.naming import site_name
@@ -23,7 +26,6 @@ from normgraph.progress import Progress, silent
 from normgraph.proposals import Judge, Proposal, consent
 from normgraph.rewrite import Names, remove_dead
 
-DIRECTIONS = (BACKWARD, FORWARD)
 #: Folds make others possible: the search is repeated until nothing is found, at most so many times.
 MAXIMAL_ROUNDS = 16
 
@@ -35,7 +37,7 @@ class _State:
     Attributes:
         folded: the records of what was folded.
         refused: for each output of a map and direction why it wasn't.
-        failed: the outputs of maps whose folds weren't proven, which aren't tried again.
+        failed: the outputs of regions whose folds weren't proven or wanted, which aren't tried again.
     """
 
     folded: list[Fold] = field(default_factory=list)
@@ -47,9 +49,21 @@ class _State:
         for node in affine.nodes:
             self.refused[node.outputs[0].name or "", direction] = shortfall
 
+    def drop(self, plan: Plan, shortfall: Shortfall) -> None:
+        """Note that a plan isn't carried out."""
+        self.failed.add(_key(plan))
+        if isinstance(plan, FoldPlan):
+            self.refuse(plan.affine, plan.direction, shortfall)
+
+
+def _key(plan: Plan) -> tuple[str, str]:
+    return plan.regions[0].output.name or "", plan.direction
+
 
 def fold_batch_normalizations(model: ir.Model, *, judge: Judge = consent, progress: Progress = silent) -> list[Fold]:
     """Fold every affine map per channel that linear operators beside it can take in, each fold proven, in place.
+
+    Linear operators whose results are added, or that follow each other, become one where that is cheaper.
 
     Args:
         model: the model, its functions inlined; changed in place.
@@ -59,53 +73,71 @@ def fold_batch_normalizations(model: ir.Model, *, judge: Judge = consent, progre
     Returns:
         What was folded, and every BatchNormalization that is left with the reason.
     """
+    return _folded(model, judge, progress, proven=True)
+
+
+def foldable(model: ir.Model) -> list[Fold]:
+    """What `fold_batch_normalizations` would do, the proofs aside: what it would fold counts as kept."""
+    facts = survey(model)
+    found = (plan for plans in DIRECTIONS.values() for graph in graphs_of(model) for plan in plans(graph, facts))
+    work = model.clone() if any(not isinstance(plan, Refusal) for plan in found) else model
+    return [_unfolded(fold) for fold in _folded(work, consent, silent, proven=False)]
+
+
+def _unfolded(fold: Fold) -> Fold:
+    if fold.status == "kept":
+        return fold
+    reason = f"it can be folded into {fold.into}; `normgraph optimize` does it"
+    return replace(fold, status="kept", rule="not-folded", reason=reason)
+
+
+def _folded(model: ir.Model, judge: Judge, progress: Progress, *, proven: bool) -> list[Fold]:
     state = _State()
     store = Store(Names(model))
     for _ in range(MAXIMAL_ROUNDS):
         before = len(state.folded)
         for direction in DIRECTIONS:
-            _fold(model, direction, state, store, judge, progress)
+            _fold(model, direction, state, store, judge, progress, proven=proven)
         if len(state.folded) == before:
             break
-    return state.folded + _left(model, state.refused)
+    return resolved(state.folded) + _left(model, state.refused)
 
 
-def _fold(model: ir.Model, direction: str, state: _State, store: Store, judge: Judge, progress: Progress) -> None:
+def _fold(
+    model: ir.Model, direction: str, state: _State, store: Store, judge: Judge, progress: Progress, *, proven: bool
+) -> None:
     """Fold in one direction what doesn't touch what has just been folded."""
     facts = survey(model)
     found = [result for graph in graphs_of(model) for result in _plans(direction, graph, facts)]
     touched: set[ir.Node] = set()
-    proven: list[tuple[FoldPlan, list[Evidence]]] = []
-    for done, result in enumerate(found):
+    chosen: list[tuple[Plan, list[Evidence]]] = []
+    for done, plan in enumerate(found):
         progress("proving folds", done, len(found))
-        key = (result.affine.output.name or "", direction)
-        if isinstance(result, Refusal):
-            state.refuse(result.affine, direction, result.shortfall)
+        if isinstance(plan, Refusal):
+            state.refuse(plan.affine, direction, plan.shortfall)
             continue
-        if key in state.failed or not touched.isdisjoint(result.nodes):
+        if _key(plan) in state.failed or not touched.isdisjoint(plan.nodes):
             continue
-        proofs = [prove(region, direction, facts) for region in result.regions]
+        proofs = [prove(region, direction, facts) for region in plan.regions] if proven else []
         failed = next((proof for proof in proofs if not proof.accepted), None)
         if failed is not None:
-            state.failed.add(key)
-            state.refuse(result.affine, direction, Shortfall("proof-failed", failed.describe()))
+            state.drop(plan, Shortfall("proof-failed", failed.describe()))
             continue
-        touched |= result.nodes
-        proven.append((result, proofs))
+        touched |= plan.nodes
+        chosen.append((plan, proofs))
     doomed: list[ir.Node] = []
-    objections = judge(model, [_proposal(plan, facts) for plan, _ in proven])
-    for (plan, proofs), objection in zip(proven, objections, strict=True):
+    objections = judge(model, [_proposal(plan, facts) for plan, _ in chosen])
+    for (plan, proofs), objection in zip(chosen, objections, strict=True):
         if objection is not None:
-            state.failed.add((plan.affine.output.name or "", direction))
-            state.refuse(plan.affine, direction, objection)
+            state.drop(plan, objection)
             continue
-        state.folded.append(_record(plan, proofs))
-        doomed.extend(plan.affine.nodes)
-        apply_plan(plan, store)
+        state.folded += records_of(plan, proofs)
+        doomed.extend(plan.doomed)
+        apply(plan, store)
     remove_dead(doomed, facts.positions)
 
 
-def _proposal(plan: FoldPlan, facts: Facts) -> Proposal:
+def _proposal(plan: Plan, facts: Facts) -> Proposal:
     def pair() -> tuple[Fragment, Fragment]:
         if len(plan.regions) > 1:
             raise NotExtractable("it is folded into several operators at once")
@@ -113,54 +145,22 @@ def _proposal(plan: FoldPlan, facts: Facts) -> Proposal:
         return before, folded_alone(before, plan.direction).fragment
 
     kind = ", ".join(dict.fromkeys(change.linear.node.op_type for change in plan.changes))
-    return Proposal(site_name(plan.affine.nodes, plan.affine.output), kind, pair)
+    output = plan.regions[0].output
+    return Proposal(site_name(plan.doomed, output), output.name or "", kind, pair)
 
 
-def foldable(model: ir.Model) -> list[Fold]:
-    """What `fold_batch_normalizations` would look at, as it stands: what it could fold counts as kept."""
-    facts = survey(model)
-    planned: dict[str, Fold] = {}
-    state = _State()
-    for direction in DIRECTIONS:
-        for graph in graphs_of(model):
-            for result in _plans(direction, graph, facts):
-                if isinstance(result, Refusal):
-                    state.refuse(result.affine, direction, result.shortfall)
-                    continue
-                record = _record(result, ())
-                reason = f"it can be folded into {record.into}; `normgraph optimize` does it"
-                planned.setdefault(record.output, replace(record, status="kept", rule="not-folded", reason=reason))
-    covered = {name for fold in planned.values() for name in fold.nodes}
-    return [*planned.values(), *(fold for fold in _left(model, state.refused) if not covered & set(fold.nodes))]
-
-
-def _plans(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | Refusal]:
+def _plans(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[Plan | Refusal]:
     """The plans of a direction, those aside that would take the gain and bias of another normalization apart."""
-    results = list(plans_for(direction, graph, facts))
+    results = list(DIRECTIONS[direction](graph, facts))
     if not results:
         return
     normalizing = {node for match in find(graph, facts).matches for node in match.nodes}
     normalizing.update(node for node in graph if node.op_type in NATIVE and node.op_type != "BatchNormalization")
     for result in results:
-        affine = result.affine
-        if normalizing.isdisjoint(affine.nodes) and affine.base.producer() not in normalizing:
+        if isinstance(result, MergePlan):
             yield result
-
-
-def _record(plan: FoldPlan, proofs: list[Evidence] | tuple[()]) -> Fold:
-    affine = plan.affine
-    sizes = {change.linear.weights.bias.size for change in plan.changes}
-    trials = tuple(trial for proof in proofs for trial in proof.trials)
-    return Fold(
-        name=site_name(affine.nodes, affine.output),
-        status="folded",
-        output=affine.output.name or "",
-        nodes=names_of(affine.nodes),
-        into=", ".join(names_of(tuple(change.linear.node for change in plan.changes))),
-        direction=plan.direction,
-        channels=sizes.pop() if plan.direction == BACKWARD and len(sizes) == 1 else None,
-        evidence=Evidence(trials) if proofs else None,
-    )
+        elif normalizing.isdisjoint(result.affine.nodes) and result.affine.base.producer() not in normalizing:
+            yield result
 
 
 def _left(model: ir.Model, refused: dict[tuple[str, str], Shortfall]) -> list[Fold]:

@@ -34,23 +34,27 @@ def _vector(bias: Float64) -> Float64:
 
 
 def _gemm(data: int, rules: GemmRules) -> LinearOperator:
-    return LinearOperator(data, 1 - data, 2, gemm_effective, rules.behind, rules.before, shortest, (0, 1))
+    return LinearOperator(data, 1 - data, 2, gemm_effective, rules.behind, rules.before, shortest, (0, 1), -1 - data)
 
 
 def _matmul(data: int, rules: MatMulRules) -> LinearOperator:
-    return LinearOperator(data, 1 - data, None, matmul_effective, rules.behind, rules.before, shortest, (-2, -1))
+    return LinearOperator(
+        data, 1 - data, None, matmul_effective, rules.behind, rules.before, shortest, (-2, -1), -1 - data
+    )
 
 
 def _einsum(rules: EinsumRules) -> LinearOperator:
     data = rules.data
-    return LinearOperator(data, 1 - data, None, rules.effective, rules.behind, rules.before, shortest, ())
+    return LinearOperator(data, 1 - data, None, rules.effective, rules.behind, rules.before, shortest, (), None)
 
 
 #: Operator → its rows, one for each operand that may be the constant one.
 LINEAR: Mapping[str, tuple[LinearOperator, ...]] = {
-    "Conv": (LinearOperator(0, 1, 2, convolution(conv_outputs), conv_behind, conv_before, _vector, (0, 1)),),
+    "Conv": (LinearOperator(0, 1, 2, convolution(conv_outputs), conv_behind, conv_before, _vector, (0, 1), 1),),
     "ConvTranspose": (
-        LinearOperator(0, 1, 2, convolution(transposed_outputs), transposed_behind, transposed_before, _vector, (0, 1)),
+        LinearOperator(
+            0, 1, 2, convolution(transposed_outputs), transposed_behind, transposed_before, _vector, (0, 1), 1
+        ),
     ),
     "Einsum": (_einsum(EinsumRules(0)), _einsum(EinsumRules(1))),
     "Gemm": (
@@ -87,9 +91,19 @@ class Linear:
         return value
 
     @property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """The operator, and the Add that is its bias."""
+        return (self.node,) if self.addition is None else (self.node, self.addition)
+
+    @property
     def output(self) -> ir.Value:
         """What it computes, with its bias."""
-        return (self.addition or self.node).outputs[0]
+        return self.nodes[-1].outputs[0]
+
+    @property
+    def channel(self) -> int | None:
+        """The dimension of the output that its channels run along."""
+        return None if self.row.axis is None else self.row.axis % self.weights.bias.ndim
 
     @property
     def has_bias(self) -> bool:

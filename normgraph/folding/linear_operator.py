@@ -44,6 +44,7 @@ class LinearOperator:
         before: the weights before which a map of the data operand stands.
         stored: the bias in the shape in which the operator, or an Add behind it, takes it.
         channels: the axes of the weight along the channels of input and output.
+        axis: the axis of the output that its channels run along, counted from the end if negative; None if it depends.
     """
 
     data: int
@@ -54,6 +55,7 @@ class LinearOperator:
     before: Absorb
     stored: Callable[[Float64], Float64]
     channels: tuple[int, ...]
+    axis: int | None
 
 
 def layout_of(operator: str) -> Shortfall:

@@ -65,12 +65,14 @@ class Region:
         output: the tensor that must stay the same.
         nodes: its nodes.
         graph: the graph that it is in.
+        channel: the dimension of the output that its channels run along, None where there is none.
     """
 
     base: ir.Value
     output: ir.Value
     nodes: tuple[ir.Node, ...]
     graph: ir.Graph | None
+    channel: int | None = None
     assumed: tuple[tuple[int, int], ...] = ()
     axes: tuple[int, ...] = ()
 
@@ -97,6 +99,11 @@ class FoldPlan:
     def nodes(self) -> frozenset[ir.Node]:
         """Every node that takes part."""
         return frozenset(node for region in self.regions for node in region.nodes)
+
+    @property
+    def doomed(self) -> tuple[ir.Node, ...]:
+        """The nodes that nothing reads once the plan is carried out."""
+        return self.affine.nodes
 
 
 @dataclass(frozen=True)
@@ -163,8 +170,8 @@ class _Walk:
     passed: dict[ir.Node, None] = field(default_factory=dict)
 
     def readers(self, value: ir.Value) -> list[ir.Node]:
-        """The nodes that read a value, dead ones aside."""
-        return [node for node in value.consumers() if node not in self.facts.dead]
+        """The nodes that read a value's elements; what only asks for its shape gets the same from any map of it."""
+        return [node for node in value.consumers() if node not in self.facts.dead and not reads_shape(node)]
 
     def enter(self, node: ir.Node) -> Shortfall | None:
         """Note a passage; none is entered twice, since two maps would meet in it."""
@@ -187,6 +194,11 @@ class _Walk:
         return None
 
 
+def reads_shape(node: ir.Node) -> bool:
+    """Whether a node asks for nothing but the shape of its operand."""
+    return node.op_type in ("Shape", "Size") and not node.domain
+
+
 def called(node: ir.Node) -> str:
     """A node as sentences name it."""
     return f"{node.op_type} '{node.name or node.outputs[0].name}'"
@@ -203,7 +215,9 @@ def _backward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
         return shortfall
     nodes = _in_order({*affine.nodes, *walk.passed, *(change.linear.node for change, _ in walk.changes)}, facts)
     first = min((change.linear for change, _ in walk.changes), key=lambda linear: facts.positions[linear.node])
-    region = Region(first.data, affine.output, nodes, first.node.graph)
+    over = _over_output(affine, channel_map)
+    channel = next(iter(over.varying)) if over is not None and len(over.varying) == 1 else None
+    region = Region(first.data, affine.output, nodes, first.node.graph, channel)
     changes = tuple(change for change, _ in walk.changes)
     return FoldPlan(affine, BACKWARD, changes, tuple(walk.edits), (region,))
 
@@ -213,19 +227,34 @@ def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node],
     producer = value.producer()
     if producer is None:
         return Shortfall("no-neighbour", f"'{value.name}' is fed, not made by anything linear")
-    others = [node for node in walk.readers(value) if node not in readers]
     linear = linear_of(producer, walk.facts)
     passage = passage_of(producer)
     if linear is None and (passage is None or passage.backward is None):
         return _no_neighbour(producer, walk.facts)
+    needed = _needed_elsewhere(value, producer, readers, walk)
+    if needed is not None:
+        return needed
+    return _into(linear, channel_map, walk) if linear is not None else _back_through(producer, value, channel_map, walk)
+
+
+def _into(linear: Linear, channel_map: ChannelMap, walk: _Walk) -> Shortfall | None:
+    weights = linear.row.behind(linear.node, linear.weights, channel_map)
+    return weights if isinstance(weights, Shortfall) else walk.take(linear, weights, ())
+
+
+def _needed_elsewhere(value: ir.Value, producer: ir.Node, readers: frozenset[ir.Node], walk: _Walk) -> Shortfall | None:
+    """Whether something else needs a value as it is."""
     if value.is_graph_output():
         return Shortfall("graph-output", f"'{value.name}', which {called(producer)} makes, is an output of the graph")
-    if others:
-        reader = f"{called(others[0])} reads '{value.name}' too"
-        return Shortfall("inner-reader", f"{reader}, which {called(producer)} makes")
-    if linear is not None:
-        weights = linear.row.behind(producer, linear.weights, channel_map)
-        return weights if isinstance(weights, Shortfall) else walk.take(linear, weights, ())
+    others = [node for node in walk.readers(value) if node not in readers]
+    if not others:
+        return None
+    return Shortfall("inner-reader", f"{called(others[0])} reads '{value.name}' too, which {called(producer)} makes")
+
+
+def _back_through(producer: ir.Node, value: ir.Value, channel_map: ChannelMap, walk: _Walk) -> Shortfall | None:
+    """Carry a map backward through a passage."""
+    passage = passage_of(producer)
     assert passage is not None
     assert passage.backward is not None
     entered = walk.enter(producer)
@@ -274,8 +303,9 @@ def _forward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
         Region(
             affine.base,
             change.linear.output,
-            _in_order({*affine.nodes, *way, *_nodes_of(change.linear)}, facts),
+            _in_order({*affine.nodes, *way, *change.linear.nodes}, facts),
             change.linear.node.graph,
+            change.linear.channel,
         )
         for change, way in walk.changes
     )
@@ -343,10 +373,6 @@ def _through(
         if shortfall is not None:
             return shortfall
     return None
-
-
-def _nodes_of(linear: Linear) -> tuple[ir.Node, ...]:
-    return (linear.node,) if linear.addition is None else (linear.node, linear.addition)
 
 
 def _in_order(nodes: set[ir.Node], facts: Facts) -> tuple[ir.Node, ...]:

@@ -4,21 +4,45 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from normgraph.evidence import Evidence, Modelled, compare
+from normgraph.constants import attribute
+from normgraph.evidence import SMALL, Evidence, Modelled, compare
 from normgraph.execution import NotRunnable
 from normgraph.extraction import Fragment
 from normgraph.facts import Facts, survey
-from normgraph.folding.changes import Store, apply_plan
-from normgraph.folding.plans import FoldPlan, Region, plans_for
+from normgraph.folding.changes import Store
+from normgraph.folding.directions import DIRECTIONS, apply
+from normgraph.folding.plans import Refusal, Region
 from normgraph.rewrite import Names, remove_dead
 
-#: Dynamic dimensions are tried at no less than this, so that windows fit into them.
-LEAST_EXTENT = 24
+#: Operators with windows over space.
+_WINDOWS = frozenset({"AveragePool", "Conv", "MaxPool"})
+#: So many outputs of the last window are wanted along each dimension: two at the borders and one between.
+_OUTPUTS = 3
+#: Dynamic dimensions without windows are tried at no less than this.
+_LEAST = 2
 
 
 def prove(region: Region, direction: str, facts: Facts) -> Evidence:
     """Run a region as it is and folded, over all families of inputs, each judged against float64."""
-    return compare(region, lambda fragment: folded_alone(fragment, direction), facts, least_extent=LEAST_EXTENT)
+    return compare(
+        region, lambda fragment: folded_alone(fragment, direction), facts, least_extent=least_extent(region, facts)
+    )
+
+
+def least_extent(region: Region, facts: Facts) -> int:
+    """The size of space at which every window of a region fits in and has neighbours; small, for proofs take time."""
+    windowed = [node for node in region.nodes if node.op_type in _WINDOWS and not node.domain]
+    extent = _OUTPUTS
+    for node in reversed(windowed):
+        weight = facts.shape(node.inputs[1]) if node.op_type == "Conv" and node.inputs[1] is not None else None
+        kernel = attribute(node, "kernel_shape") or [size.factor for size in (weight or ())[2:]] or [1]
+        dilations = attribute(node, "dilations") or [1] * len(kernel)
+        reach = max(d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True))
+        extent = (extent - 1) * max(attribute(node, "strides") or [1]) + reach
+    space = (facts.shape(region.base) or ())[2:]
+    # Static dimensions are tried at SMALL or more anyway: then only the batch is dynamic, and can be small.
+    fits = extent <= SMALL + 2 and all(size.static is not None for size in space)
+    return extent if windowed and not fits else _LEAST
 
 
 def folded_alone(fragment: Fragment, direction: str) -> Modelled:
@@ -31,11 +55,11 @@ def folded_alone(fragment: Fragment, direction: str) -> Modelled:
     for value, (_, _, shape) in zip(model.graph.inputs, fragment.inputs, strict=True):
         value.shape = ir.Shape([size.static if not size.symbols else str(size) for size in shape])
     facts = survey(model)
-    plans = [plan for plan in plans_for(direction, model.graph, facts) if isinstance(plan, FoldPlan)]
+    plans = [plan for plan in DIRECTIONS[direction](model.graph, facts) if not isinstance(plan, Refusal)]
     if not plans:
         raise NotRunnable("the region by itself can't be folded")
     store = Store(Names(model))
     for plan in plans:
-        apply_plan(plan, store)
-    remove_dead([node for plan in plans for node in plan.affine.nodes], facts.positions)
+        apply(plan, store)
+    remove_dead([node for plan in plans for node in plan.doomed], facts.positions)
     return Modelled(Fragment(ir.to_proto(model), fragment.inputs, fragment.output))

@@ -1,15 +1,14 @@
 """Writes a model by copying its unchanged weights from where they lie, and only ever whole."""
 
+import filecmp
 import os
-import secrets
-import stat
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import onnx
 import onnx_ir as ir
@@ -18,6 +17,7 @@ from normgraph.errors import OutputError
 from normgraph.model_io import wire
 from normgraph.model_io.carried import to_proto
 from normgraph.model_io.reading import LARGE_BYTES, RAW_DATA
+from normgraph.model_io.staging import Staging, put
 from normgraph.model_io.tensors import FileTensor
 from normgraph.model_io.walk import Replace, initializers, replace_tensors
 
@@ -51,7 +51,11 @@ def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalD
         path: Where to write it. The folder must exist.
         external_data: Whether initializers of 4 KiB and more go into a data file beside it, ``<name>.data``:
             "always", "never", or "auto", which is when some came from external data or when one file would be
-            larger than protobuf's limit of 2 GiB. The data file is put in place just before the model is.
+            larger than protobuf's limit of 2 GiB.
+
+    A kill at any moment leaves a model that can be read: the earlier one with its data, or the new one with its own.
+    Where both have a data file of the same name there is a moment at which the new model reads its data under a
+    temporary name; killed just then, it goes on doing so.
 
     Returns:
         The files written: the model's, behind its data file if it has one.
@@ -68,24 +72,40 @@ def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalD
         raise OutputError(f"the output must be a file, and this is a folder: {path}; name a file in it")
     data_path = path.with_name(path.name + ".data")
     layout = _layout(model, path, data_path.name, external_data)
-    staged: list[tuple[Path, Path]] = []
     try:
-        # The data first: a model must never stand there without it.
-        for target, pieces in ((data_path, layout.data), (path, layout.model)):
-            if pieces:
-                staged.append((_stage(target, pieces), target))
-        for temporary, target in staged:
-            temporary.replace(target)
-        _sync_folder(path.parent)
-        return tuple(target for _, target in staged)
+        with Staging() as staging:
+            return _put_in_place(model, layout, path, data_path, staging)
     except OSError as error:
         raise OutputError(
             f"the model can't be written: {path} ({error.strerror or error}); "
             "check the folder's permissions and the space left"
         ) from error
-    finally:
-        for temporary, _ in staged:
-            temporary.unlink(missing_ok=True)
+
+
+def _put_in_place(model: ir.Model, layout: Layout, path: Path, data_path: Path, staging: Staging) -> tuple[Path, ...]:
+    """Writes both files and names them, so that whatever stands under the model's name can always be read."""
+    if not layout.data:
+        put(staging.write(path, layout.model), path)
+        return (path,)
+    data = staging.write(data_path, layout.data)
+    final = staging.write(path, layout.model)
+    if not os.path.lexists(data_path):
+        put(data, data_path)
+        put(final, path)
+        return data_path, path
+    if data_path.is_file() and filecmp.cmp(data, data_path, shallow=False):
+        put(final, path)
+        return data_path, path
+    # An earlier model may be reading the data file: the new one reads its data elsewhere until both have been replaced.
+    # The data needs a copy for that; a second name for it won't do, for onnx refuses data that has two.
+    bridge = staging.write(path, _lay_out(model, data.name).model)
+    copied = staging.copy(data, data_path)
+    staging.give_up(data)
+    put(bridge, path)
+    put(copied, data_path)
+    put(final, path)
+    data.unlink()
+    return data_path, path
 
 
 def _layout(model: ir.Model, path: Path, data_name: str, external_data: ExternalData) -> Layout:
@@ -206,48 +226,3 @@ def _embed(skeleton: bytes, tensors: list[ir.TensorProtocol]) -> wire.Pieces:
     placed = sum(not isinstance(piece, memoryview) for piece in pieces)
     assert placed == len(tensors), f"{len(tensors) - placed} tensors have lost their place"
     return pieces
-
-
-def _stage(target: Path, pieces: wire.Pieces) -> Path:
-    """Writes pieces to a new file beside a target, down to the disk, and returns its path."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            if target.exists():
-                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-            for piece in pieces:
-                _append(file, piece)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def _append(file: BinaryIO, piece: wire.Piece) -> None:
-    begin = file.tell()
-    if isinstance(piece, memoryview):
-        file.write(piece)
-        return
-    assert isinstance(piece, ir.TensorProtocol)
-    if hasattr(piece, "tofile"):
-        piece.tofile(file)
-    else:
-        file.write(piece.tobytes())
-    if file.tell() != begin + piece.nbytes:
-        raise OutputError(
-            f"a tensor must give as many bytes as it declares, and {piece.name!r} gave "
-            f"{file.tell() - begin:,} of {piece.nbytes:,}; check the data it is read from"
-        )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new names in a folder last through a power cut, where the system lets folders be synced."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

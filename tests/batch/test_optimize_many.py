@@ -140,6 +140,7 @@ def test_reports_go_into_a_folder(folder: Path) -> None:
         pytest.param(["in/a/model.onnx", "in/b/model.onnx", "-o", "out"], "two models may not have", id="one output"),
         pytest.param(["in/*.none", "-o", "out"], "there is none: in", id="no model"),
         pytest.param(["in", "-o", "file"], "must be a folder", id="the output is a file"),
+        pytest.param(["in", "-o", "out", "--autotune"], "one model at a time", id="timed beside others"),
         pytest.param(["in", "--dask", "127.0.0.1:9"], "said where the outputs go", id="a cluster, and nowhere to go"),
     ],
 )

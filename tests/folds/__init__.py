@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from tests.folds import linear, numerics, passages
+from tests.folds import linear, merges, numerics, passages
 from tests.folds.claims import FoldCase
 
 TABLES: Mapping[str, Sequence[FoldCase]] = {
     "linear operators": linear.TABLE,
     "passages": passages.TABLE,
+    "merges": merges.TABLE,
     "numerics": numerics.TABLE,
 }

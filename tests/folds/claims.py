@@ -51,6 +51,11 @@ def miss(name: str, text: str, rule: str, says: str = "", *, dims: str = "B 4 6 
     return _case(name, text, dims, others, rule=rule, says=says)
 
 
+def same(name: str, text: str, *, dims: str = "B 4 6 6", **others: object) -> FoldCase:
+    """A graph of linear operators, without any BatchNormalization, that stays as it is."""
+    return _case(name, text, dims, others)
+
+
 def _case(name: str, text: str, dims: str, others: Mapping[str, object], **claims: object) -> FoldCase:
     given = dict(others)
     constants = {**VECTORS, **given.pop("constants", {})}  # type: ignore[dict-item]

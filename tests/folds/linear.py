@@ -84,8 +84,8 @@ TABLE = [
         "Conv Conv Relu Add", "forward", constants={**ONE_BY_ONE, "v": (4, 4, 1, 1)}),
     hit("before a Conv, its operand read elsewhere", f"h = {norm('x')}  c = Conv(h, w)  r = Relu(c)  y = Add(r, x)",
         "Conv Relu Add", "forward", constants=ONE_BY_ONE),
-    hit("weight that another Conv has too", f"h = Conv(x, w)  a = {norm('h')}  b = Conv(a, w)  y = Relu(b)",
-        "Conv Conv Relu", constants=ONE_BY_ONE),
+    hit("weight that another Conv has too", f"h = Conv(x, w)  a = {norm('h')}  r = Relu(a)  y = Conv(r, w)",
+        "Conv Relu Conv", constants=ONE_BY_ONE),
 
     miss("training mode", f"h = Conv(x, w)  y, a, b = {norm('h').replace('0.01', '0.01, training_mode=1')}",
          "training-mode", "export the model in inference mode", constants=W),
@@ -116,8 +116,8 @@ TABLE = [
     miss("along the wrong axis",
          f"h = Conv(x, w)  t = Transpose<perm=[0, 2, 1, 3]>(h)  y = {norm('t')}", "layout", "Conv", dims="B 4 4 4",
          constants=ONE_BY_ONE),
-    miss("residual between", f"h = Conv(x, w)  r = Add(h, x)  y = {norm('r')}", "no-neighbour", "'x'",
-         constants=ONE_BY_ONE),
+    miss("residual between", f"h = Conv(x, w)  r = Add(h, z)  y = {norm('r')}", "no-neighbour", "'z'",
+         inputs={"z": "B 4 6 6"}, constants=ONE_BY_ONE),
     miss("before three MatMuls without bias",
          "a = Transpose<perm=[0, 2, 1]>(x)  "
          f"b = {norm('a')}  h = Transpose<perm=[0, 2, 1]>(b)  "

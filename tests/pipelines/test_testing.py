@@ -10,7 +10,7 @@ import pytest
 
 import normgraph
 from normgraph.errors import UsageError
-from normgraph.testing import assert_fused, assert_no_batch_normalization
+from normgraph.testing import assert_equivalent, assert_fused, assert_no_batch_normalization
 from tests.commands import BERT, NEAR_MISSES
 from tests.samples import FOLDER
 
@@ -54,6 +54,31 @@ def test_what_is_not_fused_is_told(path: Path, kind: str, count: int | None, tol
 def test_a_kind_that_is_none_is_no_failed_assertion() -> None:
     with pytest.raises(UsageError, match="there is no kind of normalization 'LayerNorm'"):
         assert_fused(BERT, "LayerNorm", 5)
+
+
+def test_what_computes_the_same_passes(tmp_path: Path) -> None:
+    normgraph.optimize(BERT).save(tmp_path / "after.onnx")
+    assert_equivalent(BERT, tmp_path / "after.onnx")
+    assert_equivalent(onnx.load(NEAR_MISSES), normgraph.optimize(NEAR_MISSES), rtol=1e-3, atol=1e-4)
+
+
+def test_what_computes_something_else_is_told() -> None:
+    other = onnx.load(NEAR_MISSES)
+    next(node for node in other.graph.node if node.op_type == "Sqrt").op_type = "Abs"
+    with pytest.raises(AssertionError) as raised:
+        assert_equivalent(NEAR_MISSES, other)
+    message = str(raised.value)
+    assert "must compute what" in message
+    assert "output 'output' on " in message
+    assert "Sqrt" in message
+
+
+def test_how_far_two_may_differ_can_be_said() -> None:
+    other = onnx.load(NEAR_MISSES)
+    other.graph.node[-1].op_type = "Sub" if other.graph.node[-1].op_type == "Add" else other.graph.node[-1].op_type
+    with pytest.raises(AssertionError, match="must compute what"):
+        assert_equivalent(NEAR_MISSES, other, rtol=0.1)
+    assert_equivalent(NEAR_MISSES, other, atol=1e6)
 
 
 def test_left_batch_normalizations_are_told() -> None:

@@ -15,7 +15,7 @@ READERS = [
         "e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)  a = Exp(v)  y = Add(n, a)", why=NO_WORK, rule="inner-reader",
         invites=None),
     trap("mean square read elsewhere", "q = Mul(x, x)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, 1e-5)  s = Sqrt(e)",
-        "n = Div(x, s)  g = Mul(n, gamma)  a = Exp(v)  y = Add(g, a)", why=NO_WORK, rule="inner-reader", invites=None,
+        "n = Div(x, s)  g = Mul(n, gamma)  a = Tanh(v)  y = Add(g, a)", why=NO_WORK, rule="inner-reader", invites=None,
         opsets=(23, 23)),
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from normgraph.cli.command import Command
 from normgraph.cli.options import shared
@@ -21,6 +22,7 @@ examples:
   normgraph optimize bert.onnx -o fused.onnx
   normgraph optimize bert.onnx --dry-run           only shows what would be done
   normgraph optimize bert.onnx --opset 17          fails if opset 17 can't be had
+  normgraph optimize bert.onnx --verify model --dim batch=8 --dim sequence=128
   normgraph optimize bert.onnx --target onnx --report report.json
   normgraph optimize bert.onnx --autotune --tuning bert.tuning.json      only what pays here
   normgraph optimize 'exports/**/*.onnx' -o out/   many, in parallel; goes on where it stopped
@@ -40,10 +42,11 @@ class OptimizeOptions:
         opset: the opset of the result; None to raise it only where that is worth it.
         target: the runtime, with its version behind an @ or without.
         allow_contrib: permit operators of the target's own.
+        external_data: whether weights go into a file of their own; "auto" as those of the input, or above 2 GiB.
         report: the file to write the report to.
         autotune: the provider on which rewrites are timed; None to time nothing.
         tuning: the file of decisions which rewrites pay.
-        inputs: where the inputs come from that show the shapes; None to make them.
+        inputs: where the inputs come from that show the shapes, or verify the model; None to make them.
         dims: sizes of dynamic dimensions.
         families: what floating inputs are drawn from.
         seed: of the inputs.
@@ -52,6 +55,7 @@ class OptimizeOptions:
         jobs: for several inputs, the number of processes; None for one for each processor.
         dask: the address of the Dask cluster that does the work.
         fresh: do again what an earlier run has done.
+        verify: what is verified beyond the proof of each rewrite: "rewrites" for nothing, "model" for the whole model.
     """
 
     models: list[str]
@@ -61,6 +65,7 @@ class OptimizeOptions:
     opset: int | None
     target: str
     allow_contrib: bool
+    external_data: Literal["auto", "always", "never"]
     report: Path | None
     autotune: str | None
     tuning: Path | None
@@ -73,6 +78,7 @@ class OptimizeOptions:
     jobs: int | None
     dask: str | None
     fresh: bool
+    verify: str
 
     @property
     def model(self) -> Path:
@@ -84,7 +90,8 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "models", metavar="IN", nargs="+", help="the model, an ONNX file; or several, folders, patterns or URLs"
     )
-    where = parser.add_argument_group("what is written").add_mutually_exclusive_group()
+    written = parser.add_argument_group("what is written")
+    where = written.add_mutually_exclusive_group()
     where.add_argument(
         "-o",
         "--output",
@@ -93,6 +100,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--in-place", action="store_true", help="write over the input")
     where.add_argument("--dry-run", action="store_true", help="write no model, only say what would be done")
+    written.add_argument(
+        "--external-data",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="whether weights go into OUT.data beside the model; auto: if the input's do, or above 2 GiB",
+    )
     how = parser.add_argument_group("how it is optimized")
     shared.add_target(how)
     how.add_argument(
@@ -100,6 +113,14 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=shared.opset,
         help="the opset of the result; by default it is raised only where a rewrite is worth it",
+    )
+    verified = parser.add_argument_group("what is verified")
+    verified.add_argument(
+        "--verify",
+        choices=("rewrites", "model"),
+        default="rewrites",
+        help="'rewrites': each rewrite is proven by itself (default); 'model': then the whole model is also run beside "
+        "the original, before it is written, and what makes it differ is taken back",
     )
     paying = parser.add_argument_group("what pays on this machine")
     paying.add_argument(
@@ -117,7 +138,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="keep these decisions in a file; without --autotune, repeat those of the file and time nothing",
     )
-    shared.add_feeding(parser.add_argument_group("what it is fed to see the shapes that rewrites are timed at"))
+    shared.add_feeding(
+        parser.add_argument_group("what it is fed where rewrites are timed or the whole model is verified")
+    )
     many = parser.add_argument_group("several inputs")
     shared.add_jobs(many)
     many.add_argument(

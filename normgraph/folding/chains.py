@@ -1,0 +1,114 @@
+"""Chains: a linear operator whose only reader is another becomes one with it, where that multiplies less often.
+
+V·(U·x + u) + v = (V·U)·x + (V·u + v).  Of two convolutions one has to be pointwise; if it is the first, and the second
+pads, u has to be zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+import onnx_ir as ir
+
+from normgraph.constants import attribute
+from normgraph.diagnosis import Shortfall
+from normgraph.facts import Facts
+from normgraph.folding.convolutions import group_of
+from normgraph.folding.geometry import Geometry, attributes_of, geometry_of
+from normgraph.folding.linear import Linear, linear_of
+from normgraph.folding.linear_operator import Weights
+from normgraph.folding.merging import Bypass, MergePlan
+from normgraph.folding.plans import Change, Region
+from normgraph.folding.precision import rounded
+
+CHAIN = "chain"
+_Composed = tuple[Weights, dict[str, tuple[int, ...]]]
+
+
+def chain_plans(graph: ir.Graph, facts: Facts) -> Iterator[MergePlan]:
+    """Pairs of linear operators that are cheaper as one."""
+    taken: set[ir.Node] = set()
+    for node in graph:
+        second = linear_of(node, facts, with_addition=True)
+        first = None if second is None or second.row.data != 0 else _maker(second.data, facts)
+        if first is None or second is None or first.node in taken or first.row is not second.row:
+            continue
+        if first.dtype != second.dtype or not _read_by(first.output, second.node, facts):
+            continue
+        plan = _plan(first, second, facts)
+        if plan is not None:
+            taken.update(plan.nodes)
+            yield plan
+
+
+def _maker(value: ir.Value, facts: Facts) -> Linear | None:
+    """The linear operator that makes a value, its bias added by a node of its own or not."""
+    producer = value.producer()
+    if producer is None or producer.op_type != "Add" or producer.domain:
+        return linear_of(producer, facts)
+    for operand in producer.inputs:
+        linear = linear_of(None if operand is None else operand.producer(), facts, with_addition=True)
+        if linear is not None and linear.addition is producer:
+            return linear
+    return None
+
+
+def _read_by(value: ir.Value, node: ir.Node, facts: Facts) -> bool:
+    uses = [use for use in value.uses() if use.node not in facts.dead]
+    return len(uses) == 1 and uses[0].node is node and not value.is_graph_output()
+
+
+def _plan(first: Linear, second: Linear, facts: Facts) -> MergePlan | None:
+    composed = _convolutions(first, second, facts) if first.node.op_type == "Conv" else _products(first, second)
+    stored = None if composed is None else rounded(second, composed[0])
+    if composed is None or stored is None or isinstance(stored, Shortfall):
+        return None
+    change = Change(second, *stored)
+    nodes = (*first.nodes, *second.nodes)
+    region = Region(first.data, second.output, nodes, first.node.graph, second.channel)
+    bypass = Bypass(first.output, (first.node, first.row.data))
+    return MergePlan(CHAIN, change, composed[1], (first.nodes,), (bypass,), (region,))
+
+
+def _convolutions(first: Linear, second: Linear, facts: Facts) -> _Composed | None:
+    u, v = first.weights.weight, second.weights.weight
+    if group_of(first.node) != 1 or group_of(second.node) != 1 or u.ndim != v.ndim or v.shape[1] != u.shape[0]:
+        return None
+    before, after = geometry_of(first.node, u.shape[2:]), geometry_of(second.node, v.shape[2:])
+    if before is None or after is None:
+        return None
+    moved = (v * first.weights.bias.reshape(1, -1, *(1,) * (v.ndim - 2))).sum(axis=tuple(range(1, v.ndim)))
+    bias = second.weights.bias + moved.reshape(second.weights.bias.shape)
+    if after.is_pointwise:
+        weight = np.einsum("om,mc...->oc...", v.reshape(v.shape[:2]), u)
+        strides = tuple(a * b for a, b in zip(before.strides, after.strides, strict=True))
+        whole = Geometry(before.kernel, strides, before.dilations, before.begin, before.end)
+    elif before.is_pointwise and set(before.strides) == {1}:
+        if np.any(first.weights.bias != 0) and (any(after.begin) or any(after.end)):
+            return None
+        weight = np.einsum("om...,mc->oc...", v, u.reshape(u.shape[:2]))
+        whole = after
+    else:
+        return None
+    # Multiplications per output position of the second; the first one's outputs are more by the strides.
+    saved = u.size * prod(after.strides) + v.size - weight.size
+    return (Weights(weight, bias), attributes_of(whole)) if saved > 0 else None
+
+
+def _products(first: Linear, second: Linear) -> _Composed | None:
+    """Matrices multiplied, of Gemms or MatMuls."""
+    if first.node.op_type not in ("Gemm", "MatMul") or attribute(second.node, "transA", 0):
+        return None
+    u, v = (
+        linear.weights.weight.T if attribute(linear.node, "transB", 0) else linear.weights.weight
+        for linear in (first, second)
+    )
+    if attribute(first.node, "transA", 0) or u.ndim != 2 or v.ndim != 2:
+        return None
+    weight = u @ v
+    if weight.size >= u.size + v.size:
+        return None
+    stored = weight.T if attribute(second.node, "transB", 0) else weight
+    return Weights(stored, second.weights.bias + first.weights.bias @ v), {}

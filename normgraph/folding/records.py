@@ -1,0 +1,80 @@
+"""The records of folds: what went where, and in which channel the result is furthest from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from normgraph.affine import names_of
+from normgraph.evidence import Evidence, Trial
+from normgraph.folding.directions import Plan
+from normgraph.folding.plans import BACKWARD, FORWARD, FoldPlan, Region
+from normgraph.inventory import Fold, WorstChannel
+from normgraph.naming import site_name
+
+#: The directions in which maps are folded; in the others, linear operators are merged.
+DIRECTIONS_OF_MAPS = (BACKWARD, FORWARD)
+
+
+def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
+    """What a plan does: to a map, or to each operator that it merges into another.
+
+    Args:
+        plan: the plan.
+        proofs: the evidence for each of its regions; none if nothing was tried.
+    """
+    if isinstance(plan, FoldPlan):
+        parts = [(plan.affine.nodes, plan.affine.output)]
+    else:
+        parts = [(nodes, nodes[0].outputs[0]) for nodes in plan.absorbed]
+    sizes = {change.linear.weights.bias.size for change in plan.changes}
+    return [
+        Fold(
+            name=site_name(nodes, output),
+            status="folded",
+            output=output.name or "",
+            nodes=names_of(nodes),
+            into=", ".join(names_of(tuple(change.linear.node for change in plan.changes))),
+            direction=plan.direction,
+            channels=sizes.pop() if plan.direction == BACKWARD and len(sizes) == 1 else None,
+            evidence=_together(proofs),
+            worst_channel=_worst_channel(plan.regions, proofs),
+        )
+        for nodes, output in parts
+    ]
+
+
+def _together(proofs: Sequence[Evidence]) -> Evidence | None:
+    """One evidence with the trials of all."""
+    if len(proofs) <= 1:
+        return proofs[0] if proofs else None
+    return replace(proofs[0], trials=tuple(trial for proof in proofs for trial in proof.trials))
+
+
+def _worst_channel(regions: Sequence[Region], proofs: Sequence[Evidence]) -> WorstChannel | None:
+    """The channel of the element that comes closest to its bound, over all trials."""
+    found: list[tuple[Trial, int]] = []
+    for region, proof in zip(regions, proofs, strict=False):
+        worst = proof.worst
+        if worst is not None and worst.at is not None and region.channel is not None:
+            found.append((worst, region.channel))
+    if not found:
+        return None
+    trial, dimension = max(found, key=lambda pair: pair[0].after / pair[0].allowed if pair[0].allowed else 0.0)
+    assert trial.at is not None
+    return WorstChannel(trial.at[dimension], trial.after) if dimension < len(trial.at) else None
+
+
+def resolved(folds: Sequence[Fold]) -> list[Fold]:
+    """The folds with `into` naming the operators that are there in the end, where these were merged themselves."""
+    merged = {node: fold.into for fold in folds if fold.direction not in DIRECTIONS_OF_MAPS for node in fold.nodes}
+    found: list[Fold] = []
+    for fold in folds:
+        names: dict[str, None] = {}
+        for name in (fold.into or "").split(", "):
+            last = name
+            while (later := merged.get(last)) is not None and later != last:
+                last = later
+            names[last] = None
+        found.append(fold if fold.into is None else replace(fold, into=", ".join(names)))
+    return found

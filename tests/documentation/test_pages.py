@@ -1,0 +1,171 @@
+"""The pages of the documentation: their examples run, print what they say, and configure what they seem to."""
+
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from normgraph.check.configuration import read
+from normgraph.cli import main
+from normgraph.cli.arguments import COMMANDS
+from tests.test_architecture import ROOT
+from tests.test_docs import settled
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+_BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>[\w, ]+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+#: What a block says that it needs, the module that shows whether it is there, and the mark of its tests.
+NEEDS = {
+    "torch": ("torch", pytest.mark.torch),
+    "keras": ("tf2onnx", pytest.mark.slow),
+    "jax": ("jax2onnx", pytest.mark.slow),
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    needs: str
+
+
+def blocks(page: Path) -> list[Block]:
+    found = _BLOCK.finditer(page.read_text("utf-8"))
+    return [Block(block["language"], block["text"], block["needs"] or "") for block in found]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(DOCS))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with the samples where the pages have them."""
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_python(page: Path, wanted: str) -> None:
+    """Run a page's Python, the blocks of one page one after another, as one reads them."""
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page):
+        if block.language == "python" and block.needs == wanted:
+            exec(compile(block.text, str(page), "exec"), names)
+
+
+PYTHON = [page for page in PAGES if any(b.language == "python" and not b.needs for b in blocks(page))]
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in PYTHON])
+def test_python_runs(page: Path, folder: Path) -> None:
+    run_python(page, "")
+
+
+def needy() -> Iterator[object]:
+    for page in PAGES:
+        for needs in dict.fromkeys(block.needs for block in blocks(page) if block.language == "python"):
+            if needs:
+                module, mark = NEEDS[needs]
+                yield pytest.param(page, needs, module, id=f"{name_of(page)}, {needs}", marks=mark)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(("page", "needs", "module"), list(needy()))
+def test_python_behind_exporters_runs(page: Path, needs: str, module: str, folder: Path) -> None:
+    if find_spec(module) is None:
+        pytest.skip(f"{module} isn't installed")
+    run_python(page, needs)
+    assert list(folder.glob("*.onnx"))
+
+
+CONSOLE = [
+    page
+    for page in PAGES
+    if page.name != "command-line.md" and any(block.language == "console" for block in blocks(page))
+]
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in CONSOLE])
+def test_console_examples_print_what_they_say(page: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order of the page: what an earlier command of it writes a later one may read."""
+    for block in blocks(page):
+        if block.language == "sh" and page.name == "tutorial.md":
+            for line in block.text.splitlines():
+                words = shlex.split(line)
+                if words[1] not in ("bench", "verify"):  # their figures are no news here, and take their time
+                    assert main(words[1:]) == 0, line
+        elif block.language == "console":
+            capsys.readouterr()
+            command, _, output = block.text.removeprefix("$ ").partition("\n")
+            assert main(shlex.split(command)[1:]) == 0
+            assert settled(capsys.readouterr().out) == settled(output)
+
+
+def configurations() -> Iterator[object]:
+    for page in PAGES:
+        for number, block in enumerate(block for block in blocks(page) if block.language == "toml"):
+            yield pytest.param(block.text, id=f"{name_of(page)} {number}")
+
+
+@pytest.mark.parametrize("text", list(configurations()))
+def test_contracts_are_understood(text: str, folder: Path) -> None:
+    (folder / "normgraph.toml").write_text(text)
+    found = read(folder / "normgraph.toml")
+    assert found.contracts
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(b.text, id=name_of(page)) for page in PAGES for b in blocks(page) if b.language == "yaml"]
+)
+def test_yaml_is_yaml(text: str) -> None:
+    assert yaml.safe_load(text)
+
+
+def commands() -> Iterator[object]:
+    """Every command line of normgraph that stands in a shell block."""
+    for page in PAGES:
+        for block in blocks(page):
+            if block.language == "sh" and not block.needs:
+                for line in block.text.splitlines():
+                    words = shlex.split(line, comments=True)
+                    if words[:1] == ["normgraph"] and "…" not in line and "[" not in line:
+                        yield pytest.param(_until_pipe(words[1:]), id=f"{name_of(page)}: {line[:60]}")
+
+
+def _until_pipe(words: list[str]) -> list[str]:
+    return words[: words.index("|")] if "|" in words else words
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_shell_commands_are_of_this_command_line(words: list[str]) -> None:
+    from normgraph.cli.arguments import parse
+
+    if words[0] not in COMMANDS:
+        pytest.fail(f"there is no command {words[0]}")
+    command, _ = parse(words)
+    assert command.name == words[0]
+
+
+def test_the_pages_that_are_generated_are_made() -> None:
+    module = runpy.run_path(str(DOCS / "generated.py"))
+    pages = {name: made() for name, made in module["PAGES"].items()}
+    assert all(text.startswith("# ") for text in pages.values())
+    assert "| LayerNormalization | LayerNormalization | 17 |" in pages["reference/targets.md"]
+    assert "| `epsilon-outside` |" in pages["reference/reasons.md"]
+    schemas = {path.name for path in (ROOT / "normgraph").glob("*.schema.json")}
+    assert all(f"## {name}\n" in pages["reference/json.md"] for name in schemas)
+    assert all(f"## normgraph {name}\n" in pages["reference/help.md"] for name in COMMANDS)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert {name_of(page) for page in PAGES} <= set(listed)
+    assert len(listed) == len(set(listed))
