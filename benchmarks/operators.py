@@ -30,7 +30,7 @@ from normgraph.timing.statistics import Ratio, Verdict, ratio_of
 
 PRECISION = 0.02
 #: How far contestants may differ, relative to the largest element.
-TOLERANCE = 1e-4
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 
 
 @dataclass(frozen=True)
@@ -184,16 +184,20 @@ def rows() -> Iterator[Row]:
         yield Row("BatchNormalization", "Mul, Add", shape, ways, {**sizes, **neutral})
 
 
-def model(row: Row, way: Way) -> onnx.ModelProto:
+def model(row: Row, way: Way, dtype: str = "float32") -> onnx.ModelProto:
     """A way as a model; it holds the constants that it reads."""
+    element = {"float32": "float", "float16": "float16"}[dtype]
     shape = ", ".join(map(str, row.shape))
     opset = f'"" : {way.opset}' + (', "com.microsoft" : 1' if "Simplified" in way.name else "")
     result = onnx.parser.parse_model(
-        f"<ir_version: 8, opset_import: [{opset}]> operator (float[{shape}] x) => (float[{shape}] y) {{ {way.text} }}"
+        f"<ir_version: 8, opset_import: [{opset}]> operator ({element}[{shape}] x) => ({element}[{shape}] y) "
+        f"{{ {way.text} }}"
     )
     read = {name for node in result.graph.node for name in node.input}
     result.graph.initializer.extend(
-        numpy_helper.from_array(array, name) for name, array in drawn(row).items() if name in read
+        numpy_helper.from_array(array.astype(dtype) if array.dtype.kind == "f" else array, name)
+        for name, array in drawn(row).items()
+        if name in read
     )
     return result
 
@@ -251,16 +255,21 @@ class Outcome:
 HEADINGS = ("becomes", "spelled out with", "shape", "nodes, µs", "operator, µs", "ratio", "95 %", "")
 
 
-def outcomes(row: Row, budget: float) -> list[Outcome]:
+def outcomes(row: Row, budget: float, setting: Setting, dtype: str = "float32") -> list[Outcome]:
     """The figures of a row.
+
+    Args:
+        row: the row.
+        budget: seconds of timing.
+        setting: how models are run.
+        dtype: the element type.
 
     Raises:
         AssertionError: the contestants compute different things, or normgraph doesn't see the normalization.
     """
     random = np.random.default_rng(0)
-    feed = {"x": random.standard_normal(row.shape).astype(np.float32)}
-    setting = Setting(PROVIDERS["cpu"], threads=1)
-    models = [model(row, way) for way in row.ways]
+    feed = {"x": random.standard_normal(row.shape).astype(dtype)}
+    models = [model(row, way, dtype) for way in row.ways]
     kinds = {site.kind for site in normgraph.explain(models[0]).sites}
     assert row.kind in kinds or row.kind == "BatchNormalization", f"{row}: {kinds}"
     openers = [partial(OpenedModel, made.SerializeToString(), feed, setting, row.kind) for made in models]
@@ -270,8 +279,8 @@ def outcomes(row: Row, budget: float) -> list[Outcome]:
         opened.run()
         results.append(opened.outputs()[0])
     for way, result in zip(row.ways, results, strict=True):
-        difference = np.max(np.abs(result - results[0])) / np.max(np.abs(results[0]))
-        assert difference < TOLERANCE, f"{row.kind} {way.name}: {difference}"
+        difference = np.max(np.abs(result.astype(float) - results[0])) / np.max(np.abs(results[0]))
+        assert difference < TOLERANCE[dtype], f"{row.kind} {way.name}: {difference}"
     first, *others = measured(openers, Plan(PRECISION, budget))
     return [
         Outcome(row, way.name, first.median, times.median, ratio_of(times.ratios(first)))
@@ -298,7 +307,7 @@ def main() -> None:
     found: list[Outcome] = []
     for row in rows():
         if not arguments.kinds or row.kind in arguments.kinds:
-            found += outcomes(row, arguments.budget)
+            found += outcomes(row, arguments.budget, Setting(PROVIDERS["cpu"], threads=1))
             print(*(" ".join(outcome.cells()) for outcome in found[1 - len(row.ways) :]), sep="\n", flush=True)
     tables = tables_of(found)
     for table in tables:

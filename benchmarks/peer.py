@@ -1,7 +1,8 @@
 """One optimizer on many models, in a process of its own: what it fuses, and whether the result computes the same.
 
 Run by `peers.py`: `python peer.py TOOL FOLDER`, a JSON object per model on standard input, one per result on standard
-output.  Needs numpy, onnx, onnxruntime and the tool, nothing of normgraph.  Exits with NOT_INSTALLED without the tool.
+output; `python peer.py TOOL FOLDER FILE` optimizes one file and looks at nothing.  Needs numpy, onnx, onnxruntime and
+the tool, nothing of normgraph.  Exits with NOT_INSTALLED without the tool.
 """
 
 from __future__ import annotations
@@ -191,14 +192,18 @@ def examined(run: Optimize, sample: Mapping[str, Any], source: str, target: str)
 
 
 def main() -> int:
-    """Work off the samples that standard input lists."""
+    """Work off the samples that standard input lists, or the one file that is named."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the tools print is no answer
-    tool, folder = sys.argv[1:]
+    tool, folder, *files = sys.argv[1:]
     try:
         run = TOOLS[tool]()
     except ImportError:
         return NOT_INSTALLED
+    if files:
+        (source,) = files
+        run(source, str(Path(folder) / Path(source).name))
+        return 0
     for line in sys.stdin:
         job = json.loads(line)
         target = str(Path(folder) / Path(job["source"]).name)
