@@ -10,9 +10,10 @@ import numpy as np
 class Arithmetic(Protocol):
     """A value with plain arithmetic and means: a float64 array, or a polynomial over atoms.
 
-    Nothing else is promised: no shape, no dtype, no indexing, and of NumPy's functions only the square root,
-    which reaches a value through ``__array_ufunc__``. A definition keeps the value on the left of every
-    operation, so that it is never an array on the right that decides what the operation means.
+    Nothing else is promised: no shape, no dtype, no indexing, and of NumPy's functions only the square root and
+    the larger of the value and a number, which reach a value through ``__array_ufunc__``. A definition keeps the
+    value on the left of every operation, so that it is never an array on the right that decides what the operation
+    means.
     """
 
     def __add__(self, other: Any, /) -> Self: ...
@@ -26,6 +27,8 @@ class Arithmetic(Protocol):
     def __pow__(self, exponent: Any, /) -> Self: ...
 
     def __neg__(self) -> Self: ...
+
+    def __abs__(self) -> Self: ...
 
     def __array_ufunc__(
         self,
@@ -65,3 +68,9 @@ def sqrt(x: Value) -> Value:
     """The square root of a value, ``numpy.sqrt``."""
     root: Value = np.sqrt(x)
     return root
+
+
+def at_least(x: Value, bound: float) -> Value:
+    """The larger of a value and a number, ``numpy.maximum``."""
+    larger: Value = np.maximum(x, bound)  # type: ignore[call-overload]
+    return larger

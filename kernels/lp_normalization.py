@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any
 
 import numpy as np
 
-from normgraph.kernels.arithmetic import Arithmetic, Value, sqrt
+from normgraph.kernels.arithmetic import Value, at_least, sqrt
 from normgraph.kernels.precision import Array, Float64, evaluate, require_floating
 from normgraph.kernels.shapes import within
-
-
-class Absolute(Arithmetic, Protocol):
-    """A value that has an absolute value too."""
-
-    def __abs__(self) -> Self: ...
-
-
-AbsoluteValue = TypeVar("AbsoluteValue", bound=Absolute)
 
 
 def definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float) -> Value:
@@ -30,15 +21,49 @@ def definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias
     return x / sqrt((x * x).mean(axis=axes, keepdims=True) + epsilon) * gain + bias
 
 
-def absolute_definition(
-    x: AbsoluteValue, *, axes: Any, epsilon: float, gain: AbsoluteValue | float, bias: AbsoluteValue | float
-) -> AbsoluteValue:
+def absolute_definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float) -> Value:
     """Divide by the sum of absolute values: y = γ·x/(E[|x|] + ε) + β; ε in units of x.
 
-    This is x/‖x‖₁ for γ = 1/n, ε = 0 and β = 0. It takes an absolute value besides what
-    `normgraph.kernels.arithmetic.Arithmetic` promises.
+    This is x/‖x‖₁ for γ = 1/n, ε = 0 and β = 0.
     """
     return x / (abs(x).mean(axis=axes, keepdims=True) + epsilon) * gain + bias
+
+
+def bounded_definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float) -> Value:
+    """Divide by the length or more: y = γ·x/max(√(E[x²]), ε) + β; ε in units of x.
+
+    This is x/max(‖x‖₂, ε·√n) for γ = 1/√n with n the number of elements along the axes, as in PyTorch's
+    ``normalize``.
+    """
+    return x / at_least(sqrt((x * x).mean(axis=axes, keepdims=True)), epsilon) * gain + bias
+
+
+def bounded_square_definition(
+    x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float
+) -> Value:
+    """Divide by the root of the squared length or more: y = γ·x/√(max(E[x²], ε)) + β; ε in units of x².
+
+    This is x/√(max(Σx², ε·n)) for γ = 1/√n, as in TensorFlow's ``l2_normalize``.
+    """
+    return x / sqrt(at_least((x * x).mean(axis=axes, keepdims=True), epsilon)) * gain + bias
+
+
+def shifted_definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float) -> Value:
+    """Divide by the length and a little more: y = γ·x/(√(E[x²]) + ε) + β; ε in units of x.
+
+    This is x/(‖x‖₂ + ε·√n) for γ = 1/√n.
+    """
+    return x / (sqrt((x * x).mean(axis=axes, keepdims=True)) + epsilon) * gain + bias
+
+
+def bounded_absolute_definition(
+    x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float
+) -> Value:
+    """Divide by the sum of absolute values or more: y = γ·x/max(E[|x|], ε) + β; ε in units of x.
+
+    This is x/max(‖x‖₁, ε·n) for γ = 1/n.
+    """
+    return x / at_least(abs(x).mean(axis=axes, keepdims=True), epsilon) * gain + bias
 
 
 _DEFINITIONS: dict[int, Callable[..., Any]] = {1: absolute_definition, 2: definition}

@@ -39,6 +39,7 @@ from normgraph.atoms import (
     exact,
     exponents_of_product,
     is_mean_square,
+    is_root_mean,
     mean_of,
 )
 from normgraph.axes import Axis, Renaming
@@ -165,6 +166,10 @@ class Polynomial:
             return self
         if isinstance(self.constant, float):
             return constant(max(self.constant, minimum))
+        if len(self.terms) == 1:  # max(c·p, b) = c·max(p, b/c) for positive c
+            ((monomial, scale),) = self.terms.items()
+            if isinstance(scale, float) and scale > 0:
+                return _of_atom(Clamp(Polynomial({monomial: 1.0}), minimum / scale)) * scale
         return _of_atom(Clamp(self, minimum))
 
     def absolute(self) -> Polynomial:
@@ -194,6 +199,9 @@ class Polynomial:
             return self
         return Polynomial({renamed(m, renaming): rename(c, renaming) for m, c in self.terms.items()})
 
+    def __abs__(self) -> Polynomial:
+        return self.absolute()
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Polynomial:
         rule = _UFUNCS.get(ufunc.__name__)
         if rule is None or method != "__call__" or options:
@@ -211,6 +219,7 @@ _UFUNCS: dict[str, Callable[..., Polynomial]] = {
     "negative": lambda a: -a,
     "sqrt": lambda a: a**HALF,
     "square": lambda a: a**2,
+    "maximum": lambda a, b: a.clamped(b.terms.get(UNIT, 0.0)),
     "reciprocal": lambda a: a**-1,
 }
 
@@ -369,8 +378,14 @@ _known_sum, _known_difference, _known_product, _known_power, _known_average = (
 
 
 def _normalized(value: Polynomial) -> tuple[float, Polynomial]:
-    """A positive scale and the rest of a sum: (c·E[x²] + …) = c·(E[x²] + …/c), so that scaled variances are one."""
-    leading = [c for m, c in value.terms.items() if is_mean_square(m) and isinstance(c, float) and c > 0]
+    """A positive scale and the rest of a sum: (c·E[x²] + …) = c·(E[x²] + …/c), so that scaled variances are one.
+
+    Likewise for roots of them where none stands plain.
+    """
+    positive = {m: c for m, c in value.terms.items() if isinstance(c, float) and c > 0}
+    leading = [c for m, c in positive.items() if is_mean_square(m)] or [
+        c for m, c in positive.items() if is_root_mean(m)
+    ]
     if len(leading) != 1:
         return 1.0, value
     scale = leading[0]

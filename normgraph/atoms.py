@@ -193,3 +193,13 @@ def is_mean_square(monomial: Monomial) -> bool:
         return False
     ((atom, exponent),) = monomial
     return exponent == 1 and isinstance(atom, Mean) and all(e.denominator == 1 and e % 2 == 0 for _, e in atom.of)
+
+
+def is_root_mean(monomial: Monomial) -> bool:
+    """Whether the product is one root of a mean of an even power, or one mean of absolute values."""
+    if len(monomial) != 1:
+        return False
+    ((atom, exponent),) = monomial
+    if isinstance(atom, Mean) and exponent == 1:
+        return all(isinstance(inner, Absolute) for inner, _ in atom.of)
+    return exponent == Fraction(1, 2) and is_mean_square(frozenset([(atom, 1)]))

@@ -16,15 +16,15 @@ from normgraph.transfer import LAYOUT_OPERATORS, is_reduction, transfer_of
 
 #: At most this many dominators of a statistic are tried as its base.
 MAXIMAL_CANDIDATES = 8
-#: Beside reductions, the nodes at which a search begins: the native norm that other norms are written with.
-_NATIVE = frozenset({"InstanceNormalization"})
+#: Beside reductions, the nodes at which a search begins: native norms that others are written with.
+NATIVE_STATISTICS = frozenset({"InstanceNormalization", "LayerNormalization", "RMSNormalization"})
 #: Operators before a norm that are better taken into its region, if their inverse stands behind it.
 _WIDENING = frozenset({"Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 def begins_search(node: ir.Node, facts: Facts) -> bool:
     """Whether the node makes a statistic, or is the native norm that other norms are written with."""
-    return (node.op_type in _NATIVE and not node.domain and bool(node.inputs)) or is_reduction(node, facts)
+    return (node.op_type in NATIVE_STATISTICS and not node.domain and bool(node.inputs)) or is_reduction(node, facts)
 
 
 class Dominators:
@@ -117,7 +117,7 @@ class Candidates:
 
         What a native norm reads needn't be read by anything else, but only its layout may have been changed before.
         """
-        if statistic.op_type in _NATIVE:
+        if statistic.op_type in NATIVE_STATISTICS:
             return _before_layout(statistic.inputs[0])
         found: list[ir.Value] = []
         previous: ir.Value | None = None

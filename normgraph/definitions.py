@@ -33,6 +33,13 @@ def _with_statistics(operands: Sequence[Any], attributes: Mapping[str, Any]) -> 
     return layer_normalization(*operands, axis=axis, epsilon=epsilon), mean, (variance + epsilon) ** -0.5
 
 
+def _summed(value: Array, operands: Sequence[Any], attributes: Mapping[str, Any]) -> Array:
+    """The sum over the axes of a reduction, which stand in its attribute or its second operand, and are kept."""
+    axes = attributes["axes"] if len(operands) == 1 else operands[1].tolist()
+    total: Array = value.sum(axis=tuple(axes), keepdims=True)
+    return total
+
+
 #: Operator → its definition: (operands, attributes) → result.
 DEFINITIONS: Mapping[str, Definition] = {
     "Add": lambda operands, _: operands[0] + operands[1],
@@ -44,6 +51,12 @@ DEFINITIONS: Mapping[str, Definition] = {
     "LayerNormalization": _with_statistics,
     "LpNormalization": lambda operands, a: lp_normalization(operands[0], axis=a["axis"], p=a["p"]),
     "MeanVarianceNormalization": lambda operands, a: mean_variance_normalization(operands[0], axes=a["axes"]),
+    "Div": lambda operands, _: operands[0] / operands[1],
+    "Max": lambda operands, _: np.maximum(operands[0], operands[1]),
+    "ReduceL1": lambda operands, a: _summed(np.abs(operands[0]), operands, a),
+    "ReduceL2": lambda operands, a: np.sqrt(_summed(operands[0] ** 2, operands, a)),
+    "ReduceSumSquare": lambda operands, a: _summed(operands[0] ** 2, operands, a),
+    "Sqrt": lambda operands, _: np.sqrt(operands[0]),
     "Cast": lambda operands, _: operands[0],
     "Mul": lambda operands, _: operands[0] * operands[1],
     "Reciprocal": lambda operands, _: 1.0 / operands[0],

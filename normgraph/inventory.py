@@ -15,6 +15,7 @@ from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
 from normgraph.facts import Facts
+from normgraph.lengths import bound_of
 from normgraph.match import Match
 from normgraph.naming import site_name
 from normgraph.near_misses import NearMiss
@@ -141,7 +142,7 @@ def site_of_match(match: Match, facts: Facts) -> Site:
         axes=axes,
         shape=_shape(match.base, facts),
         dtype=_dtype(match.base, facts),
-        epsilon=match.norm.epsilon,
+        epsilon=bound_of(match) if match.norm.kinds[0] == "LpNormalization" else match.norm.epsilon,
         parameters=_parameters_of(match, facts),
         statistics=_taken_over(axes, match.layout),
     )

@@ -45,6 +45,7 @@ class Replacement:
         constants: the constants that they read, by name, in the type in which they are stored.
         opset: the least version of the default domain that has all these operators.
         worth_raising: whether the model's opset may be raised for it without being asked.
+        until: the last version at which the steps mean that; None for the newest.
         provides: which of the match's needed values it makes too: position → name.
     """
 
@@ -53,6 +54,7 @@ class Replacement:
     constants: Mapping[str, Array]
     opset: int
     worth_raising: bool = True
+    until: int | None = None
     provides: Mapping[int, str] = field(default_factory=dict)
 
     def name_of(self, needed: int | None) -> str:
@@ -84,6 +86,8 @@ class Operator:
         since: the target's version since which it has the operator.
         contrib: whether it isn't in the ONNX standard.
         worth_raising: whether it is fast enough there that the model's opset may be raised for it without being asked.
+        until: the last version of the default domain at which it is written like that; None for the newest.
+        bounds: whether it divides by a length that an epsilon bounds, and by no other.
         provide: makes values within the match that are needed elsewhere, where the target's operator gives them too.
         measured: how fast it is there, beside the nodes that it replaces, with the version that this was measured on.
     """
@@ -95,6 +99,8 @@ class Operator:
     since: tuple[int, ...] = ()
     contrib: bool = False
     worth_raising: bool = True
+    until: int | None = None
+    bounds: bool = False
     provide: Provider | None = None
     measured: str = ""
 
@@ -145,8 +151,9 @@ def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Repl
     found: list[Replacement] = []
     shortfall: Shortfall | None = None
     for kind in match.norm.kinds:
-        refusal = demand.target.refusals.get(kind)
-        operators = demand.target.operators.get(kind, ())
+        bounded = kind == "LpNormalization" and match.norm.epsilon != 0.0
+        refusal = None if bounded else demand.target.refusals.get(kind)
+        operators = [entry for entry in demand.target.operators.get(kind, ()) if entry.bounds == bounded]
         if refusal is not None:
             shortfall = shortfall or Shortfall("not-worth-it", f"{demand.target.name}: {refusal}")
         elif not operators:
@@ -178,7 +185,7 @@ def _lowered(
     if isinstance(emitted, Shortfall):
         return emitted
     steps, constants = emitted
-    plain = Replacement(kind, steps, constants, operator.opset, operator.worth_raising)
+    plain = Replacement(kind, steps, constants, operator.opset, operator.worth_raising, operator.until)
     if operator.provide is None or not match.needed or dtype is None:
         return (plain,)
     steps, more, provides = operator.provide(match, dtype, steps)

@@ -13,7 +13,7 @@ from functools import cached_property
 import onnx_ir as ir
 
 from normgraph.axes import Layout
-from normgraph.candidates import Candidates, begins_search
+from normgraph.candidates import NATIVE_STATISTICS, Candidates, begins_search
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
 from normgraph.forms import Form
@@ -21,7 +21,7 @@ from normgraph.interpret import Interpretation, interpret
 from normgraph.near_misses import Miss, NearMiss, misses_in, most_telling
 from normgraph.norms import Norm, recognise
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
-from normgraph.transfer import is_reduction
+from normgraph.transfer import LAYOUT_OPERATORS, is_reduction
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +209,8 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
         outputs = [value for value in needed if value in recognised] or [next(reversed(recognised))]
         plans.append((0, tuple(outputs)))
         inner = {value: escape for value, escape in outward.items() if value not in outputs}
+        if any(_is_native(region_of(base, value, forms, facts)) for value in inner):
+            return ()  # a native norm that is read for its own sake stays one
     _, outputs_of_plan = max(plans, key=lambda plan: plan[0])
     return [
         _match(
@@ -235,8 +237,20 @@ def _needed(
 
 
 def _stands_alone(region: Sequence[ir.Node]) -> bool:
-    """Whether the region is a native operator and nothing else: it is what a match would become."""
-    return len(region) == 1
+    """Whether the region is one operator, or what would be made of it."""
+    return len(region) == 1 or _is_native(region)
+
+
+def _is_native(region: Sequence[ir.Node]) -> bool:
+    """Whether the region is a native norm and beside it at most what moves elements.
+
+    An InstanceNormalization that elements are moved around may be another norm.
+    """
+    moving = [node for node in region if node.op_type in LAYOUT_OPERATORS]
+    others = [node for node in region if node.op_type not in LAYOUT_OPERATORS]
+    if len(others) != 1 or others[0].op_type not in NATIVE_STATISTICS:
+        return False
+    return not moving or others[0].op_type != "InstanceNormalization"
 
 
 def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Norm], facts: Facts) -> bool:

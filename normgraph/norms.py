@@ -13,11 +13,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
 from normgraph.algebra import HALF, Polynomial, base, constant
-from normgraph.atoms import UNIT, Axes, Base, Exponent, Mean, Monomial, Sum
+from normgraph.atoms import UNIT, Absolute, Axes, Base, Clamp, Mean, Monomial, Sum
 from normgraph.axes import Axis, Dimension, Layout, product
 from normgraph.coefficients import TOLERANCE, Coefficient, axes_of_coefficient, close, combine
 from normgraph.kernels import (
@@ -30,6 +31,9 @@ from normgraph.kernels import (
 )
 from normgraph.kernels.arithmetic import Definition
 
+#: How ε keeps a divisor d = √s from zero: √(s + ε), d + ε, max(d, ε) or √(max(s, ε)).
+Guard = Literal["within the root", "beside the root", "below the root", "below the square"]
+
 
 @dataclass(frozen=True, slots=True)
 class Norm:
@@ -41,6 +45,8 @@ class Norm:
         epsilon: ε, exactly as the graph's constants give it, in the units of the kernel.
         gain: γ, over whatever axes it varies along.
         bias: β, likewise.
+        guard: how ε keeps the divisor from zero.
+        power: p of the length that is divided by.
     """
 
     kinds: tuple[str, ...]
@@ -48,6 +54,8 @@ class Norm:
     epsilon: float
     gain: Coefficient
     bias: Coefficient
+    guard: Guard = "within the root"
+    power: int = 2
 
     @property
     def affine_axes(self) -> frozenset[Axis]:
@@ -69,12 +77,16 @@ class Row:
         definition: the kernel.
         text: the formula, for people.
         admits: whether the operator can express a norm with these parameters on a tensor of this layout.
+        guard: how ε stands in the formula.
+        power: p of the length that is divided by.
     """
 
     kind: str
     definition: Definition
     text: str
     admits: Callable[[Norm, Layout], bool]
+    guard: Guard = "within the root"
+    power: int = 2
 
 
 def _whole(norm: Norm, layout: Layout) -> bool:
@@ -130,14 +142,37 @@ def channel_groups(norm: Norm, layout: Layout) -> tuple[Dimension, Dimension] | 
     return (outside, inside) if inside and channels == outside + inside else None
 
 
-def _unit_length(norm: Norm, layout: Layout) -> bool:
-    """One whole dimension, ε = 0, no bias, and the gain makes √(E[x²]) the Euclidean length: γ = n^(−½)."""
-    count = product(axis.size for axis in norm.over).static
+def _length(norm: Norm, layout: Layout) -> bool:
+    """One whole dimension of known size, ε = 0, no bias, and not what an RMSNormalization looks like."""
+    varies = not norm.over.isdisjoint(norm.affine_axes) and _is_trailing(norm, layout)
+    return _scaled_length(norm, layout) and norm.gain != 1.0 and not varies
+
+
+def _scaled_length(norm: Norm, layout: Layout) -> bool:
+    """One whole dimension of known size, ε = 0, no bias: √(E[x²]) is the length but for a factor."""
     dimensions = [dimension for dimension in layout if not norm.over.isdisjoint(dimension)]
-    if count is None or len(dimensions) != 1 or not isinstance(norm.gain, float):
+    plain = norm.epsilon == 0.0 and norm.bias == 0.0 and len(dimensions) == 1
+    return plain and _whole(norm, layout) and _extent(norm) is not None
+
+
+def _is_trailing(norm: Norm, layout: Layout) -> bool:
+    """Whether nothing but the statistics' dimensions stands behind the first of them."""
+    first = next(i for i, dimension in enumerate(layout) if not norm.over.isdisjoint(dimension))
+    return all(norm.over.issuperset(dimension) for dimension in layout[first:])
+
+
+def _unit_length(norm: Norm, layout: Layout) -> bool:
+    """Whole dimensions, ε, no bias, and the gain makes of the mean the length: γ = n^(−1/p)."""
+    count = _extent(norm)
+    if count is None or not isinstance(norm.gain, float) or norm.epsilon == 0.0:
         return False
-    unit = math.isclose(norm.gain * math.sqrt(count), 1.0, rel_tol=TOLERANCE)
-    return _whole(norm, layout) and unit and norm.epsilon == 0.0 and norm.bias == 0.0
+    unit = math.isclose(norm.gain * count ** (1 / norm.power), 1.0, rel_tol=TOLERANCE)
+    return _whole(norm, layout) and unit and norm.bias == 0.0
+
+
+def _extent(norm: Norm) -> int | None:
+    """How many elements the statistics are taken of, None where that isn't known."""
+    return product(axis.size for axis in norm.over).static
 
 
 def _without_parameters(norm: Norm, layout: Layout) -> bool:
@@ -148,6 +183,9 @@ def _without_parameters(norm: Norm, layout: Layout) -> bool:
 
 _STANDARDIZED = "gain·(x − E[x])·(E[x²] − E[x]² + ε)^(−½) + bias"
 _SCALED = "gain·x·(E[x²] + ε)^(−½) + bias"
+_BESIDE: Guard = "beside the root"
+_BELOW: Guard = "below the root"
+_BELOW_SQUARE: Guard = "below the square"
 
 #: THE table: a new normalization is a kernel and a row here.  A norm is of every kind whose row admits it; among the
 #: rows of one kernel the first fits best.
@@ -155,13 +193,26 @@ NORMS: tuple[Row, ...] = (
     Row("LayerNormalization", layer_normalization.definition, _STANDARDIZED, _within_statistics),
     Row("InstanceNormalization", instance_normalization.definition, _STANDARDIZED, _per_channel),
     Row("GroupNormalization", group_normalization.definition, _STANDARDIZED, _per_group),
-    Row("LpNormalization", lp_normalization.definition, "x·(Σx²)^(−½)", _unit_length),
+    Row("LpNormalization", lp_normalization.definition, "x·(Σx²)^(−½)", _length),
     Row("RMSNormalization", rms_normalization.definition, _SCALED, _root_mean_square),
+    Row("LpNormalization", lp_normalization.definition, "x·(Σx²)^(−½)", _scaled_length),
     Row(
         "MeanVarianceNormalization",
         mean_variance_normalization.definition,
         "(x − E[x])·((E[x²] − E[x]²)^(½) + ε)^(−1)",
         _without_parameters,
+        "beside the root",
+    ),
+    Row("LpNormalization", lp_normalization.absolute_definition, "x·(Σ|x|)^(−1)", _length, power=1),
+    *(
+        Row("LpNormalization", definition, text, _unit_length, guard, power)
+        for definition, text, guard, power in (
+            (lp_normalization.bounded_definition, "x·max((Σx²)^(½), ε)^(−1)", _BELOW, 2),
+            (lp_normalization.bounded_square_definition, "x·max(Σx², ε)^(−½)", _BELOW_SQUARE, 2),
+            (lp_normalization.shifted_definition, "x·((Σx²)^(½) + ε)^(−1)", _BESIDE, 2),
+            (lp_normalization.bounded_absolute_definition, "x·max(Σ|x|, ε)^(−1)", _BELOW, 1),
+            (lp_normalization.absolute_definition, "x·(Σ|x| + ε)^(−1)", _BESIDE, 1),
+        )
     ),
 )
 
@@ -172,17 +223,17 @@ def recognise(value: Polynomial, layout: Layout) -> Norm | None:
     if parameters is None:
         return None
     x, over, epsilon, gain, bias = parameters
-    candidate = Norm((), over, epsilon, gain, bias)
     equal: dict[Definition, bool] = {}
-    kinds: list[str] = []
+    found: Norm | None = None
     for row in NORMS:
-        if not row.admits(candidate, layout):
+        norm = Norm((row.kind,), over, epsilon, gain, bias, row.guard, row.power)
+        if (found is not None and row.kind in found.kinds) or not row.admits(norm, layout):
             continue
         if row.definition not in equal:
             equal[row.definition] = _is_scaled(value, _plain(row, x, over, epsilon), gain, bias)
         if equal[row.definition]:
-            kinds.append(row.kind)
-    return replace(candidate, kinds=tuple(kinds)) if kinds else None
+            found = norm if found is None else replace(found, kinds=(*found.kinds, row.kind))
+    return found
 
 
 def _is_scaled(value: Polynomial, plain: Polynomial, gain: Coefficient, bias: Coefficient) -> bool:
@@ -205,44 +256,38 @@ def _parameters(value: Polynomial) -> tuple[Base, Axes, float, Coefficient, Coef
     found = [(c, *divided) for m, c in value.terms.items() if (divided := _divided_base(m)) is not None]
     if len(found) != 1:
         return None
-    gain, x, divisor, exponent = found[0]
+    gain, x, divisor = found[0]
     bias = value.terms.get(UNIT, 0.0)
     if isinstance(divisor, Mean):  # (E[x²])^(−½): there is no ε
-        return (x, divisor.over, 0.0, gain, bias) if exponent == -HALF else None
-    epsilon = divisor.of.terms.get(UNIT, 0.0)
-    over = _axes_of_spread(divisor.of, x) if exponent == -HALF else _axes_of_root(divisor.of, x)
+        return x, divisor.over, 0.0, gain, bias
+    epsilon = divisor.minimum if isinstance(divisor, Clamp) else divisor.of.terms.get(UNIT, 0.0)
+    over = _axes_of_spread(divisor.of, x)
     if over is None or not isinstance(epsilon, float) or not 0 <= epsilon < math.inf:
         return None
     return x, over, epsilon, gain, bias
 
 
-def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum, Exponent] | None:
-    """x, d and e where the product is x·d^e with e negative."""
+def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum | Clamp] | None:
+    """x and d where the product is x·d^e with e negative."""
     if len(monomial) != 2:
         return None
     first, second = monomial
     if not isinstance(first[0], Base):
         first, second = second, first
     (x, degree), (divisor, exponent) = first, second
-    if isinstance(x, Base) and degree == 1 and isinstance(divisor, Mean | Sum) and exponent in (-HALF, -1):
-        return x, divisor, exponent
+    if isinstance(x, Base) and degree == 1 and isinstance(divisor, Mean | Sum | Clamp) and exponent in (-HALF, -1):
+        return x, divisor
     return None
 
 
 def _axes_of_spread(value: Polynomial, x: Base) -> Axes | None:
-    """The axes of the one mean of x² in a sum."""
-    square = frozenset([(x, 2)])
-    over = [atom.over for atom in atoms_of(value) if isinstance(atom, Mean) and atom.of == square]
+    """The axes of the one mean of x² or |x| in a sum, or under a root in it."""
+    sizes = (frozenset([(x, 2)]), frozenset([(Absolute(base(x.axes)), 1)]))
+    over = [atom.over for atom in atoms_of(value) if isinstance(atom, Mean) and atom.of in sizes]
+    if not over:
+        roots = [atom for atom in atoms_of(value) if isinstance(atom, Sum)]
+        return _axes_of_spread(roots[0].of, x) if len(roots) == 1 else None
     return over[0] if len(over) == 1 else None
-
-
-def _axes_of_root(value: Polynomial, x: Base) -> Axes | None:
-    """The axes of the one mean of x² under a root in a sum."""
-    for monomial in value.terms:
-        for atom, exponent in monomial:
-            if isinstance(atom, Sum) and exponent == HALF:
-                return _axes_of_spread(atom.of, x)
-    return None
 
 
 def atoms_of(value: Polynomial) -> Iterator[object]:

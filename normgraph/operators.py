@@ -129,14 +129,6 @@ def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     return tuple(steps), constants
 
 
-def lp_normalization(match: Match, dtype: ir.DataType) -> Emitted:
-    """LpNormalization with p = 2, over one dimension."""
-    position = next(i for i, d in enumerate(match.layout) if not match.norm.over.isdisjoint(d))
-    attributes: Attributes = (("axis", position), ("p", 2))
-    after = permutation(match.layout, match.output_layout)
-    return _between_transposes("LpNormalization", (), attributes, None, after), {}
-
-
 def mean_variance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """MeanVarianceNormalization, whose ε of 1e-9 stands beside the standard deviation."""
     after = permutation(match.layout, match.output_layout)

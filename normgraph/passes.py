@@ -246,6 +246,8 @@ class _Reach:
     def shortfall(self, replacement: Replacement) -> Shortfall | None:
         """Why the opset that a replacement needs can't or shouldn't be had; None if it can."""
         version = replacement.opset
+        if replacement.until is not None and max(self._current, self._wanted or 0) > replacement.until:
+            return Shortfall("opset", f"{replacement.kind} is written like that until opset {replacement.until}")
         if version <= self._current:
             return None
         if self._wanted is not None and version > self._wanted:
@@ -286,15 +288,18 @@ def _keep_within(reach: _Reach, candidates: list[_Candidate]) -> None:
 
 def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
     names = Names(model)
+    version = max((c.replacement.opset for c in chosen if c.replacement is not None), default=0)
     made: set[ir.Node] = set()
     doomed = [n for c in chosen for n in (*c.match.nodes, *dead_readers(c.match.nodes, facts))]
     # The last first, and subgraphs before what they capture, so that no base is replaced before it has been read.
     numbers: dict[ir.Graph | None, int] = {graph: number for number, graph in enumerate(graphs_of(model))}
     placed = [(numbers[c.match.graph], facts.positions[c.match.nodes[-1]], c) for c in chosen]
     for _, _, candidate in sorted(placed, key=lambda entry: entry[:2], reverse=True):
-        assert candidate.replacement is not None
-        made.update(apply(candidate.match, candidate.replacement, candidate.site.name, facts, names))
+        replacement = candidate.replacement
+        assert replacement is not None
+        nodes = apply(candidate.match, replacement, candidate.site.name, facts, names)
+        if replacement.until is None or version <= replacement.until:
+            made.update(nodes)
     remove_dead(doomed, facts.positions)
-    version = max((c.replacement.opset for c in chosen if c.replacement is not None), default=0)
     if version > facts.opset:
         raise_opset(model, version, ignoring=made, facts=facts)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from normgraph import operators, statistics
+from normgraph import lengths, operators, statistics
 from normgraph.errors import UsageError
 from normgraph.lowering import Demand, Operator, Target
 
@@ -28,6 +28,14 @@ _LP = ("LpNormalization", 1)
 _BATCH = ("BatchNormalization", 9)
 _MVN = ("MeanVarianceNormalization", 9)
 
+#: x/max(‖x‖, ε) and its like, for which the standard has no operator, in as few nodes as can be.
+_GUARDED = (
+    Operator(
+        "ReduceL2–Max–Div", 18, _F32 | _F64, lengths.guarded(axes_are_input=True), worth_raising=False, bounds=True
+    ),
+    Operator("ReduceL2–Max–Div", 8, _F32 | _F64, lengths.guarded(axes_are_input=False), until=17, bounds=True),
+)
+
 _STANDARD: Mapping[str, tuple[Operator, ...]] = {
     "LayerNormalization": (
         Operator(*_LAYER, _ALL, operators.layer_normalization, provide=statistics.of_layer_normalization),
@@ -39,8 +47,9 @@ _STANDARD: Mapping[str, tuple[Operator, ...]] = {
         Operator("InstanceNormalization", 22, _BF16, operators.instance_normalization, worth_raising=False),
     ),
     "LpNormalization": (
-        Operator(*_LP, _F16 | _F32 | _F64, operators.lp_normalization),
-        Operator("LpNormalization", 22, _BF16, operators.lp_normalization, worth_raising=False),
+        Operator(*_LP, _F16 | _F32 | _F64, lengths.lp_normalization),
+        Operator("LpNormalization", 22, _BF16, lengths.lp_normalization, worth_raising=False),
+        *_GUARDED,
     ),
     "BatchNormalization": (
         Operator(*_BATCH, _F16 | _F32 | _F64, operators.batch_normalization),
@@ -88,7 +97,8 @@ TARGETS: Mapping[str, Target] = {
                     "GroupNormalization": (_REGROUPED,),
                     "InstanceNormalization": (Operator(*_INSTANCE, _F32, operators.instance_normalization),),
                 }.items()
-            },
+            }
+            | {"LpNormalization": _GUARDED},
             {
                 "LpNormalization": "its LpNormalization has 0.45–1.1× the nodes' speed (1.32)",
                 "MeanVarianceNormalization": "its MeanVarianceNormalization kernel leaves the epsilon out",
@@ -108,6 +118,7 @@ TARGETS: Mapping[str, Target] = {
                     Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, worth_raising=False),
                 ),
                 "GroupNormalization": (_REGROUPED,),
+                "LpNormalization": _GUARDED,
                 "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32 | _F64, operators.instance_normalization),),
             },
             {},
@@ -139,7 +150,7 @@ TARGETS: Mapping[str, Target] = {
                     ),
                 ),
                 "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
-                "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
+                "LpNormalization": (Operator(*_LP, _F16 | _F32, lengths.lp_normalization), *_GUARDED),
             },
             {},
         ),
@@ -154,7 +165,7 @@ TARGETS: Mapping[str, Target] = {
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
                 "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
-                "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
+                "LpNormalization": (Operator(*_LP, _F16 | _F32, lengths.lp_normalization), *_GUARDED),
             },
             {},
         ),
@@ -168,7 +179,7 @@ TARGETS: Mapping[str, Target] = {
                     Operator(*_GROUP, _F16 | _F32, operators.group_normalization, worth_raising=False),
                 ),
                 "InstanceNormalization": (Operator(*_INSTANCE, _F16 | _F32, operators.instance_normalization),),
-                "LpNormalization": (Operator(*_LP, _F16 | _F32, operators.lp_normalization),),
+                "LpNormalization": (Operator(*_LP, _F16 | _F32, lengths.lp_normalization), *_GUARDED),
                 "MeanVarianceNormalization": (
                     Operator("MeanVarianceNormalization", 13, _F16 | _F32, operators.mean_variance_normalization),
                 ),

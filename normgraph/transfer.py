@@ -204,6 +204,7 @@ TRANSFER: dict[str, Transfer] = {
     "Not": Transfer(choice.negation),
     "Or": Transfer(choice.condition(conditions.either)),
     "Pow": Transfer(_power),
+    "RMSNormalization": Transfer(native.rms_normalization),
     "Reciprocal": Transfer(_unary(lambda a: a**-1)),
     "ReduceL1": Transfer(_reduction(lambda a, over, count: a.absolute().mean(axis=over) * count), operands=1),
     "ReduceL2": Transfer(_reduction(lambda a, over, count: ((a**2).mean(axis=over) * count) ** HALF), operands=1),

@@ -17,6 +17,8 @@ from normgraph.errors import NotRepresentable
 from normgraph.forms import Form, Scope
 from normgraph.kernels import instance_normalization as instance
 from normgraph.kernels import layer_normalization as layer
+from normgraph.kernels import rms_normalization as rms
+from normgraph.kernels.arithmetic import Definition
 
 
 def _scaled(form: Form, scale: Form, bias: Form, dimension: int, scope: Scope) -> tuple[Form, Form]:
@@ -64,9 +66,18 @@ def instance_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope
 
 def layer_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     """LayerNormalization: over the dimensions from `axis` on."""
+    return _over_trailing(layer.definition, node, operands, scope)
+
+
+def rms_normalization(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
+    """RMSNormalization: over the dimensions from `axis` on."""
+    return _over_trailing(rms.definition, node, operands, scope)
+
+
+def _over_trailing(definition: Definition, node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     x = operands[0]
     first = attribute(node, "axis", -1) % len(x.layout)
     over = frozenset(axis for dimension in x.layout[first:] for axis in dimension)
-    y = layer.definition(x.value, axes=over, epsilon=attribute(node, "epsilon", 1e-5), gain=1.0, bias=0.0)
+    y = definition(x.value, axes=over, epsilon=attribute(node, "epsilon", 1e-5), gain=1.0, bias=0.0)
     zero = Form(algebra.constant(0.0), (), x.dtype)
     return _affine(Form(y, x.layout, x.dtype), operands[1], operands[2] if len(operands) > 2 else zero, scope)

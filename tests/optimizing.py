@@ -11,7 +11,9 @@ from tests.cases import Build, Case, build
 from tests.running import TOLERANCE, trials, worst_errors
 
 
-def optimized(case: Case, how: Build) -> tuple[onnx.ModelProto, normgraph.Report]:
+def optimized(
+    case: Case, how: Build, *, target: str = "onnxruntime", opset: int | None = None
+) -> tuple[onnx.ModelProto, normgraph.Report]:
     """The case as normgraph leaves it, and the report on that.
 
     Checked on the way: the argument is left alone, the result is valid, its inputs and outputs are the
@@ -19,7 +21,7 @@ def optimized(case: Case, how: Build) -> tuple[onnx.ModelProto, normgraph.Report
     """
     model = build(case, how)
     untouched = model.SerializeToString()
-    result = normgraph.optimize(model)
+    result = normgraph.optimize(model, target=target, opset=opset)
     assert model.SerializeToString() == untouched, "the argument was changed"
     found = ir.to_proto(result.model)
     onnx.checker.check_model(found, full_check=True)

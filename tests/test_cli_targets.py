@@ -36,6 +36,7 @@ def test_what_was_measured_is_told_with_its_version(capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     for kind, operators in TARGETS["onnxruntime"].operators.items():
         for operator in operators:
-            assert operator.measured.endswith("(1.32)"), kind
+            # A guarded length only loses nodes: there is nothing else that it could be measured against.
+            assert operator.measured.endswith("(1.32)") or operator.bounds, kind
             assert operator.measured in out
     assert TARGETS["onnxruntime"].refusals["LpNormalization"] in out

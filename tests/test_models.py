@@ -65,9 +65,8 @@ LAST = "the groups of a tensor with its channels last aren't put together again"
 NOT_RECOGNISED = {"flax_linen_images": LAST, "flax_nnx_images": LAST, "keras2_images": LAST, "keras3_images": LAST}
 NOT_FUSED = {"keras2_images": LAST, "keras3_images": LAST}
 NOT_NAMED = {**NOT_FUSED, "keras3_layers": "no reason is given for a Euclidean length that is bounded from below"}
-# x/√(Σx² + ε) is n^(−½)·x/√(E[x²] + ε/n); of the other guards only none at all has an operator.
+# x/√(Σx² + ε) is n^(−½)·x/√(E[x²] + ε/n).
 GUARDED = {"added to the power": "RMSNormalization"}
-UNGUARDABLE = frozenset({"below the power", "below the norm", "added to the norm"})
 # What the manifest says of a near miss → the rule that normgraph names.
 RULES = {"epsilon outside the square root, on the unbiased deviation": "epsilon-outside"}
 # The exporter left no scope in the nodes of these, so that they are called by the output's name.
@@ -148,7 +147,7 @@ def wanted(sample: Sample) -> list[Found]:
             norm["scope"],
         )
         for norm in sample["norms"]
-        if norm["form"] not in ("affine", "folded") and norm.get("guard") not in UNGUARDABLE
+        if norm["form"] not in ("affine", "folded")
     )
 
 
@@ -221,8 +220,7 @@ def test_norm_is_called_by_its_name_in_pytorch(sample: Sample) -> None:
 def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
     _, result, report = optimized(sample["file"])
     rules = sorted(site.rule or "" for site in report.sites if site.status == "near_miss")
-    unguardable = ["clamp" for norm in sample["norms"] if norm.get("guard") in UNGUARDABLE]
-    assert rules == sorted([*unguardable, *(RULES[miss["near_miss"]] for miss in sample["near_misses"])])
+    assert rules == sorted(RULES[miss["near_miss"]] for miss in sample["near_misses"])
     kept = {name for node in nodes_of(result) for name in node.output}
     assert all(site.output in kept for site in report.sites if site.status == "near_miss")
 

@@ -43,6 +43,48 @@ def test_spelling_is_found(case: Spelling, how: Build) -> None:
         np.testing.assert_allclose(sorted(stored), sorted(claimed), rtol=1e-5, atol=0)
 
 
+# What the standard's operators express otherwise than the claim has it, which is as exact.
+OTHERWISE = {
+    "instance: without gain and bias": ("LayerNormalization",),
+    "instance: three spatial axes": ("LayerNormalization",),
+    "instance: gain and bias that are fed": ("LayerNormalization",),
+    "group: groups of one channel": ("InstanceNormalization",),
+    "group: no spatial axis": ("BatchNormalization", "LayerNormalization"),
+    "group: channels last": ("LayerNormalization",),
+    "mean-variance: batch and space, no epsilon": ("LayerNormalization",),
+    "Lp: over a whole sample": ("RMSNormalization",),
+    "Lp: epsilon added to the sum": ("RMSNormalization",),
+    "Lp: epsilon added to the sum, Pow": ("RMSNormalization",),
+}
+# What is recognised and stays: it stands in as few nodes as it can, or has no operator of this type.
+STAYING = {
+    "Lp: PyTorch, over channels": "guard",
+    "Lp: norm at least epsilon": "guard",
+    "Lp: L1 norm at least epsilon": "guard",
+    "Lp: epsilon added to the norm": "guard",
+    "Lp: epsilon added to the L1 norm": "guard",
+    "Lp: float16 that computes in float": "no-kernel",
+}
+# A scale or a shift by itself is one node already, and only the second dimension can be a BatchNormalization's.
+NOT_ONE = ("batch: scale alone", "batch: shift alone", "batch: channels last")
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [pytest.param(case, builds(case)[-1], id=case.name) for kind in TABLES for case in TABLES[kind] if not case.hard],
+)
+def test_the_standard_has_an_operator_for_every_spelling(case: Spelling, how: Build) -> None:
+    """With ``--target onnx --opset 23`` each becomes its operator, whatever that costs on some runtime."""
+    model, report = optimized(case, how, target="onnx", opset=23)
+    found = sorted(str(site.kind) for site in report.sites if site.status in ("fused", "native"))
+    if case.name in STAYING:
+        assert [site.rule for site in report.sites if site.status == "kept"] == [STAYING[case.name]]
+        assert [site.kind for site in report.sites] == [norm.kind for norm in case.claims]
+    elif case.name not in NOT_ONE:
+        assert tuple(found) == OTHERWISE.get(case.name, tuple(sorted(norm.kind for norm in case.claims)))
+    assert model.opset_import[0].version == 23
+
+
 @pytest.mark.parametrize(("case", "how"), every([kind for kind in TABLES if kind not in FOUND]))
 def test_spelling_of_another_kind_is_not_harmed(case: Spelling, how: Build) -> None:
     optimized(case, how)

@@ -157,12 +157,16 @@ def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
     centred = value.values - value.values.mean(axis=over, keepdims=True)
     if match.norm.kinds[0] in ("RMSNormalization", "LpNormalization"):
         centred = value.values
-    spread = (centred * centred).mean(axis=over, keepdims=True)
+    power, epsilon = match.norm.power, match.norm.epsilon
+    spread = (np.abs(centred) ** power).mean(axis=over, keepdims=True)
     with np.errstate(all="ignore"):
-        if match.norm.kinds[0] == "MeanVarianceNormalization":
-            core = centred / (np.sqrt(spread) + match.norm.epsilon)
-        else:
-            core = centred / np.sqrt(spread + match.norm.epsilon)
+        divisor = {
+            "within the root": lambda: (spread + epsilon) ** (1 / power),
+            "beside the root": lambda: spread ** (1 / power) + epsilon,
+            "below the root": lambda: np.maximum(spread ** (1 / power), epsilon),
+            "below the square": lambda: np.maximum(spread, epsilon) ** (1 / power),
+        }[match.norm.guard]()
+        core = centred / divisor
     gain, bias = (_coefficient(part).over(value.axes) for part in (match.norm.gain, match.norm.bias))
     whole = np.broadcast_to(core * gain + bias, core.shape)
     axes = axes_of(match.output_layout)

@@ -287,14 +287,16 @@ def _native(graph: Graph) -> None:
     a = graph.any_value()
     shape, random = graph.shapes[a], graph.random
     kinds = ["LayerNormalization"] * (graph.opset >= 17 and len(shape) > 0)
+    kinds += ["RMSNormalization"] * (graph.opset >= 23 and len(shape) > 0)
     kinds += ["BatchNormalization"] * (graph.opset >= 15 and len(shape) > 1)
     kinds += ["InstanceNormalization", "GlobalAveragePool"] * (len(shape) > 2)
     kind = random.choice(kinds) if kinds else None
     if kind == "GlobalAveragePool":
         graph.value(kind, [a], shape[:2] + (1,) * (len(shape) - 2))
-    elif kind == "LayerNormalization":
+    elif kind in ("LayerNormalization", "RMSNormalization"):
         axis = random.randrange(len(shape))
         parameters = [graph.constant(weights(random, shape[axis:])) for _ in range(random.randint(1, 2))]
+        parameters = parameters[:1] if kind == "RMSNormalization" else parameters
         graph.value(kind, [a, *parameters], shape, axis=random.choice([axis, axis - len(shape)]), epsilon=0.5)
     elif kind is not None:
         arrays = [weights(random, shape[1:2]) for _ in range(2 if kind == "InstanceNormalization" else 3)]

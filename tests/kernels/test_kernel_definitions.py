@@ -28,6 +28,11 @@ NORMALIZATIONS: dict[str, Definition] = {
     "instance": instance_normalization.definition,
     "layer": layer_normalization.definition,
     "lp": lp_normalization.definition,
+    "lp, absolute": lp_normalization.absolute_definition,
+    "lp, bounded": lp_normalization.bounded_definition,
+    "lp, absolute and bounded": lp_normalization.bounded_absolute_definition,
+    "lp, bounded square": lp_normalization.bounded_square_definition,
+    "lp, shifted": lp_normalization.shifted_definition,
     "mean_variance": mean_variance_normalization.definition,
     "rms": rms_normalization.definition,
 }
@@ -72,11 +77,15 @@ class Symbol:
         return Symbol(lambda names: self.compute(names).mean(axis=names[axis], keepdims=True))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Symbol:
-        assert ufunc is np.sqrt
+        assert ufunc in (np.sqrt, np.maximum)
         assert method == "__call__"
         assert not kwargs
-        (operand,) = inputs
-        return Symbol(lambda names: np.sqrt(operand.compute(names)))
+        operand, *numbers = inputs
+        assert all(isinstance(number, float) for number in numbers)
+        return Symbol(lambda names: ufunc(operand.compute(names), *numbers))
+
+    def __abs__(self) -> Symbol:
+        return Symbol(lambda names: abs(self.compute(names)))
 
 
 def symbol(name: str) -> Symbol:
@@ -127,6 +136,23 @@ def test_all_definitions_share_one_signature(name: str) -> None:
     assert list(parameters) == ["x", "axes", "epsilon", "gain", "bias"]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in list(parameters.values())[1:])
     assert all(p.default is inspect.Parameter.empty for p in parameters.values())
+
+
+def test_vectors_are_divided_by_what_frameworks_divide_them_by() -> None:
+    x = VALUES["x"]
+    x[0, 0] *= 1e-3  # below the bounds
+    n, axes, plain = x.shape[1], (1,), {"gain": 1.0, "bias": 0.0}
+    squares, absolutes = (x * x).sum(axis=1, keepdims=True), np.abs(x).sum(axis=1, keepdims=True)
+    bound = float(np.median(np.sqrt(squares)))
+    for definition, epsilon, gain, divisor in (
+        (lp_normalization.bounded_definition, bound / n**0.5, n**-0.5, np.maximum(np.sqrt(squares), bound)),
+        (lp_normalization.bounded_square_definition, bound**2 / n, n**-0.5, np.sqrt(np.maximum(squares, bound**2))),
+        (lp_normalization.shifted_definition, bound / n**0.5, n**-0.5, np.sqrt(squares) + bound),
+        (lp_normalization.absolute_definition, bound / n, 1 / n, absolutes + bound),
+        (lp_normalization.bounded_absolute_definition, bound / n, 1 / n, np.maximum(absolutes, bound)),
+    ):
+        y = definition(x, axes=axes, epsilon=epsilon, **plain) * gain  # type: ignore[operator]
+        np.testing.assert_allclose(y, x / divisor, rtol=1e-12)
 
 
 def test_a_mean_over_several_axes_is_one_mean() -> None:

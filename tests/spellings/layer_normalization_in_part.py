@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from tests.cases import Constant
+import numpy as np
+
+from tests.cases import Constant, weights
 from tests.claims import Norm, Spelling
 
 LN = "LayerNormalization"
@@ -10,6 +12,7 @@ LN = "LayerNormalization"
 NORMALIZED = """
     m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  q = Pow(d, 2.)  v = ReduceMean<axes=[-1]>(q)
     e = Add(v, 1e-5)  s = Sqrt(e)  n = Div(d, s)"""
+MULTIPLIED: dict[str, Constant] = {"gamma*beta": weights("gamma", (8,)) * weights("beta", (8,))}
 FIRST = NORMALIZED.replace("[-1]", "[1]")
 
 
@@ -24,21 +27,42 @@ def in_part(
     inputs: Mapping[str, str] | None = None,
     constants: Mapping[str, Constant] | None = None,
     overridable: tuple[str, ...] = (),
+    bias: float | str = 0.0,
+    native: bool = False,
 ) -> Spelling:
     """A LayerNormalization up to `output`."""
     return Spelling(
         f"in part: {name}",
         text,
         inputs={"x": "B S 8"} | dict(inputs or {}),
-        constants=constants or {},
+        constants=({"ones": np.ones(8)} if native else {}) | dict(constants or {}),
+        opsets=(17, 23) if native else (11, 23),
         overridable=overridable,
-        claims=(Norm(LN, axes=axes, scale=scale, output=output),),
+        claims=(Norm(LN, axes=axes, scale=scale, bias=bias, output=output),),
         after=after,
     )
 
 
 GAIN = "g = Mul(n, gamma)"
+NATIVE = "n = LayerNormalization<epsilon=0.00001>(x, ones)"
+BEHIND_A_NATIVE_ONE = [
+    in_part("a native one takes in its gain and bias", f"{NATIVE}  {GAIN}  y = Add(g, beta)", LN, native=True,
+        output="y", scale="gamma", bias="beta"),
+    in_part("a native one takes in what is multiplied out", f"{NATIVE}  h = Add(n, beta)  y = Mul(h, gamma)", LN,
+        native=True, output="y", scale="gamma", bias="gamma*beta", constants=MULTIPLIED),
+    in_part("a native one, gain that is fed", f"{NATIVE}  y = Mul(n, z)", f"{LN} Mul", native=True,
+        inputs={"z": "8"}),
+    in_part("a native one, gain that may be overridden", f"{NATIVE}  y = Mul(n, gamma)", f"{LN} Mul", native=True,
+        overridable=("gamma",)),
+    in_part("a native one, gain per row and column", f"{NATIVE}  y = Mul(n, w)", f"{LN} Mul", native=True,
+        inputs={"x": "B 3 8"}, constants={"w": (3, 8)}),
+    in_part("a native one, read before its gain too", f"{NATIVE}  {GAIN}  a = Exp(n)  y = Mul(g, a)",
+        f"{LN} Mul Exp Mul", native=True),
+    in_part("a native one, transposed", f"{NATIVE}  y = Transpose<perm=[0, 2, 1]>(n)", f"{LN} Transpose",
+        native=True),
+]  # fmt: skip
 TABLE = [
+    *BEHIND_A_NATIVE_ONE,
     in_part("gain that is fed, per element", f"{NORMALIZED}  y = Mul(n, z)", f"{LN} Mul",
         inputs={"z": "B S 8"}),
     in_part("gain and bias that are fed, per sample",

@@ -88,6 +88,39 @@ LP_NORMS = [
         invites=Norm(LP, epsilon=0.0)),
 ]  # fmt: skip
 
+BOUNDED = Norm(LP, epsilon=0.5, guard="below the norm")
+BOUNDED_LENGTHS = [
+    trap("Lp: length of at most a number",
+        "a = ReduceL2<axes=[-1]>(x)  c = Min(a, 0.5)  b = Identity(c)  y = Div(x, b)",
+        why="the smaller of length and number divides, not the larger", rule="clamp", invites=BOUNDED),
+    trap("Lp: bounded on both sides",
+        "a = ReduceL2<axes=[-1]>(x)  c = Clip(a, 0.5, 2.)  b = Identity(c)  y = Div(x, b)",
+        why="long vectors aren't divided by their length", rule="clamp", invites=BOUNDED),
+    trap("Lp: another bound for each row", "a = ReduceL2<axes=[-1]>(x)  c = Max(a, w)  b = Identity(c)  y = Div(x, b)",
+        why="the bound isn't one number", rule="clamp", invites=BOUNDED, inputs={"x": "B 3 8"},
+        constants={"w": np.array([[0.5], [1.5], [2.5]])}),
+    trap("Lp: a bound that is fed", "a = ReduceL2<axes=[-1]>(x)  c = Max(a, z)  b = Identity(c)  y = Div(x, b)",
+        why="the bound is the caller's", rule="different-base", invites=BOUNDED, inputs={"z": "B S 1"}),
+    trap("Lp: the bounded length multiplies",
+        "a = ReduceL2<axes=[-1]>(x)  c = Max(a, 0.5)  b = Identity(c)  y = Mul(x, b)",
+        why="multiplied, not divided", rule=None, invites=BOUNDED),
+    trap("Lp: the square bounded, without a root",
+        "a = ReduceSumSquare<axes=[-1]>(x)  c = Max(a, 0.5)  b = Identity(c)  y = Div(x, b)",
+        why="divided by the square of the length", rule="clamp", invites=BOUNDED),
+    trap("Lp: centred before the division", """
+        m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  a = ReduceL2<axes=[-1]>(x)  c = Max(a, 0.5)  b = Identity(c)
+        y = Div(d, b)""", why="the length is that of x, and what it divides is centred", rule="clamp",
+        invites=BOUNDED),
+    trap("Lp: bounded by the length of the columns", """
+        a = ReduceL2<axes=[1]>(x)  c = Max(a, 0.5)  b = ReduceL2<axes=[-1]>(x)  e = Max(b, 0.5)  f = Mul(c, e)
+        s = Sqrt(f)  y = Div(x, s)""", why="divided by the geometric mean of two lengths", rule=None, invites=BOUNDED,
+        inputs={"x": "B 8 8"}),
+    trap("Lp: the absolute value of the sum", """
+        a = ReduceSum<axes=[-1]>(x)  b = Abs(a)  c = Max(b, 0.5)  y = Div(x, c)""",
+        why="the absolute value is taken behind the sum", rule=None, invites=Norm(LP, epsilon=0.5, p=1,
+        guard="below the norm")),
+]  # fmt: skip
+
 GROUPS = [
     trap("group: channels interleaved", """
         t = Reshape(x, [0, 2, 4, 20])  m = ReduceMean<axes=[1, 3]>(t)  d = Sub(t, m)  q = Mul(d, d)
@@ -121,4 +154,4 @@ GROUPS = [
         constants={"gamma": (4,), "per channel": (4, 1, 1)}),
 ]  # fmt: skip
 
-TABLE = [*ROOT_MEAN_SQUARES, *LP_NORMS, *GROUPS]
+TABLE = [*ROOT_MEAN_SQUARES, *LP_NORMS, *BOUNDED_LENGTHS, *GROUPS]
