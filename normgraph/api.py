@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from normgraph.errors import UsageError
 from normgraph.feeds import Feeding
-from normgraph.folding import fold_batch_normalizations, foldable
+from normgraph.folding import Wishes, fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.lowering import Demand
 from normgraph.model_io import ExternalData, Source, as_model, save
@@ -56,6 +56,8 @@ def optimize(
     opset: int | None = None,
     allow_contrib: bool = False,
     in_place: bool = False,
+    fold_gain: bool = False,
+    duplicate: bool = False,
     autotune: str | None = None,
     tuning: str | PathLike[str] | None = None,
     feeding: Feeding | None = None,
@@ -71,6 +73,9 @@ def optimize(
         opset: the opset of the result. By default it is raised only if a rewrite is worth it.
         allow_contrib: permit operators that aren't in the ONNX standard where the target has them.
         in_place: change an ``onnx_ir.Model`` itself (or that of an ``ONNXProgram``), not a copy of it.
+        fold_gain: fold gain and bias of a LayerNormalization or RMSNormalization into the linear operators that read
+            it, where nothing else does.
+        duplicate: copy a linear operator that something beside a BatchNormalization reads, and fold into the copy.
         autotune: the provider of ONNX Runtime, a key of ``normgraph.providers.PROVIDERS``, on which each rewrite is
             timed; what is slower there beyond noise isn't rewritten.
         tuning: a file of such decisions. With `autotune` it is completed, and made if it isn't there; without, nothing
@@ -114,7 +119,7 @@ def optimize(
     original = _in_place(model) if in_place else as_model(model)
     name = _name_of(model, original)
     with judging(target, autotune, tuning, feeding, progress) as judge:
-        request = _Request(name, target, demanded, opset, judge, progress)
+        request = _Request(name, target, demanded, opset, Wishes(duplicate, fold_gain), judge, progress)
         if verify is None:
             return _optimized(original, request, {})
 
@@ -137,6 +142,7 @@ class _Request:
         target: the runtime, as it was named.
         demand: the same, looked up.
         opset: the opset of the result, None to raise it only where that is worth it.
+        wishes: the folds that are asked for beyond those that save work.
         judge: asked which of the rewrites that are proven are to be made.
         progress: told about the proofs.
     """
@@ -145,6 +151,7 @@ class _Request:
     target: str
     demand: Demand
     opset: int | None
+    wishes: Wishes
     judge: Judge
     progress: Progress
 
@@ -157,7 +164,7 @@ def _optimized(original: ir.Model, request: _Request, refused: Refused) -> Optim
     progress("looking for normalizations", 0, 0)
     judge = refusing(refused, request.judge)
     sites = fuse_normalizations(work, request.demand, opset=opset, judge=judge, progress=progress)
-    folds = fold_batch_normalizations(work, judge=judge, progress=progress)
+    folds = fold_batch_normalizations(work, wishes=request.wishes, judge=judge, progress=progress)
     sites = [site for site in sites if site.kind != "BatchNormalization" or _is_left(site, folds)]
     if work is not original:
         if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):

@@ -12,7 +12,7 @@ from tests.running import TOLERANCE, trials, worst_errors
 
 
 def optimized(
-    case: Case, how: Build, *, target: str = "onnxruntime", opset: int | None = None
+    case: Case, how: Build, *, target: str = "onnxruntime", opset: int | None = None, **wishes: bool
 ) -> tuple[onnx.ModelProto, normgraph.Report]:
     """The case as normgraph leaves it, and the report on that.
 
@@ -21,7 +21,7 @@ def optimized(
     """
     model = build(case, how)
     untouched = model.SerializeToString()
-    result = normgraph.optimize(model, target=target, opset=opset)
+    result = normgraph.optimize(model, target=target, opset=opset, **wishes)  # type: ignore[arg-type]
     assert model.SerializeToString() == untouched, "the argument was changed"
     found = ir.to_proto(result.model)
     onnx.checker.check_model(found, full_check=True)

@@ -7,7 +7,7 @@ import pytest
 
 import normgraph
 from tests.cases import Build, build
-from tests.folds import TABLES
+from tests.folds import TABLES, wishes
 from tests.folds.claims import FoldCase
 from tests.optimizing import operators, optimized
 from tests.running import builds, label
@@ -42,3 +42,20 @@ def test_map_stays_and_says_why(case: FoldCase, how: Build) -> None:
 def test_explain_foretells_it(case: FoldCase, how: Build) -> None:
     report = normgraph.explain(build(case, how))
     assert {fold.rule for fold in report.folds} == ({"not-folded"} if case.folded else {case.rule} - {None})
+
+
+def wished(table: Iterable[FoldCase], option: str) -> list[object]:
+    return [pytest.param(case, how, option, id=f"{case.name}-{label(how)}") for case in table for how in builds(case)]
+
+
+@pytest.mark.parametrize(
+    ("case", "how", "option"), [*wished(wishes.DUPLICATED, "duplicate"), *wished(wishes.GAINS, "fold_gain")]
+)
+def test_fold_is_made_when_asked_for_and_only_then(case: FoldCase, how: Build, option: str) -> None:
+    _, without = optimized(case, how)
+    assert set(case.folded).isdisjoint(fold.direction for fold in without.folds) or "backward" in case.folded
+    model, report = optimized(case, how, **{option: True})
+    assert [fold.direction for fold in report.folds if fold.status == "folded"] == list(case.folded), report.folds
+    assert [fold.rule for fold in report.folds if fold.status == "kept"] == ([case.rule] if case.rule else [])
+    assert case.says in "".join(fold.reason or "" for fold in report.folds)
+    assert operators(model) == (Counter(case.after.split()) if case.after else operators(build(case, how)))

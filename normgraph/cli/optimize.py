@@ -72,6 +72,8 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             target=options.target,
             opset=options.opset,
             allow_contrib=options.allow_contrib,
+            fold_gain=options.fold_gain,
+            duplicate=options.duplicate,
             autotune=options.autotune,
             tuning=options.tuning,
             feeding=Feeding(

@@ -22,7 +22,7 @@ from normgraph.folding.geometry import Geometry, attributes_of, geometry_of, lai
 from normgraph.folding.linear import Linear, linear_of
 from normgraph.folding.linear_operator import Weights, along
 from normgraph.folding.merging import Bypass, MergePlan
-from normgraph.folding.plans import Change, Region
+from normgraph.folding.plan import Change, Region
 from normgraph.folding.precision import rounded
 from normgraph.interpret import Interpretation, interpret
 

@@ -20,7 +20,7 @@ from normgraph.folding.geometry import Geometry, attributes_of, geometry_of
 from normgraph.folding.linear import Linear, linear_of
 from normgraph.folding.linear_operator import Weights
 from normgraph.folding.merging import Bypass, MergePlan
-from normgraph.folding.plans import Change, Region
+from normgraph.folding.plan import Change, Region
 from normgraph.folding.precision import rounded
 
 CHAIN = "chain"

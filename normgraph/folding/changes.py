@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 
 from normgraph.affine import Affine, names_of
 from normgraph.constants import Array, attribute
 from normgraph.folding.moves import Edit
-from normgraph.folding.plans import BACKWARD, Change, FoldPlan
+from normgraph.folding.plan import Change, FoldPlan
+from normgraph.folding.plans import FORWARD
 from normgraph.rewrite import PROVENANCE, Names, forget, new_initializer, take_over
 from normgraph.transfer import LAYOUT_OPERATORS
 
@@ -44,25 +47,53 @@ def apply_plan(plan: FoldPlan, store: Store) -> list[ir.Node]:
     made: list[ir.Node] = []
     replaced = names_of(plan.affine.nodes)
     for edit in plan.edits:
-        _apply_edit(edit, store)
+        apply_edit(edit, store)
     for change in plan.changes:
-        made += apply_change(change, store, replaced)
-    bypass(plan.affine, store.names, backward=plan.direction == BACKWARD)
+        own = _copied(change, plan.affine, store.names) if change.copied else change
+        made += apply_change(own, store, replaced)
+    bypass(plan.affine, store.names, backward=plan.direction != FORWARD)
     return made
 
 
-def _apply_edit(edit: Edit, store: Store) -> None:
+def _copied(change: Change, affine: Affine, names: Names) -> Change:
+    """The change of a copy of its operator, which the map reads from now on."""
+    node = change.linear.node
+    stem = node.name or node.outputs[0].name or node.op_type
+    copy = ir.node(
+        node.op_type,
+        list(node.inputs),
+        dict(node.attributes),
+        domain=node.domain,
+        name=names.unique(f"{stem}/copy"),
+        metadata_props=dict(node.metadata_props),
+    )
+    result = copy.outputs[0]
+    result.name, result.type, result.shape = (
+        names.unique(f"{affine.base.name}/copy"),
+        affine.base.type,
+        affine.base.shape,
+    )
+    assert node.graph is not None
+    node.graph.insert_after(node, [copy])
+    for reader in affine.nodes:
+        for position, operand in enumerate(reader.inputs):
+            if operand is affine.base:
+                reader.replace_input_with(position, result)
+    return replace(change, linear=replace(change.linear, node=copy))
+
+
+def apply_edit(edit: Edit, store: Store) -> None:
+    """Let a Pad pad with another number."""
     node, graph = edit.node, edit.node.graph
     assert graph is not None
     if len(node.inputs) == 1:
-        node.attributes["value"] = ir.AttrFloat32("value", edit.value)
+        node.attributes["value"] = ir.AttrFloat32("value", float(edit.value))
         return
     old = node.inputs[2] if len(node.inputs) > 2 else None
-    dtype = (old.dtype if old is not None else None) or node.outputs[0].dtype or ir.DataType.FLOAT
     stem = (old.name if old is not None else None) or node.name or "pad"
     if len(node.inputs) <= 2:
         node.resize_inputs(3)
-    node.replace_input_with(2, store.initializer(graph, f"{stem}.folded", np.asarray(edit.value, dtype.numpy())))
+    node.replace_input_with(2, store.initializer(graph, f"{stem}.folded", edit.value))
     forget([old])
 
 

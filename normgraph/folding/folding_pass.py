@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import onnx_ir as ir
 
-from normgraph.affine import Affine, names_of
+from normgraph.affine import names_of
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence
 from normgraph.extraction import Fragment, NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.folding.changes import Store
-from normgraph.folding.directions import DIRECTIONS, Plan, apply
-from normgraph.folding.merging import MergePlan
-from normgraph.folding.plans import FoldPlan, Refusal
+from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
+from normgraph.folding.gain import GAIN, NORMS, GainPlan
+from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.proof import folded_alone, prove
 from normgraph.folding.reasons import why_left
 from normgraph.folding.records import records_of, resolved
@@ -28,6 +28,7 @@ from normgraph.rewrite import Names, remove_dead
 
 #: Folds make others possible: the search is repeated until nothing is found, at most so many times.
 MAXIMAL_ROUNDS = 16
+NOTHING_MORE = Wishes()
 
 
 @dataclass
@@ -44,44 +45,49 @@ class _State:
     refused: dict[tuple[str, str], Shortfall] = field(default_factory=dict)
     failed: set[tuple[str, str]] = field(default_factory=set)
 
-    def refuse(self, affine: Affine, direction: str, shortfall: Shortfall) -> None:
+    def refuse(self, nodes: Sequence[ir.Node], direction: str, shortfall: Shortfall) -> None:
         """Note why a map isn't folded, for each of its nodes."""
-        for node in affine.nodes:
+        for node in nodes:
             self.refused[node.outputs[0].name or "", direction] = shortfall
 
     def drop(self, plan: Plan, shortfall: Shortfall) -> None:
         """Note that a plan isn't carried out."""
         self.failed.add(_key(plan))
-        if isinstance(plan, FoldPlan):
-            self.refuse(plan.affine, plan.direction, shortfall)
+        if isinstance(plan, FoldPlan | GainPlan):
+            nodes = plan.affine.nodes if isinstance(plan, FoldPlan) else (plan.norm,)
+            self.refuse(nodes, plan.direction, shortfall)
 
 
 def _key(plan: Plan) -> tuple[str, str]:
     return plan.regions[0].output.name or "", plan.direction
 
 
-def fold_batch_normalizations(model: ir.Model, *, judge: Judge = consent, progress: Progress = silent) -> list[Fold]:
+def fold_batch_normalizations(
+    model: ir.Model, *, wishes: Wishes = NOTHING_MORE, judge: Judge = consent, progress: Progress = silent
+) -> list[Fold]:
     """Fold every affine map per channel that linear operators beside it can take in, each fold proven, in place.
 
     Linear operators whose results are added, or that follow each other, become one where that is cheaper.
 
     Args:
         model: the model, its functions inlined; changed in place.
+        wishes: the folds that are asked for beyond those that save work.
         judge: asked whether the folds that are proven are to be made.
         progress: told about the proofs.
 
     Returns:
         What was folded, and every BatchNormalization that is left with the reason.
     """
-    return _folded(model, judge, progress, proven=True)
+    return _folded(model, wishes, judge, progress, proven=True)
 
 
 def foldable(model: ir.Model) -> list[Fold]:
     """What `fold_batch_normalizations` would do, the proofs aside: what it would fold counts as kept."""
     facts = survey(model)
-    found = (plan for plans in DIRECTIONS.values() for graph in graphs_of(model) for plan in plans(graph, facts))
+    ways = [DIRECTIONS[direction] for direction in NOTHING_MORE.directions]
+    found = (plan for plans in ways for graph in graphs_of(model) for plan in plans(graph, facts))
     work = model.clone() if any(not isinstance(plan, Refusal) for plan in found) else model
-    return [_unfolded(fold) for fold in _folded(work, consent, silent, proven=False)]
+    return [_unfolded(fold) for fold in _folded(work, NOTHING_MORE, consent, silent, proven=False)]
 
 
 def _unfolded(fold: Fold) -> Fold:
@@ -91,12 +97,12 @@ def _unfolded(fold: Fold) -> Fold:
     return replace(fold, status="kept", rule="not-folded", reason=reason)
 
 
-def _folded(model: ir.Model, judge: Judge, progress: Progress, *, proven: bool) -> list[Fold]:
+def _folded(model: ir.Model, wishes: Wishes, judge: Judge, progress: Progress, *, proven: bool) -> list[Fold]:
     state = _State()
     store = Store(Names(model))
     for _ in range(MAXIMAL_ROUNDS):
         before = len(state.folded)
-        for direction in DIRECTIONS:
+        for direction in wishes.directions:
             _fold(model, direction, state, store, judge, progress, proven=proven)
         if len(state.folded) == before:
             break
@@ -114,7 +120,7 @@ def _fold(
     for done, plan in enumerate(found):
         progress("proving folds", done, len(found))
         if isinstance(plan, Refusal):
-            state.refuse(plan.affine, direction, plan.shortfall)
+            state.refuse(plan.nodes, direction, plan.shortfall)
             continue
         if _key(plan) in state.failed or not touched.isdisjoint(plan.nodes):
             continue
@@ -146,7 +152,7 @@ def _proposal(plan: Plan, facts: Facts) -> Proposal:
 
     kind = ", ".join(dict.fromkeys(change.linear.node.op_type for change in plan.changes))
     output = plan.regions[0].output
-    return Proposal(site_name(plan.doomed, output), output.name or "", kind, pair)
+    return Proposal(site_name(plan.doomed or tuple(plan.nodes), output), output.name or "", kind, pair)
 
 
 def _plans(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[Plan | Refusal]:
@@ -157,23 +163,27 @@ def _plans(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[Plan | Ref
     normalizing = {node for match in find(graph, facts).matches for node in match.nodes}
     normalizing.update(node for node in graph if node.op_type in NATIVE and node.op_type != "BatchNormalization")
     for result in results:
-        if isinstance(result, MergePlan):
+        mapped = result.affine if isinstance(result, FoldPlan) else result if isinstance(result, Refusal) else None
+        if mapped is None or direction == GAIN:
             yield result
-        elif normalizing.isdisjoint(result.affine.nodes) and result.affine.base.producer() not in normalizing:
+        elif normalizing.isdisjoint(mapped.nodes) and mapped.base.producer() not in normalizing:
             yield result
 
 
 def _left(model: ir.Model, refused: dict[tuple[str, str], Shortfall]) -> list[Fold]:
-    """The BatchNormalizations that are still there, each with the decisive reason."""
+    """The BatchNormalizations that are still there, and gains that were to be folded, with the decisive reason."""
     facts = survey(model)
     kept: list[Fold] = []
     for graph in graphs_of(model):
         for node in graph:
-            if node.op_type != "BatchNormalization" or node.domain:
-                continue
             output = node.outputs[0]
             tried = [refused[key] for d in DIRECTIONS if (key := (output.name or "", d)) in refused]
-            shortfall = why_left(node, tried, facts)
+            if node.op_type in NORMS and tried:
+                shortfall = tried[-1]
+            elif node.op_type == "BatchNormalization" and not node.domain:
+                shortfall = why_left(node, tried, facts)
+            else:
+                continue
             kept.append(
                 Fold(
                     name=site_name((node,), output),

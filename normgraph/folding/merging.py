@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from normgraph.affine import names_of
 from normgraph.folding.changes import Store, apply_change
-from normgraph.folding.plans import Change, Region
+from normgraph.folding.plan import Change, Region
 from normgraph.rewrite import take_over
 
 

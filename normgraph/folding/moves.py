@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.axes import ONE, Size
-from normgraph.constants import attribute
+from normgraph.constants import Array, attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
 from normgraph.folding.channel_map import ChannelMap, Float64
@@ -22,10 +22,15 @@ from normgraph.shapes import axes_of
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A constant of a passage that changes when a map is carried across it: the value that a Pad pads with."""
+    """A constant of a passage that changes when a map is carried across it.
+
+    Attributes:
+        node: a Pad.
+        value: what it pads with, in the type of what is padded, without dimensions.
+    """
 
     node: ir.Node
-    value: float
+    value: Array
 
 
 @dataclass(frozen=True, eq=False)

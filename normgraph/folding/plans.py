@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -22,109 +23,21 @@ from normgraph.folding.linear import Linear, linear_of
 from normgraph.folding.linear_operator import Weights
 from normgraph.folding.moves import Edit
 from normgraph.folding.passages import passage_of
+from normgraph.folding.plan import Ahead, Change, FoldPlan, Refusal, Region
 from normgraph.folding.precision import rounded
 from normgraph.interpret import interpret
 
-BACKWARD, FORWARD = "backward", "forward"
+BACKWARD, FORWARD, DUPLICATE = "backward", "forward", "duplicate"
 #: A map is carried through at most this many passages.
 MAXIMAL_PASSAGES = 64
 #: Pad takes its sizes as inputs since this opset.
 PADS_ARE_INPUTS = 11
 
 
-@dataclass(frozen=True, eq=False)
-class Change:
-    """New weights for a linear operator, in the type in which they are stored.
-
-    Attributes:
-        linear: the operator.
-        weight: its weight.
-        bias: its bias in the shape that it takes; None where it is zero and there was none.
-        fill: what a Pad before it has to pad with, in place of its own padding with zeros; None to leave that.
-    """
-
-    linear: Linear
-    weight: Array
-    bias: Array | None
-    fill: float | None = None
-
-    @property
-    def added_nodes(self) -> int:
-        """How many nodes the change makes: an Add for a bias that has no place yet, a Pad."""
-        return (self.bias is not None and self.linear.row.bias is None and self.linear.addition is None) + (
-            self.fill is not None
-        )
-
-
-@dataclass(frozen=True)
-class Region:
-    """A part of the graph that computes the same before and after a fold; see `normgraph.region.Rewritable`.
-
-    Attributes:
-        base: the tensor from which it is computed.
-        output: the tensor that must stay the same.
-        nodes: its nodes.
-        graph: the graph that it is in.
-        channel: the dimension of the output that its channels run along, None where there is none.
-    """
-
-    base: ir.Value
-    output: ir.Value
-    nodes: tuple[ir.Node, ...]
-    graph: ir.Graph | None
-    channel: int | None = None
-    assumed: tuple[tuple[int, int], ...] = ()
-    axes: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class FoldPlan:
-    """An affine map and what it folds into; all of its changes are made, or none.
-
-    Attributes:
-        affine: the map.
-        direction: "backward" into the operators before the map, "forward" into those behind it.
-        changes: the operators that take it in, at least one.
-        edits: constants of passages that change on the way.
-        regions: what has to be proven to stay the same.
-    """
-
-    affine: Affine
-    direction: str
-    changes: tuple[Change, ...]
-    edits: tuple[Edit, ...]
-    regions: tuple[Region, ...]
-
-    @property
-    def nodes(self) -> frozenset[ir.Node]:
-        """Every node that takes part."""
-        return frozenset(node for region in self.regions for node in region.nodes)
-
-    @property
-    def doomed(self) -> tuple[ir.Node, ...]:
-        """The nodes that nothing reads once the plan is carried out."""
-        return self.affine.nodes
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An affine map that can't be folded this way.
-
-    Attributes:
-        affine: the map.
-        direction: the way.
-        shortfall: why.
-    """
-
-    affine: Affine
-    direction: str
-    shortfall: Shortfall
-
-
 def plans_for(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | Refusal]:
     """What can be folded in a direction, and what can't, in the order of the graph."""
     covered: set[ir.Node] = set()
-    plan_of = _backward_plan if direction == BACKWARD else _forward_plan
+    plan_of = _forward_plan if direction == FORWARD else partial(_backward_plan, direction=direction)
     bases: set[ir.Value] = set()
     for node in graph:
         if node in covered or node in facts.dead or node.domain or node.op_type not in AFFINE_OPERATORS:
@@ -132,7 +45,7 @@ def plans_for(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[FoldPla
         base = next((v for v in node.inputs if v is not None and not facts.depends_on_shapes_only(v)), None)
         if base is None or base in bases or facts.dtype(base) not in FLOATING or not leads_to_scale(base, facts):
             continue
-        if direction == BACKWARD and continues_affine(base, facts):
+        if direction != FORWARD and continues_affine(base, facts):
             continue
         bases.add(base)
         interpretation = interpret(base, graph, facts)
@@ -148,7 +61,7 @@ def plans_for(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[FoldPla
                 covered.update(affine.nodes)
                 yield result
                 break
-            refusal = refusal or Refusal(affine, direction, result)
+            refusal = refusal or Refusal(affine.nodes, affine.base, direction, result)
         else:
             if refusal is not None:
                 yield refusal
@@ -162,9 +75,11 @@ class _Walk:
         changes: the linear operators, each with the way that led to it.
         edits: constants of passages that change.
         passed: the passages.
+        duplicates: whether an operator may be copied that something else reads.
     """
 
     facts: Facts
+    duplicates: bool = False
     changes: list[tuple[Change, tuple[ir.Node, ...]]] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     passed: dict[ir.Node, None] = field(default_factory=dict)
@@ -182,7 +97,9 @@ class _Walk:
         self.passed[node] = None
         return None
 
-    def take(self, linear: Linear, weights: Weights, way: tuple[ir.Node, ...]) -> Shortfall | None:
+    def take(
+        self, linear: Linear, weights: Weights, way: tuple[ir.Node, ...], *, copied: bool = False
+    ) -> Shortfall | None:
         """Note a linear operator's new weights, or say why they can't be stored."""
         if any(change.linear.node is linear.node for change, _ in self.changes):
             return Shortfall("layout", f"it would reach {called(linear.node)} on two ways")
@@ -190,7 +107,7 @@ class _Walk:
         if isinstance(stored, Shortfall):
             return stored
         weight, bias = stored
-        self.changes.append((Change(linear, weight, bias, weights.fill), way))
+        self.changes.append((Change(linear, weight, bias, weights.fill, copied), way))
         return None
 
 
@@ -204,12 +121,12 @@ def called(node: ir.Node) -> str:
     return f"{node.op_type} '{node.name or node.outputs[0].name}'"
 
 
-def _backward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
+def _backward_plan(affine: Affine, facts: Facts, direction: str) -> FoldPlan | Shortfall:
     """The plan that takes the map into what computes its base."""
     channel_map = over_base(affine)
     if channel_map is None:
         return Shortfall("layout", "it varies along an axis that what it maps hasn't got")
-    walk = _Walk(facts)
+    walk = _Walk(facts, direction == DUPLICATE)
     shortfall = _back(affine.base, channel_map, frozenset(affine.nodes), walk)
     if shortfall is not None:
         return shortfall
@@ -219,7 +136,7 @@ def _backward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
     channel = next(iter(over.varying)) if over is not None and len(over.varying) == 1 else None
     region = Region(first.data, affine.output, nodes, first.node.graph, channel)
     changes = tuple(change for change, _ in walk.changes)
-    return FoldPlan(affine, BACKWARD, changes, tuple(walk.edits), (region,))
+    return FoldPlan(affine, direction, changes, tuple(walk.edits), (region,))
 
 
 def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node], walk: _Walk) -> Shortfall | None:
@@ -232,14 +149,19 @@ def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node],
     if linear is None and (passage is None or passage.backward is None):
         return _no_neighbour(producer, walk.facts)
     needed = _needed_elsewhere(value, producer, readers, walk)
-    if needed is not None:
+    copied = needed is not None and walk.duplicates and linear is not None and not walk.passed
+    if needed is not None and not copied:
         return needed
-    return _into(linear, channel_map, walk) if linear is not None else _back_through(producer, value, channel_map, walk)
+    return (
+        _into(linear, channel_map, walk, copied=copied)
+        if linear is not None
+        else _back_through(producer, value, channel_map, walk)
+    )
 
 
-def _into(linear: Linear, channel_map: ChannelMap, walk: _Walk) -> Shortfall | None:
+def _into(linear: Linear, channel_map: ChannelMap, walk: _Walk, *, copied: bool) -> Shortfall | None:
     weights = linear.row.behind(linear.node, linear.weights, channel_map)
-    return weights if isinstance(weights, Shortfall) else walk.take(linear, weights, ())
+    return weights if isinstance(weights, Shortfall) else walk.take(linear, weights, (), copied=copied)
 
 
 def _needed_elsewhere(value: ir.Value, producer: ir.Node, readers: frozenset[ir.Node], walk: _Walk) -> Shortfall | None:
@@ -288,28 +210,46 @@ def _forward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
     channel_map = _over_output(affine, over)
     if channel_map is None:
         return Shortfall("layout", "its dimensions aren't those of what it maps")
+    found = carried_forward(affine.output, channel_map, affine.nodes, affine.base, facts)
+    if isinstance(found, Shortfall):
+        return found
+    added = sum(change.added_nodes for change in found.changes)
+    if added > len(affine.nodes):
+        return Shortfall("no-gain", f"folding would take {added} new nodes for the {len(affine.nodes)} that it saves")
+    return FoldPlan(affine, FORWARD, found.changes, found.edits, found.regions)
+
+
+def carried_forward(
+    value: ir.Value, channel_map: ChannelMap, nodes: tuple[ir.Node, ...], base: ir.Value, facts: Facts
+) -> Ahead | Shortfall:
+    """Take a map of a value into all that reads it.
+
+    Args:
+        value: the result of the map.
+        channel_map: the map.
+        nodes: the nodes that compute it.
+        base: what they compute it from.
+        facts: the facts about the model.
+    """
     walk = _Walk(facts)
-    shortfall = _ahead(affine.output, channel_map, (), walk)
+    shortfall = _ahead(value, channel_map, (), walk)
     if shortfall is not None:
         return shortfall
     if not walk.changes:
         return Shortfall("no-neighbour", "nothing reads it")
     if facts.opset < PADS_ARE_INPUTS and any(change.fill is not None for change, _ in walk.changes):
         return Shortfall("padding", f"padding with another number than zero takes opset {PADS_ARE_INPUTS}")
-    added = sum(change.added_nodes for change, _ in walk.changes)
-    if added > len(affine.nodes):
-        return Shortfall("no-gain", f"folding would take {added} new nodes for the {len(affine.nodes)} that it saves")
     regions = tuple(
         Region(
-            affine.base,
+            base,
             change.linear.output,
-            _in_order({*affine.nodes, *way, *change.linear.nodes}, facts),
+            _in_order({*nodes, *way, *change.linear.nodes}, facts),
             change.linear.node.graph,
             change.linear.channel,
         )
         for change, way in walk.changes
     )
-    return FoldPlan(affine, FORWARD, tuple(change for change, _ in walk.changes), tuple(walk.edits), regions)
+    return Ahead(tuple(change for change, _ in walk.changes), tuple(walk.edits), regions)
 
 
 def _over_output(affine: Affine, channel_map: ChannelMap) -> ChannelMap | None:

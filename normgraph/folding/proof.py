@@ -11,7 +11,7 @@ from normgraph.extraction import Fragment
 from normgraph.facts import Facts, survey
 from normgraph.folding.changes import Store
 from normgraph.folding.directions import DIRECTIONS, apply
-from normgraph.folding.plans import Refusal, Region
+from normgraph.folding.plan import Refusal, Region
 from normgraph.rewrite import Names, remove_dead
 
 #: Operators with windows over space.

@@ -7,13 +7,17 @@ from dataclasses import replace
 
 from normgraph.affine import names_of
 from normgraph.evidence import Evidence, Trial
+from normgraph.folding.branches import PARALLEL
+from normgraph.folding.chains import CHAIN
 from normgraph.folding.directions import Plan
-from normgraph.folding.plans import BACKWARD, FORWARD, FoldPlan, Region
+from normgraph.folding.gain import GainPlan
+from normgraph.folding.plan import FoldPlan, Region
+from normgraph.folding.plans import BACKWARD
 from normgraph.inventory import Fold, WorstChannel
 from normgraph.naming import site_name
 
-#: The directions in which maps are folded; in the others, linear operators are merged.
-DIRECTIONS_OF_MAPS = (BACKWARD, FORWARD)
+#: The directions in which linear operators go into others; in the rest, maps do.
+MERGING = (PARALLEL, CHAIN)
 
 
 def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
@@ -25,6 +29,8 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
     """
     if isinstance(plan, FoldPlan):
         parts = [(plan.affine.nodes, plan.affine.output)]
+    elif isinstance(plan, GainPlan):
+        parts = [((plan.norm,), plan.norm.outputs[0])]
     else:
         parts = [(nodes, nodes[0].outputs[0]) for nodes in plan.absorbed]
     sizes = {change.linear.weights.bias.size for change in plan.changes}
@@ -67,7 +73,7 @@ def _worst_channel(regions: Sequence[Region], proofs: Sequence[Evidence]) -> Wor
 
 def resolved(folds: Sequence[Fold]) -> list[Fold]:
     """The folds with `into` naming the operators that are there in the end, where these were merged themselves."""
-    merged = {node: fold.into for fold in folds if fold.direction not in DIRECTIONS_OF_MAPS for node in fold.nodes}
+    merged = {node: fold.into for fold in folds if fold.direction in MERGING for node in fold.nodes}
     found: list[Fold] = []
     for fold in folds:
         names: dict[str, None] = {}

@@ -102,8 +102,12 @@ def _padded(
         return Shortfall(
             "padding", f"{_called(node)} pads all channels with one number, which would have to differ between them"
         )
-    value = float(values.flat[0])
-    return Carried((channel_map,), None if value == constant else Edit(node, value))
+    dtype, value = facts.dtype(node.outputs[0]), float(values.flat[0])
+    if dtype is None:
+        return Shortfall("shape", f"the type that {_called(node)} pads with isn't known")
+    with np.errstate(over="ignore", under="ignore"):
+        stored = np.asarray(value).astype(dtype.numpy())
+    return Carried((channel_map,), None if value == constant else Edit(node, stored))
 
 
 def _pads(node: ir.Node, rank: int, facts: Facts) -> list[tuple[int, int]] | None:

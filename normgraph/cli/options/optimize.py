@@ -42,6 +42,8 @@ class OptimizeOptions:
         opset: the opset of the result; None to raise it only where that is worth it.
         target: the runtime, with its version behind an @ or without.
         allow_contrib: permit operators of the target's own.
+        fold_gain: fold the gain of norms into what reads them.
+        duplicate: copy linear operators for the sake of folding.
         external_data: whether weights go into a file of their own; "auto" as those of the input, or above 2 GiB.
         report: the file to write the report to.
         autotune: the provider on which rewrites are timed; None to time nothing.
@@ -65,6 +67,8 @@ class OptimizeOptions:
     opset: int | None
     target: str
     allow_contrib: bool
+    fold_gain: bool
+    duplicate: bool
     external_data: Literal["auto", "always", "never"]
     report: Path | None
     autotune: str | None
@@ -113,6 +117,16 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=shared.opset,
         help="the opset of the result; by default it is raised only where a rewrite is worth it",
+    )
+    how.add_argument(
+        "--fold-gain",
+        action="store_true",
+        help="fold gain and bias of a LayerNormalization or RMSNormalization into the linear operators that read it",
+    )
+    how.add_argument(
+        "--duplicate",
+        action="store_true",
+        help="copy a linear operator that something beside a BatchNormalization reads, and fold into the copy",
     )
     verified = parser.add_argument_group("what is verified")
     verified.add_argument(
