@@ -101,8 +101,10 @@ def _sites(timings: Sequence[SiteTiming], level: str) -> RenderableType:
 
 
 def _saved(group: Sequence[SiteTiming]) -> float:
-    """Seconds that these rewrites save in a run of the model."""
-    return sum(timing.decision.before - timing.decision.after for timing in group if timing.decision is not None)
+    """Seconds that these rewrites save in a run of the model; a difference within noise counts as none."""
+    decided = [timing.decision for timing in group if timing.decision is not None]
+    told = [d for d in decided if d.ratio.verdict(PLAN.precision) in ("faster", "slower")]
+    return sum(decision.before - decision.after for decision in told)
 
 
 def _site_rows(group: Sequence[SiteTiming]) -> Iterator[tuple[str | Text, ...]]:
@@ -121,7 +123,7 @@ def _site_rows(group: Sequence[SiteTiming]) -> Iterator[tuple[str | Text, ...]]:
             seconds(decision.after),
             interval(decision.ratio),
             said(decision.ratio.verdict(PLAN.precision)),
-            seconds(len(members) * (decision.before - decision.after)),
+            seconds(_saved([group[member] for member in members])),
         )
 
 
