@@ -19,6 +19,7 @@ from normgraph.lengths import bound_of
 from normgraph.match import Match
 from normgraph.naming import site_name
 from normgraph.near_misses import NearMiss
+from normgraph.norms import batch_and_groups
 
 Status = Literal["fused", "native", "kept", "near_miss"]
 Statistics = Literal["sample", "batch", "running"]
@@ -181,7 +182,10 @@ def _affine_dimensions(match: Match) -> list[Dimension]:
     varying = match.norm.affine_axes
     channels = [dimension for dimension in match.layout if varying and varying <= frozenset(dimension)]
     # Of a GroupNormalization before opset 21, they vary along the groups alone.
-    return [tuple(axis for axis in channels[0] if axis in varying)] if channels else [match.layout[1]]
+    if channels:
+        return [tuple(axis for axis in channels[0] if axis in varying)]
+    grouped = batch_and_groups(match.norm, match.layout)
+    return [match.layout[1 if grouped is None else grouped[1]]]
 
 
 def _elements(value: ir.Value, facts: Facts) -> int | None:

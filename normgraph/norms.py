@@ -124,19 +124,31 @@ def batch_and_channels(norm: Norm, layout: Layout) -> tuple[int, int] | None:
 
 
 def _per_group(norm: Norm, layout: Layout) -> bool:
-    """All of the second dimension's trailing part and all dimensions behind it; gain and bias vary along the second."""
-    split = channel_groups(norm, layout)
-    if split is None or len(layout) < 3:
-        return False
-    behind = all(norm.over.issuperset(dimension) for dimension in layout[2:])
-    return behind and norm.over.isdisjoint(layout[0]) and norm.affine_axes <= frozenset(layout[1])
+    """A batch dimension, the trailing part of the channels', all others; gain and bias vary along the channels."""
+    found = batch_and_groups(norm, layout)
+    return found is not None and norm.affine_axes <= frozenset(layout[found[1]])
 
 
-def channel_groups(norm: Norm, layout: Layout) -> tuple[Dimension, Dimension] | None:
-    """The second dimension's axes outside and inside of the statistics, where those outside come first; else None."""
-    if len(layout) < 2:
+def batch_and_groups(norm: Norm, layout: Layout) -> tuple[int, int] | None:
+    """The dimension outside of the statistics, and the channels' one, a trailing part of which is inside; else None.
+
+    The channels are the dimension that is cut, else the second.  A dimension of size one is the batch where there is no
+    other.
+    """
+    over = norm.over
+    cut = [i for i, d in enumerate(layout) if not over.isdisjoint(d) and not over.issuperset(d)] or [1]
+    if len(layout) < 3 or len(cut) != 1 or channel_groups(norm, layout[cut[0]]) is None:
         return None
-    channels = layout[1]
+    outside = [i for i, d in enumerate(layout) if d and i != cut[0] and over.isdisjoint(d)]
+    single = [i for i, d in enumerate(layout) if not d and i != cut[0]]
+    batch = (outside or single)[:1]
+    if cut[0] != 1 and outside and single:
+        return None  # the same tensor without its dimensions of size one is tried as well
+    return (batch[0], cut[0]) if batch and len(outside) <= 1 else None
+
+
+def channel_groups(norm: Norm, channels: Dimension) -> tuple[Dimension, Dimension] | None:
+    """A dimension's axes outside and inside of the statistics, where those outside come first; else None."""
     outside = tuple(axis for axis in channels if axis not in norm.over)
     inside = tuple(axis for axis in channels if axis in norm.over)
     return (outside, inside) if inside and channels == outside + inside else None

@@ -16,7 +16,7 @@ from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
 from normgraph.lowering import INPUT, OUTPUT, Attribute, Emitted, Step
 from normgraph.match import Match
-from normgraph.norms import batch_and_channels, channel_groups
+from normgraph.norms import batch_and_channels, batch_and_groups, channel_groups
 
 Attributes = tuple[tuple[str, Attribute], ...]
 
@@ -62,8 +62,8 @@ def instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
 
 def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """GroupNormalization-21: over groups of channels and all dimensions behind, scale and bias per channel."""
-    groups = _groups(match)
-    parameters = _parameters(match, (match.layout[1],), dtype, ("scale", "bias"), always=True)
+    groups, inner = _groups(match), _channels_first(match)
+    parameters = _parameters(match, (inner[1],), dtype, ("scale", "bias"), always=True)
     epsilon = _epsilon(match, dtype)
     for failed in (groups, parameters, epsilon):
         if isinstance(failed, Shortfall):
@@ -74,20 +74,20 @@ def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     attributes: Attributes = (("epsilon", epsilon), ("num_groups", groups))
     if dtype == ir.DataType.DOUBLE:
         attributes += (("stash_type", int(dtype)),)
-    after = permutation(match.layout, match.output_layout)
-    return _between_transposes("GroupNormalization", tuple(parameters), attributes, None, after), parameters
+    before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
+    return _between_transposes("GroupNormalization", tuple(parameters), attributes, before, after), parameters
 
 
 def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """Reshape – InstanceNormalization – Reshape, then scale and bias per channel: another group normalization."""
-    groups, epsilon = _groups(match), _epsilon(match, dtype)
+    groups, epsilon, inner = _groups(match), _epsilon(match, dtype), _channels_first(match)
     if isinstance(groups, Shortfall):
         return groups
     if isinstance(epsilon, Shortfall):
         return epsilon
     if any(node.op_type == "InstanceNormalization" for node in match.nodes):
         return Shortfall("already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there")
-    whole = product(size_of(dimension) for dimension in match.layout[1:])
+    whole = product(size_of(dimension) for dimension in inner[1:])
     # A size that is written out leaves room for an empty batch, of which -1 would have no meaning.
     rest = -1 if whole.static is None else whole.static // groups
     constants: dict[str, Array] = {
@@ -95,9 +95,12 @@ def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
         "ones": np.ones(groups, dtype.numpy()),
         "zeros": np.zeros(groups, dtype.numpy()),
     }
-    steps = [
-        Step("Shape", (INPUT,), "shape"),
-        Step("Reshape", (INPUT, "grouped_shape"), "grouped"),
+    before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
+    source = INPUT if before is None else "moved"
+    steps = [] if before is None else [Step("Transpose", (INPUT,), source, (("perm", before),))]
+    steps += [
+        Step("Shape", (source,), "shape"),
+        Step("Reshape", (source, "grouped_shape"), "grouped"),
         Step(
             "InstanceNormalization",
             ("grouped", "ones", "zeros"),
@@ -106,7 +109,7 @@ def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
         ),
         Step("Reshape", ("normalized_groups", "shape"), "normalized"),
     ]
-    trailing = (1,) * (len(match.layout) - 2)
+    trailing = (1,) * (len(inner) - 2)
     result = "normalized"
     for name, operator, value, neutral in (
         ("scale", "Mul", match.norm.gain, 1.0),
@@ -114,13 +117,12 @@ def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     ):
         if value == neutral:
             continue
-        parameter = _full(value, (match.layout[1],), match, dtype)
+        parameter = _full(value, (inner[1],), match, dtype)
         if isinstance(parameter, Shortfall):
             return parameter
         constants[name] = parameter.reshape(*parameter.shape, *trailing)
         steps.append(Step(operator, (result, name), f"with_{name}"))
         result = f"with_{name}"
-    after = permutation(match.layout, match.output_layout)
     if after is not None:
         steps.append(Step("Transpose", (result,), OUTPUT, (("perm", after),)))
     else:
@@ -197,8 +199,16 @@ def _epsilon(match: Match, dtype: ir.DataType) -> float | Shortfall:
     return float(epsilon)
 
 
+def _channels_first(match: Match) -> Layout:
+    """The input's dimensions with the batch and the channels, which are normalized in groups, in front."""
+    first = batch_and_groups(match.norm, match.layout)
+    assert first is not None
+    rest = tuple(dimension for position, dimension in enumerate(match.layout) if position not in first)
+    return (*(match.layout[position] for position in first), *rest)
+
+
 def _groups(match: Match) -> int | Shortfall:
-    split = channel_groups(match.norm, match.layout)
+    split = channel_groups(match.norm, _channels_first(match)[1])
     groups = 1
     for axis in split[0] if split is not None else ():
         if axis.size.static is None:

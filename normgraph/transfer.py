@@ -20,6 +20,7 @@ from normgraph import transfer_layout as layout
 from normgraph import transfer_native as native
 from normgraph.algebra import HALF, Polynomial
 from normgraph.axes import Axis
+from normgraph.bounds import is_nonnegative
 from normgraph.constants import attribute
 from normgraph.errors import NotRepresentable
 from normgraph.exponentials import exponential, logarithm
@@ -95,6 +96,16 @@ def _dropout(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
     return operands[0]
 
 
+def _bounded(value: Polynomial, bound: float, sign: int) -> Polynomial:
+    """max(a, c) or min(a, c); min(a, c) = −max(−a, −c), and 1/max(1/a, 1/c) for a = p^(−q) with p not negative."""
+    if sign < 0 < bound < math.inf and len(value.terms) == 1:
+        ((monomial, factor),) = value.terms.items()
+        atom, exponent = next(iter(monomial)) if len(monomial) == 1 else (None, 0)
+        if atom is not None and exponent < 0 and is_nonnegative(atom) and isinstance(factor, float) and factor > 0:
+            return (value**-1).clamped(1 / bound) ** -1
+    return (value * sign).clamped(bound * sign) * sign
+
+
 def _extremum(sign: int) -> Rule:
     """max(a, c) and min(a, c) with a constant c; min(a, c) = −max(−a, −c)."""
 
@@ -107,7 +118,7 @@ def _extremum(sign: int) -> Rule:
         value, bound = (a, b.constant) if isinstance(b.constant, float) else (b, a.constant)
         if not isinstance(bound, float):
             raise NotRepresentable("clamp", f"{node.op_type} compares with something that isn't one constant number")
-        return Form((value * sign).clamped(bound * sign) * sign, layout, operands[0].dtype)
+        return Form(_bounded(value, bound, sign), layout, operands[0].dtype)
 
     return rule
 
@@ -122,7 +133,7 @@ def _clip(node: ir.Node, operands: Sequence[Form], scope: Scope) -> Form:
                 raise NotRepresentable("clamp", "the bounds of the Clip aren't constant")
             bound = float(array.reshape(-1)[0])
         if bound is not None and bound * sign > -3.4e38:  # the attributes' defaults stand for no bound
-            value = (value * sign).clamped(bound * sign) * sign
+            value = _bounded(value, bound, sign)
     return Form(value, operands[0].layout, operands[0].dtype)
 
 

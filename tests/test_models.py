@@ -60,11 +60,6 @@ PARAMETERS_IN_GRAPH = {
     ("flax_nnx_layers", "without_scale"): 32,
     ("unet", "plain_instance_norm"): 16,
 }
-# Not found yet, by architecture.
-LAST = "the groups of a tensor with its channels last aren't put together again"
-NOT_RECOGNISED = {"flax_linen_images": LAST, "flax_nnx_images": LAST, "keras2_images": LAST, "keras3_images": LAST}
-NOT_FUSED = {"keras2_images": LAST, "keras3_images": LAST}
-NOT_NAMED = {**NOT_FUSED, "keras3_layers": "no reason is given for a Euclidean length that is bounded from below"}
 # x/√(Σx² + ε) is n^(−½)·x/√(E[x²] + ε/n).
 GUARDED = {"added to the power": "RMSNormalization"}
 # What the manifest says of a near miss → the rule that normgraph names.
@@ -195,7 +190,7 @@ def in_order(found: Iterable[Found]) -> list[Found]:
     return sorted(found, key=lambda norm: (norm.kind, norm.epsilon, norm.parameters or 0))
 
 
-@pytest.mark.parametrize("sample", every(gaps=NOT_RECOGNISED))
+@pytest.mark.parametrize("sample", every())
 def test_explain_lists_just_the_norms_that_the_model_has(sample: Sample) -> None:
     found, expected = listed(explained(sample["file"])), wanted(sample)
     assert [(f.kind, f.form, f.parameters) for f in found] == [(e.kind, e.form, e.parameters) for e in expected]
@@ -216,7 +211,7 @@ def test_norm_is_called_by_its_name_in_pytorch(sample: Sample) -> None:
         assert described.name == norm.name or described.name.endswith(f".{norm.name}") or not described.name
 
 
-@pytest.mark.parametrize("sample", every(gaps=NOT_NAMED))
+@pytest.mark.parametrize("sample", every())
 def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
     _, result, report = optimized(sample["file"])
     rules = sorted(site.rule or "" for site in report.sites if site.status == "near_miss")
@@ -225,7 +220,7 @@ def test_near_misses_are_named_and_left_alone(sample: Sample) -> None:
     assert all(site.output in kept for site in report.sites if site.status == "near_miss")
 
 
-@pytest.mark.parametrize("sample", every(gaps=NOT_FUSED))
+@pytest.mark.parametrize("sample", every())
 def test_decomposed_norms_are_fused_where_the_target_gains(sample: Sample) -> None:
     _, result, report = optimized(sample["file"])
     decomposed = [s for s in report.sites if s.status in ("fused", "kept") and not is_affine_map(s)]

@@ -50,7 +50,6 @@ OTHERWISE = {
     "instance: gain and bias that are fed": ("LayerNormalization",),
     "group: groups of one channel": ("InstanceNormalization",),
     "group: no spatial axis": ("BatchNormalization", "LayerNormalization"),
-    "group: channels last": ("LayerNormalization",),
     "mean-variance: batch and space, no epsilon": ("LayerNormalization",),
     "Lp: over a whole sample": ("RMSNormalization",),
     "Lp: epsilon added to the sum": ("RMSNormalization",),

@@ -51,6 +51,12 @@ DEFINED = [
     pytest.param("y = Max(x, two)", X, 18, id="Max"),
     pytest.param("y = Max(two, x)", X, 18, id="Max-of-number-first"),
     pytest.param("y = Min(x, half)", X, 18, id="Min"),
+    pytest.param(
+        "q = Mul(x, x)  v = ReduceMean(q, last)  r = Reciprocal(v)  y = Min(r, two)", X, 18, id="Min-of-inverse"
+    ),
+    pytest.param("q = Abs(x)  r = Reciprocal(q)  y = Min(r, half)", X, 18, id="Min-of-inverse-size"),
+    pytest.param("r = Reciprocal(x)  y = Min(r, half)", X, 18, id="Min-of-inverse-of-either-sign"),
+    pytest.param("q = Abs(x)  r = Reciprocal(q)  y = Min(r, minus)", X, 18, id="Min-below-zero"),
     pytest.param("y = Max(x)", X, 18, id="Max-of-one"),
     pytest.param("y = Clip<min=-0.5, max=0.25>(x)", X, 10, id="Clip-attributes"),
     pytest.param("y = Clip(x, half)", X, 11, id="Clip-from-below"),

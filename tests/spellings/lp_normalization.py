@@ -73,6 +73,9 @@ GUARDED = [
         BELOW_NORM, "0.02"),
     lp_norm("L1 norm at least epsilon", "a = ReduceL1<axes=[-1]>(x)  c = Max(0.02, a)  y = Div(x, c)",
         BELOW_NORM, "0.02", p=1),
+    lp_norm("Keras 3: inverse at most a number", """
+        q = Mul(x, x)  a = ReduceSum<axes=[-1]>(q)  s = Sqrt(a)  r = Reciprocal(s)  c = Min(r, 50.)  y = Mul(x, c)""",
+        BELOW_NORM, 0.02),
     lp_norm("TensorFlow: sum at least epsilon", """
         q = Mul(x, x)  a = ReduceSum<axes=[-1]>(q)  c = Max(a, 1e-4)  s = Sqrt(c)  r = Reciprocal(s)
         y = Mul(x, r)""", BELOW_POWER, "1e-4"),

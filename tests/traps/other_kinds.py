@@ -115,6 +115,9 @@ BOUNDED_LENGTHS = [
         a = ReduceL2<axes=[1]>(x)  c = Max(a, 0.5)  b = ReduceL2<axes=[-1]>(x)  e = Max(b, 0.5)  f = Mul(c, e)
         s = Sqrt(f)  y = Div(x, s)""", why="divided by the geometric mean of two lengths", rule=None, invites=BOUNDED,
         inputs={"x": "B 8 8"}),
+    trap("Lp: inverse of at least a number", """
+        a = ReduceL2<axes=[-1]>(x)  r = Reciprocal(a)  c = Max(r, 2.)  y = Mul(x, c)""",
+        why="short vectors are divided by their length, and long ones are not", rule=None, invites=BOUNDED),
     trap("Lp: the absolute value of the sum", """
         a = ReduceSum<axes=[-1]>(x)  b = Abs(a)  c = Max(b, 0.5)  y = Div(x, c)""",
         why="the absolute value is taken behind the sum", rule=None, invites=Norm(LP, epsilon=0.5, p=1,
