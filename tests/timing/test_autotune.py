@@ -100,6 +100,15 @@ def test_decisions_are_kept_and_repeated_without_measuring(measuring: Any, tmp_p
     assert len(json.loads(path.read_text("utf-8"))["decisions"]) == len(calls) == 2
 
 
+def test_the_same_tuning_gives_the_same_bytes(measuring: Any, tmp_path: Path) -> None:
+    path = tmp_path / "tuning.json"
+    measuring(FASTER)
+    measured = normgraph.optimize(RESNET, autotune="cpu", tuning=path)
+    repeated = [normgraph.optimize(RESNET, tuning=path) for _ in range(2)]
+    written = {result.to_proto().SerializeToString(deterministic=True) for result in (measured, *repeated)}
+    assert len(written) == 1
+
+
 def test_a_decision_may_be_edited(measuring: Any, tmp_path: Path) -> None:
     path = tmp_path / "tuning.json"
     measuring(SLOWER)
