@@ -1,5 +1,6 @@
 """Proofs are tried at sizes as small as the region permits, so that they cost little on large tensors."""
 
+import numpy as np
 import onnx
 import pytest
 
@@ -60,3 +61,24 @@ def test_sizes_that_a_constant_names_are_kept(rows: str, shape: str) -> None:
     constants = "rows_shape = Constant<value_ints = {}>() shape = Constant<value_ints = {}>()"
     body = constants.format(rows, shape) + RESHAPED.format(rows="rows_shape", shape="shape")
     assert {extents[:2] for extents in trials("6, 4, 16", body)} <= {(6, 4), (24, 16)}
+
+
+@pytest.mark.parametrize("batch", [pytest.param("1", id="static"), pytest.param("N", id="dynamic batch")])
+def test_images_are_tried_small(batch: str) -> None:
+    random = np.random.default_rng(3)
+    tensors = {
+        "w": random.standard_normal((6, 3, 3, 3)),
+        **{name: random.standard_normal(6) for name in ("gain", "bias", "mean")},
+        "variance": random.random(6) + 0.5,
+    }
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> test (float[{batch}, 3, 224, 224] x) => '
+        f"(float[{batch}, 6, 224, 224] y)"
+        "{ c = Conv<pads = [1, 1, 1, 1]>(x, w) y = BatchNormalization(c, gain, bias, mean, variance) }"
+    )
+    for name, array in tensors.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), name))
+    (fold,) = normgraph.optimize(model).report.folds
+    assert fold.status == "folded"
+    assert fold.evidence is not None
+    assert max(extent for trial in fold.evidence.trials for extent in trial.shape) < 12
