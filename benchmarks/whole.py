@@ -1,6 +1,6 @@
 """What optimizing whole models costs, tool beside tool, each in a process of its own: time, CPU time, peak memory.
 
-    python benchmarks/whole.py --models FOLDER [--python INTERPRETER] [--runs N] [--write] [MODEL ...]
+    python benchmarks/whole.py --models FOLDER [--python INTERPRETER] [--runs N] [--without TOOL] [--write] [MODEL ...]
 
 FOLDER holds the large models, written by `python models/large.py bert-base resnet-50 external-10gb --output FOLDER`;
 the outputs go there as well, to the same disk.  INTERPRETER is that of the environment in which the tools are
@@ -128,9 +128,11 @@ def last_line(text: str) -> str:
     return (line.split(": ", 1)[-1] if ".onnx: " in line else line).replace("|", "/")[:70]
 
 
-def measured(sources: Sequence[Path], runs: int, folder: Path, interpreter: str) -> dict[str, Row]:
+def measured(
+    sources: Sequence[Path], tools: Sequence[str], runs: int, folder: Path, interpreter: str
+) -> dict[str, Row]:
     """What each tool costs on the sources; the tools take turns."""
-    rows = {tool: Row() for tool in (COPY, *TOOLS)}
+    rows = {tool: Row() for tool in tools}
     for number in range(runs):
         for tool, row in rows.items():
             if row.failure is None:
@@ -165,11 +167,11 @@ def text_of(tables: Sequence[Table], runs: int, environment: str, plotted: bool)
     explanation = (
         f"The median of {runs} runs, which alternated between the tools; each tool in a process of its own that reads "
         "the model, optimizes it and writes the result. `wall` is from the start of the process to its end, `behind "
-        "imports` what passes of it once Python has imported the tool. `peak memory` is what is resident in the process "
-        "and its children, mapped pages of files included. `norms` is how many operators for normalizations the result "
-        "has more than the source. normgraph's time includes the proofs of its rewrites and waiting for the disk "
-        "(fsync), which the others don't do. The 10 GB are sparse: the large matrices are holes, which read as zeros "
-        "from memory, and cp leaves them holes; so they tell of memory, and of time only to a part."
+        "imports` what passes of it once Python has imported the tool. `peak memory` is what is resident in the "
+        "process and its children, mapped pages of files included. `norms` is how many operators for normalizations "
+        "the result has more than the source. normgraph's time includes the proofs of its rewrites and waiting for "
+        "the disk (fsync), which the others don't do. The 10 GB are sparse: the large matrices are holes, which read "
+        "as zeros from memory, and cp leaves them holes; so they tell of memory, and of time only to a part."
     )
     picture = ["![Wall time and peak memory of each tool](whole.svg)"] if plotted else []
     command = "Made by `python benchmarks/whole.py --models FOLDER --python INTERPRETER --write`."
@@ -184,15 +186,17 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True, metavar="FOLDER", help="where the large models are")
     parser.add_argument("--python", default=sys.executable, metavar="INTERPRETER", help="the one that runs the tools")
     parser.add_argument("--runs", type=int, default=5, help="runs of which the median is taken")
+    parser.add_argument("--without", nargs="+", default=[], metavar="TOOL", help=f"tools to pass over, of {[*TOOLS]}")
     parser.add_argument("--write", action="store_true", help="update the section in docs/performance.md and its plot")
     arguments = parser.parse_args()
+    tools = [tool for tool in (COPY, *TOOLS) if tool not in arguments.without]
     tables: list[Table] = []
     figures: dict[str, Mapping[str, Row]] = {}
     for model in arguments.names or [*LARGE, SMALL]:
         print(model, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=arguments.models) as place:
             sources = sources_of(model, arguments.models, Path(place))
-            rows = measured(sources, arguments.runs, arguments.models, arguments.python)
+            rows = measured(sources, tools, arguments.runs, arguments.models, arguments.python)
             tables.append(table(model, sources, rows))
         figures[LARGE.get(model, f"{COUNT} small ones")] = rows
         tables[-1].show()

@@ -7,6 +7,7 @@ when somebody asks for them, so that surveying a model reads none of its weights
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+
+from normgraph.model_io import FileTensor
 
 Array = npt.NDArray[Any]
 #: A constant of more elements than this isn't computed from others.
@@ -177,20 +180,39 @@ class Weights:
     others: float
 
 
+def _may_be_weights(at: Callable[[int], Any], shape: Sequence[int]) -> bool:
+    """Whether some elements leave it open that a tensor holds weights other than zero; of most they show otherwise.
+
+    Args:
+        at: the element at a position of the flattened tensor.
+        shape: the tensor's shape, of at least one element.
+    """
+    size, first = math.prod(shape), at(0)
+    if at(size - 1) == first and at(size // 2) == first and at(min(1, size - 1)) == first:
+        return bool(first != 0)
+    if len(shape) != 2 or shape[0] != shape[1]:
+        return False
+    return bool(at(size - shape[0]) == at(1) and at(size - 1) == first and at(shape[0] + 1) == first)
+
+
 def _weights_in(array: Array) -> Weights | None:
-    """The weights in an array; a few elements show of most that they aren't such."""
+    """The weights in an array."""
     flat = array.reshape(-1)
+    if not _may_be_weights(flat.__getitem__, array.shape):
+        return None
     first = flat[0]
-    if flat[-1] == first and flat[flat.size // 2] == first and flat[min(1, flat.size - 1)] == first:
+    if flat[-1] == first and flat[min(1, flat.size - 1)] == first:
         return Weights(0.0, float(first)) if bool(np.all(flat == first)) else None
-    if array.ndim != 2 or array.shape[0] != array.shape[1]:
-        return None
-    other = array[0, 1]
-    if array[-1, 0] != other or array[-1, -1] != first or array[1, 1] != first:
-        return None
+    other = flat[1]
     expected = np.full(array.shape, other)
     np.fill_diagonal(expected, first)
     return Weights(float(first) - float(other), float(other)) if np.array_equal(array, expected) else None
+
+
+def _is_open_to_weights(tensor: FileTensor) -> bool:
+    """The same of a tensor in a file, of which nothing else is read."""
+    shape = tensor.shape.numpy()
+    return not math.prod(shape) or tensor.dtype.bitwidth % 8 != 0 or _may_be_weights(tensor.element, shape)
 
 
 def extents_of(tensor: ir.TensorProtocol) -> Sequence[int]:
@@ -236,6 +258,10 @@ class Constants:
         if value is None or value not in self.known:
             return None
         if value not in self._weights:
+            tensor = None if value in self._arrays else stored_tensor(value)
+            if isinstance(tensor, FileTensor) and not _is_open_to_weights(tensor):
+                self._weights[value] = None
+                return None
             array = self.array(value)
             usable = array is not None and array.size and array.dtype.kind in "fV"
             self._weights[value] = _weights_in(array) if array is not None and usable else None

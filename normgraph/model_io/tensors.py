@@ -207,6 +207,13 @@ class FileTensor(ir.LazyTensor):
         self.offset = offset
         self.external = external
 
+    def element(self, position: int) -> np.generic:
+        """One element of the flattened tensor, of a type of whole bytes, without reading the others."""
+        element = self.dtype.numpy().newbyteorder("<")
+        begin = self.offset + position * element.itemsize
+        found: np.generic = np.frombuffer(self.source[begin : begin + element.itemsize], element)[0]
+        return found
+
     def tobytes(self) -> bytes:
         """The tensor's bytes, little endian and packed as ONNX stores them."""
         return self.source[self.offset : self.offset + self.nbytes]
