@@ -32,7 +32,7 @@ def find_batch_normalizations(graph: ir.Graph, facts: Facts, taken: set[ir.Node]
         return []
     unavailable = set(taken)
     for direction in (BACKWARD, FORWARD):
-        for plan in plans_for(direction, graph, facts):
+        for plan in plans_for(direction, graph, facts, taken):
             if isinstance(plan, FoldPlan):
                 unavailable.update(plan.affine.nodes)
     found: list[Match] = []

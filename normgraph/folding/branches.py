@@ -191,13 +191,13 @@ def _map_of_source(term: Term, interpretation: Interpretation, facts: Facts) -> 
 
 
 def _size(branch: Branch) -> int:
-    return 0 if branch.linear is None else branch.linear.weights.weight.size
+    return 0 if branch.linear is None else branch.linear.outline.weight.size
 
 
 def _alike(a: Linear, b: Linear) -> bool:
     """Whether two operators are of one kind."""
     kinds = a.node.op_type == b.node.op_type and a.row is b.row and a.dtype == b.dtype
-    return kinds and group_of(a.node) == group_of(b.node) and a.weights.weight.ndim == b.weights.weight.ndim
+    return kinds and group_of(a.node) == group_of(b.node) and a.outline.weight.ndim == b.outline.weight.ndim
 
 
 def _convolutions(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, dict[str, tuple[int, ...]]] | None:

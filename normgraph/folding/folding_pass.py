@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import onnx_ir as ir
 
@@ -14,8 +15,9 @@ from normgraph.extraction import Fragment, NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.folding.changes import Store
 from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
-from normgraph.folding.gain import GAIN, NORMS, GainPlan
+from normgraph.folding.gain import NORMS, GainPlan
 from normgraph.folding.plan import FoldPlan, Refusal
+from normgraph.folding.plans import BACKWARD, DUPLICATE, FORWARD, plans_for
 from normgraph.folding.proof import folded_alone, prove
 from normgraph.folding.reasons import why_left
 from normgraph.folding.records import records_of, resolved
@@ -31,6 +33,35 @@ MAXIMAL_ROUNDS = 16
 NOTHING_MORE = Wishes()
 
 
+class _Normalizing(Container[ir.Node]):
+    """The nodes of a graph that belong to normalizations other than BatchNormalizations, found once somebody asks."""
+
+    def __init__(self, graph: ir.Graph, facts: Facts) -> None:
+        self._graph, self._facts = graph, facts
+
+    def __contains__(self, node: object) -> bool:
+        return node in self._nodes
+
+    @cached_property
+    def _nodes(self) -> set[ir.Node]:
+        found = {node for match in find(self._graph, self._facts).matches for node in match.nodes}
+        found.update(n for n in self._graph if n.op_type in NATIVE and n.op_type != "BatchNormalization")
+        return found
+
+
+@dataclass
+class _Known:
+    """What is known of a model as it stands.
+
+    Attributes:
+        facts: the facts.
+        normalizing: for each graph the nodes that are left to other normalizations.
+    """
+
+    facts: Facts
+    normalizing: Mapping[ir.Graph, Container[ir.Node]]
+
+
 @dataclass
 class _State:
     """What the pass has done so far.
@@ -44,6 +75,18 @@ class _State:
     folded: list[Fold] = field(default_factory=list)
     refused: dict[tuple[str, str], Shortfall] = field(default_factory=dict)
     failed: set[tuple[str, str]] = field(default_factory=set)
+    _known: _Known | None = None
+
+    def known(self, model: ir.Model) -> _Known:
+        """What is known of the model, asked again only after a change."""
+        if self._known is None:
+            facts = survey(model)
+            self._known = _Known(facts, {graph: _Normalizing(graph, facts) for graph in graphs_of(model)})
+        return self._known
+
+    def changed(self) -> None:
+        """Note that what was known of the model holds no longer."""
+        self._known = None
 
     def refuse(self, nodes: Sequence[ir.Node], direction: str, shortfall: Shortfall) -> None:
         """Note why a map isn't folded, for each of its nodes."""
@@ -83,9 +126,9 @@ def fold_batch_normalizations(
 
 def foldable(model: ir.Model) -> list[Fold]:
     """What `fold_batch_normalizations` would do, the proofs aside: what it would fold counts as kept."""
-    facts = survey(model)
-    ways = [DIRECTIONS[direction] for direction in NOTHING_MORE.directions]
-    found = (plan for plans in ways for graph in graphs_of(model) for plan in plans(graph, facts))
+    known = _State().known(model)
+    ways = NOTHING_MORE.directions
+    found = (plan for direction in ways for graph in graphs_of(model) for plan in _plans(direction, graph, known))
     work = model.clone() if any(not isinstance(plan, Refusal) for plan in found) else model
     return [_unfolded(fold) for fold in _folded(work, NOTHING_MORE, consent, silent, proven=False)]
 
@@ -106,15 +149,16 @@ def _folded(model: ir.Model, wishes: Wishes, judge: Judge, progress: Progress, *
             _fold(model, direction, state, store, judge, progress, proven=proven)
         if len(state.folded) == before:
             break
-    return resolved(state.folded) + _left(model, state.refused)
+    return resolved(state.folded) + _left(model, state.refused, state.known(model).facts)
 
 
 def _fold(
     model: ir.Model, direction: str, state: _State, store: Store, judge: Judge, progress: Progress, *, proven: bool
 ) -> None:
     """Fold in one direction what doesn't touch what has just been folded."""
-    facts = survey(model)
-    found = [result for graph in graphs_of(model) for result in _plans(direction, graph, facts)]
+    known = state.known(model)
+    facts = known.facts
+    found = [result for graph in graphs_of(model) for result in _plans(direction, graph, known)]
     touched: set[ir.Node] = set()
     chosen: list[tuple[Plan, list[Evidence]]] = []
     for done, plan in enumerate(found):
@@ -140,6 +184,7 @@ def _fold(
         state.folded += records_of(plan, proofs)
         doomed.extend(plan.doomed)
         apply(plan, store)
+        state.changed()
     remove_dead(doomed, facts.positions)
 
 
@@ -155,24 +200,15 @@ def _proposal(plan: Plan, facts: Facts) -> Proposal:
     return Proposal(site_name(plan.doomed or tuple(plan.nodes), output), output.name or "", kind, pair)
 
 
-def _plans(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[Plan | Refusal]:
+def _plans(direction: str, graph: ir.Graph, known: _Known) -> Iterator[Plan | Refusal]:
     """The plans of a direction, those aside that would take the gain and bias of another normalization apart."""
-    results = list(DIRECTIONS[direction](graph, facts))
-    if not results:
-        return
-    normalizing = {node for match in find(graph, facts).matches for node in match.nodes}
-    normalizing.update(node for node in graph if node.op_type in NATIVE and node.op_type != "BatchNormalization")
-    for result in results:
-        mapped = result.affine if isinstance(result, FoldPlan) else result if isinstance(result, Refusal) else None
-        if mapped is None or direction == GAIN:
-            yield result
-        elif normalizing.isdisjoint(mapped.nodes) and mapped.base.producer() not in normalizing:
-            yield result
+    if direction in (BACKWARD, DUPLICATE, FORWARD):
+        return plans_for(direction, graph, known.facts, known.normalizing[graph])
+    return DIRECTIONS[direction](graph, known.facts)
 
 
-def _left(model: ir.Model, refused: dict[tuple[str, str], Shortfall]) -> list[Fold]:
+def _left(model: ir.Model, refused: dict[tuple[str, str], Shortfall], facts: Facts) -> list[Fold]:
     """The BatchNormalizations that are still there, and gains that were to be folded, with the decisive reason."""
-    facts = survey(model)
     kept: list[Fold] = []
     for graph in graphs_of(model):
         for node in graph:

@@ -7,13 +7,14 @@ operand that may be the constant one; everything is computed in float64 and roun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.constants import Array
+from normgraph.constants import Array, stored_tensor
 from normgraph.facts import Facts
 from normgraph.folding.channel_map import Float64, shortest
 from normgraph.folding.convolutions import (
@@ -72,16 +73,23 @@ class Linear:
     Attributes:
         node: the node.
         row: its row of the table.
-        weights: the weights as they enter the arithmetic.
+        outline: the weights as they enter the arithmetic, but for their numbers: W has only its shape.
         dtype: the type in which they are stored.
+        load: reads W and makes of it what enters the arithmetic.
         addition: the Add behind it that adds a constant, where the operator has no bias of its own.
     """
 
     node: ir.Node
     row: LinearOperator
-    weights: Weights
+    outline: Weights
     dtype: np.dtype
+    load: Callable[[], Float64]
     addition: ir.Node | None = None
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The weights as they enter the arithmetic; reading them takes time and memory, so ask for them last."""
+        return replace(self.outline, weight=self.load())
 
     @property
     def data(self) -> ir.Value:
@@ -103,7 +111,7 @@ class Linear:
     @property
     def channel(self) -> int | None:
         """The dimension of the output that its channels run along."""
-        return None if self.row.axis is None else self.row.axis % self.weights.bias.ndim
+        return None if self.row.axis is None else self.row.axis % self.outline.bias.ndim
 
     @property
     def has_bias(self) -> bool:
@@ -137,14 +145,31 @@ def _with_row(node: ir.Node, row: LinearOperator, facts: Facts) -> Linear | None
     data, weight, shape = node.inputs[row.data], node.inputs[row.weight], facts.shape(node.outputs[0])
     if data is None or weight is None or shape is None or facts.is_constant(data) or not facts.is_constant(weight):
         return None
-    stored = facts.constant(weight)
+    extents, dtype = _stored_as(weight, facts)
     bias = node.inputs[row.bias] if row.bias is not None and len(node.inputs) > row.bias else None
     added = facts.constant(bias) if bias is not None else np.zeros(1, np.float64)
-    if stored is None or added is None or stored.dtype.kind not in "fV":
+    if extents is None or dtype is None or added is None or dtype.kind not in "fV":
         return None
-    raw = Weights(stored.astype(np.float64), added.astype(np.float64))
-    effective = row.effective(node, raw, len(shape))
-    return None if effective is None else Linear(node, row, effective, stored.dtype)
+    own = added.astype(np.float64)
+    outline = row.effective(node, Weights(np.broadcast_to(np.float64(0), extents), own), len(shape))
+
+    def load() -> Float64:
+        stored = facts.constant(weight)
+        assert stored is not None, "what is stored can be read"
+        effective = row.effective(node, Weights(stored.astype(np.float64), own), len(shape))
+        assert effective is not None, "only the shape decides"
+        return effective.weight
+
+    return None if outline is None else Linear(node, row, outline, dtype, load)
+
+
+def _stored_as(weight: ir.Value, facts: Facts) -> tuple[tuple[int, ...] | None, np.dtype | None]:
+    """Shape and type of a constant, without reading it where it is stored; None for both where it can't be had."""
+    shape, dtype = facts.shape(weight), facts.dtype(weight)
+    if shape is not None and dtype is not None and stored_tensor(weight) is not None:
+        return (None, None) if dtype == ir.DataType.STRING else (tuple(s.factor for s in shape), dtype.numpy())
+    array = facts.constant(weight)
+    return (None, None) if array is None else (array.shape, array.dtype)
 
 
 def _with_addition(linear: Linear, facts: Facts) -> Linear:
@@ -159,5 +184,4 @@ def _with_addition(linear: Linear, facts: Facts) -> Linear:
     if constant is None or before is None or before != after or constant.ndim > len(before):
         return linear
     bias = constant.astype(np.float64).reshape((1,) * (len(before) - constant.ndim) + constant.shape)
-    weights = Weights(linear.weights.weight, bias)
-    return Linear(linear.node, linear.row, weights, linear.dtype, addition)
+    return replace(linear, outline=replace(linear.outline, bias=bias), addition=addition)

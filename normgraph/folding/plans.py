@@ -7,7 +7,7 @@ asks these for new weights. They are composed in float64 and rounded once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -34,8 +34,17 @@ MAXIMAL_PASSAGES = 64
 PADS_ARE_INPUTS = 11
 
 
-def plans_for(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[FoldPlan | Refusal]:
-    """What can be folded in a direction, and what can't, in the order of the graph."""
+def plans_for(
+    direction: str, graph: ir.Graph, facts: Facts, taken: Container[ir.Node] = frozenset()
+) -> Iterator[FoldPlan | Refusal]:
+    """What can be folded in a direction, and what can't, in the order of the graph.
+
+    Args:
+        direction: where maps are folded to.
+        graph: the graph.
+        facts: the facts about the model.
+        taken: nodes of which nothing is folded, since they belong to other normalizations.
+    """
     covered: set[ir.Node] = set()
     plan_of = _forward_plan if direction == FORWARD else partial(_backward_plan, direction=direction)
     bases: set[ir.Value] = set()
@@ -55,6 +64,8 @@ def plans_for(direction: str, graph: ir.Graph, facts: Facts) -> Iterator[FoldPla
         maps = affine_maps(interpretation, facts, rearranged=True)
         for affine in reversed(maps):
             if not affine.is_normalization or not covered.isdisjoint(affine.nodes):
+                continue
+            if affine.base.producer() in taken or any(node in taken for node in affine.nodes):
                 continue
             result = plan_of(affine, facts)
             if isinstance(result, FoldPlan):

@@ -24,7 +24,8 @@ def gemm_effective(node: ir.Node, weights: Weights, rank: int) -> Weights | None
     if weights.weight.ndim != 2 or bias.ndim > 2:
         return None
     bias = bias.reshape((1,) * (2 - bias.ndim) + bias.shape)
-    return Weights(weights.weight * attribute(node, "alpha", 1.0), bias)
+    alpha = attribute(node, "alpha", 1.0)
+    return Weights(weights.weight if alpha == 1.0 else weights.weight * alpha, bias)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
         parts = [((plan.norm,), plan.norm.outputs[0])]
     else:
         parts = [(nodes, nodes[0].outputs[0]) for nodes in plan.absorbed]
-    sizes = {change.linear.weights.bias.size for change in plan.changes}
+    sizes = {change.linear.outline.bias.size for change in plan.changes}
     return [
         Fold(
             name=site_name(nodes, output),
