@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from normgraph.cli.command import Command
+from normgraph.cli.completion import SHELLS, PrintCompletion
 from normgraph.cli.options import bench, check, explain, optimize, targets, verify
 
 _DESCRIPTION = """\
@@ -86,6 +87,13 @@ def _parser() -> _Parser:
         nargs=0,
         dest=argparse.SUPPRESS,
         help="show the versions in use and exit",
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        dest=argparse.SUPPRESS,
+        help="print a script that completes command lines in this shell, and exit",
     )
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for command in COMMANDS.values():
