@@ -61,6 +61,13 @@ def test_nothing_else_is_importable(installed: Path) -> None:
     assert names - {"bin"} == {"normgraph"}
 
 
+def test_the_program_and_the_plugin_of_pytest_are_announced(installed: Path) -> None:
+    (path,) = installed.glob("*.dist-info/entry_points.txt")
+    text = path.read_text("utf-8")
+    assert "[console_scripts]\nnormgraph = normgraph.cli:main\n" in text
+    assert "[pytest11]\nnormgraph = normgraph.pytest_plugin\n" in text
+
+
 def test_data_files_are_installed(installed: Path) -> None:
     expected = {path.name for path in (ROOT / "normgraph").glob("*.schema.json")} | {"py.typed"}
     found = {path.name for path in (installed / "normgraph").iterdir() if path.suffix != ".py"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +50,9 @@ def options_hash(options: Mapping[str, Any]) -> str:
 
 
 class Manifest:
-    """The manifest of a folder, written anew whenever something is done.
+    """The manifest of a folder, written anew as things get done, in no more than a tenth of the time.
+
+    A run that is killed may have done a little more than is noted; that is done again.
 
     Args:
         folder: the folder of the outputs, a path or a URL.
@@ -60,20 +63,38 @@ class Manifest:
         self._path = f"{folder.rstrip('/')}/{NAME}"
         text = None if fresh else read_text(self._path)
         self._made: dict[str, Made] = _parsed(text) if text is not None else {}
+        self._due = 0.0
+        self._written = True
 
     def made(self, relative: str) -> Made | None:
         """What an earlier run noted of an output."""
         return self._made.get(relative)
 
     def note(self, relative: str, made: Made) -> None:
-        """Note that an output is done, and write that down."""
+        """Note that an output is done."""
         self._made[relative] = made
+        self._written = False
+        if time.monotonic() >= self._due:
+            self.write()
+
+    def write(self) -> None:
+        """Write down what has been noted since the last time.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        if self._written:
+            return
+        started = time.monotonic()
         rows = {name: asdict(self._made[name]) for name in sorted(self._made)}
         text = json.dumps({"schema": SCHEMA, "outputs": rows}, indent=1, ensure_ascii=False) + "\n"
         with delivered(self._path) as local:
             temporary = local.with_name(f".{local.name}.tmp")
             temporary.write_text(text, "utf-8")
             temporary.replace(local)
+        self._written = True
+        now = time.monotonic()
+        self._due = now + 9 * (now - started)
 
 
 def _parsed(text: str) -> dict[str, Made]:

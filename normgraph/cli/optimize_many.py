@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -83,7 +84,7 @@ def run(options: OptimizeOptions, started: float) -> int:
     ]
     work = partial(_work, replace(options, quiet=True, json=False))
     outcomes: dict[int, Outcome[Task, Done]] = {}
-    with shown(wanted=not options.quiet) as progress:
+    with shown(wanted=not options.quiet) as progress, _written_at_the_end(manifest):
         progress("optimizing models", 0, len(tasks))
         for outcome in _outcomes(options, work, tasks):
             outcomes[outcome.position] = outcome
@@ -101,6 +102,16 @@ def run(options: OptimizeOptions, started: float) -> int:
     if not options.json:
         summary.complain(rows, [failure.details for failure in failures if failure.details])
     return max((status_of(failure.kind) for failure in failures), default=0)
+
+
+@contextmanager
+def _written_at_the_end(manifest: Manifest | None) -> Iterator[None]:
+    """Write the manifest when the block ends, also where it is interrupted."""
+    try:
+        yield
+    finally:
+        if manifest is not None:
+            manifest.write()
 
 
 def _outcomes(options: OptimizeOptions, work: Any, tasks: Sequence[Task]) -> Iterator[Outcome[Task, Done]]:

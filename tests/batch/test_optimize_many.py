@@ -106,6 +106,27 @@ def test_changed_external_data_is_done_again(folder: Path, capsys: pytest.Captur
     assert statuses(capsys, "in/c.onnx", "-o", "out/") == {"in/c.onnx": "written"}
 
 
+def test_a_run_that_is_cut_short_goes_on_where_it_stopped(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> object:
+        monkeypatch.undo()
+        monkeypatch.chdir(folder)
+        raise KeyboardInterrupt
+
+    from normgraph.batch import processes
+
+    genuine, calls = processes.attempt, []
+
+    def attempt(work: object, item: object) -> object:
+        calls.append(item)
+        return interrupted() if len(calls) == 2 else genuine(work, item)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(processes, "attempt", attempt)
+    assert optimize("in", "-o", "out") == 130
+    assert statuses(capsys, "in", "-o", "out") == {"in/a/model.onnx": "up to date", "in/b/model.onnx": "written"}
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 9}', '{"schema": 1, "outputs": {"a/model.onnx": {}}}'])
 def test_a_manifest_that_is_none_means_to_begin_anew(
     text: str, folder: Path, capsys: pytest.CaptureFixture[str]
