@@ -136,7 +136,12 @@ def commands() -> Iterator[object]:
             if block.language == "sh" and not block.needs:
                 for line in block.text.splitlines():
                     words = shlex.split(line, comments=True)
-                    if words[:1] == ["normgraph"] and "…" not in line and "[" not in line:
+                    if (
+                        words[:1] == ["normgraph"]
+                        and not words[1].startswith("-")
+                        and "…" not in line
+                        and "[" not in line
+                    ):
                         yield pytest.param(_until_pipe(words[1:]), id=f"{name_of(page)}: {line[:60]}")
 
 
