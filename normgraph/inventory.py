@@ -100,6 +100,7 @@ class Fold:
         reason: the same as a sentence.
         evidence: how the fold was proven.
         worst_channel: where its result is worst, None where that isn't known.
+        subject: what was folded: a "map" per channel; or an "operator" that is linear itself, or a bare term of a sum.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Fold:
     reason: str | None = None
     evidence: Evidence | None = None
     worst_channel: WorstChannel | None = None
+    subject: Literal["map", "operator"] = "map"
 
 
 def _label(node: ir.Node) -> str:

@@ -107,6 +107,7 @@ def _fold(fold: Fold) -> dict[str, Any]:
     return {
         "name": fold.name,
         "status": fold.status,
+        "subject": fold.subject,
         "rule": fold.rule,
         "reason": fold.reason,
         "output": fold.output,

@@ -39,7 +39,7 @@ class Examination:
     @property
     def foldable(self) -> list[Fold]:
         """The scales and shifts per channel that could be folded and aren't."""
-        return [fold for fold in self.report.folds if fold.rule == "not-folded"]
+        return [fold for fold in self.report.folds if fold.rule == "not-folded" and fold.subject == "map"]
 
     @property
     def in_training_mode(self) -> list[Site]:

@@ -34,7 +34,7 @@ def _near_misses(seen: Examination) -> list[Site]:
 
 
 def _unfolded(seen: Examination) -> list[Fold]:
-    return [fold for fold in seen.report.folds if fold.status == "kept"]
+    return [fold for fold in seen.report.folds if fold.status == "kept" and fold.subject == "map"]
 
 
 _KINDS = sorted({*NATIVE, *(kind for target in TARGETS.values() for kind in target.operators)})
@@ -61,7 +61,8 @@ QUANTITIES: Mapping[str, Quantity] = {
         "all of these that are still there, foldable or not", lambda seen: len(_unfolded(seen)), _unfolded
     ),
     "folded_bn": Quantity(
-        "those that `optimize` folded", lambda seen: sum(fold.status == "folded" for fold in seen.report.folds)
+        "those that `optimize` folded",
+        lambda seen: sum(fold.status == "folded" and fold.subject == "map" for fold in seen.report.folds),
     ),
     "nodes": Quantity("nodes, those of subgraphs included", lambda seen: seen.report.nodes.after),
     "opset": Quantity("the version of the default operator set", lambda seen: seen.report.opset.after),

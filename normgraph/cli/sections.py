@@ -44,7 +44,7 @@ class Section(Generic[Entry]):
     """Entries of one kind that fared alike.
 
     Attributes:
-        kind: the operator; None for near misses and folds, which are of none.
+        kind: the operator; None for near misses and maps per channel, which are of none.
         status: how they fared.
         statistics: where their statistics are taken, None where sections aren't told apart by that.
         rule: the code of what stood in the way, None if nothing did.
@@ -87,8 +87,8 @@ def sections_of(sites: Iterable[Site], *, by_statistics: bool) -> list[Section[S
 def sections_of_folds(folds: Iterable[Fold]) -> list[Section[Fold]]:
     """The sections of a report's folds; within each they keep the order of the report."""
 
-    def fate(fold: Fold) -> tuple[None, str, None, str | None]:
-        return None, fold.status, None, fold.rule
+    def fate(fold: Fold) -> tuple[str | None, str, None, str | None]:
+        return "Linear operators" if fold.subject == "operator" else None, fold.status, None, fold.rule
 
     def likeness(fold: Fold) -> Hashable:
         return re.sub(r"\d+", "", fold.into or ""), fold.direction, fold.channels

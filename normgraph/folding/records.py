@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import onnx_ir as ir
+
 from normgraph.affine import names_of
 from normgraph.evidence import Evidence, Trial
 from normgraph.folding.branches import PARALLEL
 from normgraph.folding.chains import CHAIN
 from normgraph.folding.directions import Plan
 from normgraph.folding.gain import GainPlan
+from normgraph.folding.linear import LINEAR
+from normgraph.folding.merging import MergePlan
 from normgraph.folding.plan import FoldPlan, Region
 from normgraph.folding.plans import BACKWARD
 from normgraph.inventory import Fold, WorstChannel
@@ -36,7 +40,7 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
     sizes = {change.linear.outline.bias.size for change in plan.changes}
     return [
         Fold(
-            name=site_name(nodes, output),
+            name=site_name(nodes[:-1] if plan.direction == PARALLEL and len(nodes) > 1 else nodes, output),
             status="folded",
             output=output.name or "",
             nodes=names_of(nodes),
@@ -45,9 +49,15 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
             channels=sizes.pop() if plan.direction == BACKWARD and len(sizes) == 1 else None,
             evidence=_together(proofs),
             worst_channel=_worst_channel(plan.regions, proofs),
+            subject="operator" if isinstance(plan, MergePlan) and not _is_map(nodes) else "map",
         )
         for nodes, output in parts
     ]
+
+
+def _is_map(nodes: Sequence[ir.Node]) -> bool:
+    """Whether a term of a sum is a map per channel of the common input: nodes before the Add, none of them linear."""
+    return len(nodes) > 1 and all(node.op_type not in LINEAR for node in nodes)
 
 
 def _together(proofs: Sequence[Evidence]) -> Evidence | None:
