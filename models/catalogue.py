@@ -15,6 +15,7 @@ from architectures import (
 )
 from convolutional import CONVOLUTIONAL
 from entry import DYNAMO, DYNAMO_DECOMPOSED, DYNAMO_UNOPTIMIZED, TORCHSCRIPT, Architecture
+from kinds import KINDS
 from manifest import ALONE, Input
 from residual import ResNet
 from torch import nn
@@ -90,7 +91,7 @@ CATALOGUE: tuple[Architecture, ...] = (
         bert,
         (TOKENS,),
         _exports((11, 13, 17), (18,)),
-        half=True,
+        dtype="float16",
     ),
     Architecture(
         "vit",
@@ -133,7 +134,7 @@ CATALOGUE: tuple[Architecture, ...] = (
         lambda: HalfSpellings(16),
         (Input("x", (2, 7, 16)),),
         BOTH,
-        half=True,
+        dtype="float16",
     ),
     Architecture(
         "near_misses",
@@ -196,4 +197,5 @@ CATALOGUE: tuple[Architecture, ...] = (
         _exports((13, 17), (18, 21, NEWEST)),
     ),
     *CONVOLUTIONAL,
+    *KINDS,
 )

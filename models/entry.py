@@ -29,7 +29,7 @@ class Architecture:
     build: Callable[[], nn.Module]
     inputs: tuple[Input, ...]
     exports: tuple[tuple[str, int], ...]
-    half: bool = False
+    dtype: str = "float32"
     scripted: bool = False
     training: bool = False
     fold_constants: bool = True

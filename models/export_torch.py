@@ -17,6 +17,8 @@ import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 import onnx
 import onnx_ir
 import onnxruntime
@@ -39,10 +41,6 @@ VERSIONS = {
     "onnxscript": onnxscript.__version__,
     "onnxruntime": onnxruntime.__version__,
 }
-
-
-def dtype_of(architecture: Architecture) -> str:
-    return "float16" if architecture.half else "float32"
 
 
 def exported(architecture: Architecture, exporter: str, opset: int) -> onnx.ModelProto:
@@ -116,6 +114,17 @@ def strip_stack_traces(proto: onnx.ModelProto) -> None:
             holder.metadata_props.extend(kept)
 
 
+def array_of(value: torch.Tensor) -> Array:
+    """A tensor as an array, which of bfloat16 PyTorch has no conversion to."""
+    return value.float().numpy().astype(ml_dtypes.bfloat16) if value.dtype == torch.bfloat16 else value.numpy()
+
+
+def tensor_of(array: Array) -> torch.Tensor:
+    """The reverse."""
+    half = array.dtype == ml_dtypes.bfloat16
+    return torch.from_numpy(array.astype(np.float32)).bfloat16() if half else torch.from_numpy(array)
+
+
 def check(
     architecture: Architecture, export: Export, seeds: Sequence[int] = SEEDS, of_largest: bool = False
 ) -> list[list[list[int]]]:
@@ -123,12 +132,11 @@ def check(
     model = randomized(architecture)
 
     def draw(second_size: bool, seed: int) -> list[Array]:
-        return [value.numpy() for value in drawn(architecture, second_size, seed)]
+        return [array_of(value) for value in drawn(architecture, second_size, seed)]
 
     def run(inputs: Sequence[Array]) -> Array:
         with torch.no_grad():
-            result: Array = model(*map(torch.from_numpy, inputs)).numpy()
-        return result
+            return array_of(model(*map(tensor_of, inputs)))
 
     return compare(export, draw, run, seeds, of_largest)
 
@@ -144,7 +152,7 @@ def norm_records(architecture: Architecture, proto: onnx.ModelProto) -> list[Rec
     hidden = silent(
         randomized(architecture),
         [drawn(architecture, False, seed) for seed in range(4)],
-        *TOLERANCE[dtype_of(architecture)],
+        *TOLERANCE[architecture.dtype],
     )
     assert not hidden, f"a wrong value of these norms would not show: {hidden}"
     add_forms([record for record in records if "near_miss" not in record], proto)
@@ -164,7 +172,7 @@ def entry(architecture: Architecture, exporter: str, opset: int) -> tuple[Record
         architecture.title,
         exporter,
         opset,
-        dtype_of(architecture),
+        architecture.dtype,
         architecture.inputs,
         VERSIONS,
         proto,

@@ -6,6 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
 import onnx
@@ -14,43 +15,64 @@ from manifest import Norm, Record, nodes
 from spellings import ChannelsLayerNorm, WrittenNorm
 from torch import Tensor, nn
 from transformers.models.convnext.modeling_convnext import ConvNextLayerNorm
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
+from written_norms import FrozenBatchNorm, SharedLayerNorm, UnitLengthNorm, WrittenInstanceNorm, WrittenRMSNorm
 
 
 @dataclass(frozen=True)
 class Description:
-    """What one kind of module says of itself: ONNX operator name, axes of its own input, epsilon."""
+    """What one kind of module says of itself: ONNX operator name, axes of its own input from its rank, epsilon."""
 
     kind: str
-    axes: Callable[[Any], Sequence[int]]
+    axes: Callable[[Any, int], Sequence[int]]
     epsilon: str = "eps"
     statistics: str = "sample"
 
 
-def _trailing(norm: Any) -> Sequence[int]:
+def _trailing(norm: Any, rank: int) -> Sequence[int]:
     return range(-len(norm.normalized_shape), 0)
 
 
+def _last(norm: Any, rank: int) -> Sequence[int]:
+    return (-1,)
+
+
+def _plane(norm: Any, rank: int) -> Sequence[int]:
+    return range(2, rank)
+
+
+def _batch(norm: Any, rank: int) -> Sequence[int]:
+    return [axis for axis in range(rank) if axis != 1]
+
+
 # Module class → description; the first row that fits applies, so subclasses come first.
-DESCRIPTIONS: tuple[tuple[type[nn.Module], Description], ...] = (
+DESCRIPTIONS: tuple[tuple[type[nn.Module] | UnionType, Description], ...] = (
     (
         ConvNextLayerNorm,
         Description(
             "LayerNormalization",
-            lambda norm: (1,) if norm.data_format == "channels_first" else (-1,),
+            lambda norm, rank: (1,) if norm.data_format == "channels_first" else (-1,),
         ),
     ),
     (nn.LayerNorm, Description("LayerNormalization", _trailing)),
-    (WrittenNorm, Description("LayerNormalization", lambda norm: norm.axes)),
-    (ChannelsLayerNorm, Description("LayerNormalization", lambda norm: norm.axes)),
+    (WrittenNorm, Description("LayerNormalization", lambda norm, rank: norm.axes)),
+    (ChannelsLayerNorm, Description("LayerNormalization", lambda norm, rank: norm.axes)),
     (nn.RMSNorm, Description("RMSNormalization", _trailing)),
-    (LlamaRMSNorm, Description("RMSNormalization", lambda norm: (-1,), "variance_epsilon")),
-    (T5LayerNorm, Description("RMSNormalization", lambda norm: (-1,), "variance_epsilon")),
-    (nn.GroupNorm, Description("GroupNormalization", lambda norm: (1, 2, 3))),
-    (nn.InstanceNorm2d, Description("InstanceNormalization", lambda norm: (2, 3))),
-    (nn.BatchNorm1d, Description("BatchNormalization", lambda norm: (0,), statistics="running")),
-    (nn.BatchNorm2d, Description("BatchNormalization", lambda norm: (0, 2, 3), statistics="running")),
+    (LlamaRMSNorm, Description("RMSNormalization", _last, "variance_epsilon")),
+    (T5LayerNorm, Description("RMSNormalization", _last, "variance_epsilon")),
+    (GemmaRMSNorm, Description("RMSNormalization", _last)),
+    (Qwen3RMSNorm, Description("RMSNormalization", _last, "variance_epsilon")),
+    (WrittenRMSNorm, Description("RMSNormalization", _last)),
+    (SharedLayerNorm, Description("LayerNormalization", _last)),
+    (UnitLengthNorm, Description("LpNormalization", lambda norm, rank: norm.axes)),
+    (nn.GroupNorm, Description("GroupNormalization", lambda norm, rank: range(1, rank))),
+    (nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d, Description("InstanceNormalization", _plane)),
+    (WrittenInstanceNorm, Description("InstanceNormalization", _plane)),
+    (nn.BatchNorm1d | nn.BatchNorm2d, Description("BatchNormalization", _batch, statistics="running")),
+    (FrozenBatchNorm, Description("BatchNormalization", _batch, statistics="running")),
 )
 
 
@@ -78,11 +100,12 @@ def norm_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module, Description
 def _record(scope: str, module: Any, found: Description, shape: Sequence[int]) -> Record:
     norm = Norm(
         kind=found.kind,
-        axes=tuple(found.axes(module)),
+        axes=tuple(found.axes(module, len(shape))),
         epsilon=getattr(module, found.epsilon),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         statistics="batch" if found.statistics == "running" and module.training else found.statistics,
         groups=module.num_groups if isinstance(module, nn.GroupNorm) else None,
+        guard=getattr(module, "guard", None),
         near_miss=getattr(module, "near_miss", None),
     )
     return norm.record(scope, shape)
@@ -142,7 +165,7 @@ def scope_of(node: onnx.NodeProto) -> str:
 
 
 def add_forms(records: list[Record], model: onnx.ModelProto) -> None:
-    """Add to each record "native" where the graph holds that operator for it, else "decomposed".
+    """Add to each record "native" where the graph holds that operator for it, else what it is instead.
 
     As many native nodes as norms of that kind: all are native. Otherwise the exporter's scopes decide.
     Raises ValueError where they don't account for the native nodes.
@@ -153,7 +176,8 @@ def add_forms(records: list[Record], model: onnx.ModelProto) -> None:
         scopes = [scope_of(node) for node in everything if node.op_type == kind]
         every = len(scopes) == len(same)
         for record in same:
-            record["form"] = "native" if every or record["scope"] in scopes else "decomposed"
+            spelled = "affine" if record["statistics"] == "running" else "decomposed"
+            record["form"] = "native" if every or record["scope"] in scopes else spelled
         # A native node may also be part of another norm: InstanceNormalization inside a GroupNorm.
         foreign = set() if every else set(scopes) - {record["scope"] for record in records}
         if foreign:
@@ -161,10 +185,11 @@ def add_forms(records: list[Record], model: onnx.ModelProto) -> None:
 
 
 def silent(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], rtol: float, atol: float) -> list[str]:
-    """The scopes of norms whose output could be 5 % off without the model's output leaving the tolerance."""
+    """The scopes of norms whose output could be 10 % off in places without the model's output leaving the tolerance."""
 
     def wrong(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return output * 1.05
+        # Every other element: a norm of what is 5 % off as a whole is the same.
+        return output * (1 + 0.1 * (torch.arange(output.shape[-1]) % 2)).to(output.dtype)
 
     result = []
     with torch.no_grad():

@@ -37,7 +37,7 @@ def randomized(architecture: Architecture) -> nn.Module:
             # Two digits, log-uniform in [1e-6, 1e-3].
             setattr(module, found.epsilon, float(f"{10 ** (-6 + 3 * torch.rand(()).item()):.1e}"))
     model.train(architecture.training)
-    return model.half() if architecture.half else model
+    return model.to(getattr(torch, architecture.dtype))
 
 
 def drawn(architecture: Architecture, second_size: bool, seed: int) -> tuple[Tensor, ...]:
@@ -50,5 +50,5 @@ def drawn(architecture: Architecture, second_size: bool, seed: int) -> tuple[Ten
             result.append(torch.randint(0, spec.high, shape, generator=generator))
         else:
             value = torch.randn(shape, generator=generator)
-            result.append(value.half() if architecture.half else value)
+            result.append(value.to(getattr(torch, architecture.dtype)))
     return tuple(result)

@@ -8,6 +8,8 @@ from typing import Any
 
 import onnx_ir as ir
 
+from normgraph.transfer import LAYOUT_OPERATORS
+
 #: Where PyTorch's exporter writes the modules around a node, outermost first, the operation itself last.
 _TORCH_SCOPES = "pkg.torch.onnx.name_scopes"
 #: What frameworks call the parameters of a normalization, behind the name of its module.
@@ -17,10 +19,12 @@ _PARAMETERS = frozenset({"weight", "bias", "gamma", "beta", "scale"})
 def site_name(nodes: Sequence[ir.Node], output: ir.Value) -> str:
     """The name of the module that made a region, in the spelling of its framework; else the output's name.
 
-    It is read off the scopes that all nodes share, else off the names of the trained parameters, else off the
+    It is read off the scopes that all nodes share that compute something, a Transpose before them, say, being the
+    caller's; else off the names of the trained parameters, else off the
     output's own scope.  PyTorch's module paths come out dotted (``encoder.layer.0.norm``) from both of its
     exporters, others as they stand in the names (``model/layer_normalization``).
     """
+    nodes = [node for node in nodes if node.op_type not in LAYOUT_OPERATORS] or nodes
     shared = _common_prefix([scope for node in nodes if (scope := _torch_scope(node)) is not None])
     if shared:
         return shared[-1]

@@ -68,14 +68,17 @@ def truth(model: onnx.ModelProto, fed: Sequence[Mapping[str, Array]]) -> list[di
 def _in_double(model: onnx.ModelProto) -> onnx.ModelProto:
     exact = onnx.ModelProto()
     exact.CopyFrom(model)
+    # What a Resize multiplies sizes by is a float, whatever it resizes.
+    scales = {node.input[2] for node in nodes_of(exact) if node.op_type == "Resize" and len(node.input) > 2}
     for graph in graphs_of(exact):
         for tensor in graph.initializer:
-            _widen(tensor)
+            if tensor.name not in scales:
+                _widen(tensor)
         for value in (*graph.input, *graph.output, *graph.value_info):
             if value.type.tensor_type.elem_type in _FLOATS:
                 value.type.tensor_type.elem_type = TensorProto.DOUBLE
     for node in nodes_of(exact):
-        for attribute in node.attribute:
+        for attribute in node.attribute if scales.isdisjoint(node.output) else ():
             _widen_attribute(node, attribute)
     return exact
 
