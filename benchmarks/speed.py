@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, default=1, help="threads within an operator; 0 for ONNX Runtime's choice"
     )
-    parser.add_argument("--budget", type=float, default=90.0, help="seconds of timing for each model")
+    parser.add_argument("--budget", type=float, default=240.0, help="seconds of timing for each model")
     parser.add_argument("--write", action="store_true", help="update the section in docs/performance.md")
     arguments = parser.parse_args()
     subjects = []

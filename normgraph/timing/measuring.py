@@ -20,7 +20,7 @@ from normgraph.timing.statistics import LEAST_ROUNDS, is_settled, quantile, rati
 
 #: Runs of each model at the beginning of a round that aren't counted.
 WARM_UP = 3
-#: Seconds of runs that a round is to hold, and between how many blocks.
+#: Seconds of runs that a round is to hold, or as many as opening the models took, and between how many blocks.
 ROUND_SECONDS = 0.5
 BLOCKS = (5, 50)
 #: Seconds below which runs are timed several at once, since reading the clock would take part of them.
@@ -160,7 +160,7 @@ def _round(
     once = [_warmed_up(run, clock) for run in runs]
     repeats = max(1, math.ceil(LEAST_SECONDS / max(min(once), 1e-9)))
     fewest, most = BLOCKS
-    blocks = max(fewest, min(most, int(ROUND_SECONDS / max(sum(once) * repeats, 1e-9))))
+    blocks = max(fewest, min(most, int(max(ROUND_SECONDS, sum(opening)) / max(sum(once) * repeats, 1e-9))))
     times: list[list[float]] = [[] for _ in openers]
     collecting = gc.isenabled()
     gc.disable()
