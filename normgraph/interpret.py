@@ -20,6 +20,8 @@ MAXIMAL_NODES = 400
 MAXIMAL_DEPTH = 2
 #: A base tensor's axes are split at most this many times.
 MAXIMAL_SPLITS = 8
+#: Where an operand has no form, the reason is looked for so many nodes before.
+MAXIMAL_LOOKBACK = 6
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def _form_of(
     try:
         for value in values:
             form = forms.get(value) or scope.constant(value)
-            if form is None and value in lost:
-                earlier = lost[value]
+            earlier = _lost_before(value, lost, scope.facts) if form is None else None
+            if earlier is not None:
                 return Unknown(earlier.rule, earlier.reason, earlier.node, tuple(reached) + earlier.operands)
             if form is None:
                 what = f"'{value.name}', an operand of {node.op_type}"
@@ -141,3 +143,18 @@ def _form_of(
         return Unknown(failure.rule, str(failure), node, tuple(reached))
     except SIGNS_OF_INVALID_NODES as failure:
         return Unknown("invalid-node", f"{node.op_type} doesn't fit its operands: {failure}", node, tuple(reached))
+
+
+def _lost_before(value: ir.Value, lost: dict[ir.Value, Unknown], facts: Facts) -> Unknown | None:
+    """What lost the value, or what it was made of a few nodes before with nothing but constants."""
+    for _ in range(MAXIMAL_LOOKBACK):
+        if value in lost:
+            return lost[value]
+        node = value.producer()
+        transfer = None if node is None else transfer_of(node, facts)
+        operands = () if node is None or transfer is None else transfer.operands_of(node)
+        varying = [operand for operand in operands if operand is not None and not facts.depends_on_shapes_only(operand)]
+        if len(varying) != 1:
+            return None
+        value = varying[0]
+    return None

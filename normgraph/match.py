@@ -18,7 +18,7 @@ from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
 from normgraph.forms import Form
 from normgraph.interpret import Interpretation, interpret
-from normgraph.near_misses import Miss, NearMiss, misses_in, most_telling
+from normgraph.near_misses import Miss, NearMiss, causes, misses_in, most_telling
 from normgraph.norms import Norm, recognise
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
 from normgraph.transfer import LAYOUT_OPERATORS, is_reduction
@@ -116,7 +116,7 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
         if missed is not None:
             near_misses.setdefault(missed.node, missed)
     unexplained = [m for m in near_misses.values() if m.reduction not in covered and m.node not in covered]
-    return Findings(tuple(matches), tuple(unexplained))
+    return Findings(tuple(matches), tuple(causes(unexplained)))
 
 
 @dataclass(frozen=True)

@@ -74,3 +74,29 @@ def _lost_on_the_way(unknown: Unknown, facts: Facts) -> bool:
             return True
         pending.extend(reader for output in node.outputs for reader in output.consumers())
     return False
+
+
+def causes(misses: Iterable[NearMiss]) -> list[NearMiss]:
+    """The near misses without those that only come of others: an operand is foreign for what went wrong near by."""
+    found = list(misses)
+    nodes = {miss.node for miss in found}
+    telling = {miss.node for miss in found if miss.shortfall.rule not in UNTELLING - {"not-a-normalization"}}
+    return [
+        miss
+        for miss in found
+        if miss.shortfall.rule != "different-base"
+        or not (_comes_behind(miss.node, nodes - {miss.node}) or any(_comes_behind(n, {miss.node}) for n in telling))
+    ]
+
+
+def _comes_behind(node: ir.Node, others: set[ir.Node]) -> bool:
+    """Whether what the node reads was made by one of the others, at most a few nodes before."""
+    pending, seen = [node], set[ir.Node]()
+    while others and pending and len(seen) < MAXIMAL_LOOKAHEAD:
+        current = pending.pop(0)
+        if current in others:
+            return True
+        if current not in seen:
+            seen.add(current)
+            pending.extend(p for v in current.inputs if v is not None and (p := v.producer()) is not None)
+    return False

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.cases import Build
+import normgraph
+from tests.cases import Build, build
 from tests.claims import Trap
 from tests.optimizing import optimized
 from tests.running import builds, label
@@ -42,3 +43,9 @@ def test_nothing_is_said_of_the_unrelated(case: Trap, how: Build) -> None:
 @pytest.mark.parametrize(("case", "how"), every(["opsets", "folds"]))
 def test_neighbours_go_on_meaning_the_same(case: Trap, how: Build) -> None:
     optimized(case, how)
+
+
+@pytest.mark.parametrize(("case", "how"), every(["arithmetic", "linear means", "epsilon"]))
+def test_one_reason_is_given_for_one_site(case: Trap, how: Build) -> None:
+    reasons = [site.reason for site in normgraph.explain(build(case, how)).sites if site.status == "near_miss"]
+    assert len(reasons) <= 1

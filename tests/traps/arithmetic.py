@@ -189,7 +189,7 @@ BASES = [
         rule=None),
     trap("mean of the truncated",
         "a = Cast<to=6>(x)  b = Cast<to=1>(a)  m = ReduceMean<axes=[-1]>(b)  d = Sub(x, m)", SPREAD,
-        NORMALIZE, AFFINE, why="the mean is that of whole numbers", rule="different-base"),
+        NORMALIZE, AFFINE, why="the mean is that of whole numbers", rule="integer-base"),
     trap("variance of the truncated", CENTRE, "a = Cast<to=7>(d)  c = Cast<to=1>(a)  q = Mul(c, c)",
         "v = ReduceMean<axes=[-1]>(q)", NORMALIZE, AFFINE, why="the variance is that of whole numbers",
         rule="integer-base"),

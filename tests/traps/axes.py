@@ -91,7 +91,7 @@ BROADCAST = [
     trap("groups that are interleaved", """
         t = Reshape(x, [0, 2, 4])  m = ReduceMean<axes=[1]>(t)  a = Concat<axis=1>(m, m)
         k = Reshape(a, [0, 8])  d = Sub(x, k)""", APART, why="each mean is that of every fourth element",
-        rule="different-base", invites=LAST, inputs={"x": "B 8"}),
+        rule="concat", invites=LAST, inputs={"x": "B 8"}),
     trap("batch of one broadcast over another", """
         m = ReduceMean<axes=[-1]>(x)  d = Sub(z, m)""", APART.replace("(x", "(z"),
         why="the mean is that of another tensor, of one row", rule="different-base",

@@ -56,7 +56,7 @@ TABLE = [
         constants={"w": np.full((1, 8, 1, 1), 0.125), "b": [0.5]}, rule="different-base",
         invites=Norm("LayerNormalization", axes=(1,))),
     trap("linear: a weighted sum divided by the count", "a = Mul(x, w)  t = ReduceSum<axes=[-1]>(a)  m = Div(t, 8.)",
-        "d = Sub(x, m)", SPREAD, NORMALIZE, AFFINE, why="one weight of eight isn't one", rule="different-base",
+        "d = Sub(x, m)", SPREAD, NORMALIZE, AFFINE, why="one weight of eight isn't one", rule="weighted-mean",
         constants={"w": [1.0] * 7 + [1.5]}),
     trap("logarithm: another multiple", CENTRE, VARIANCE, "e = Add(v, 1e-5)  l = Log(e)  h = Mul(l, -1.)", INVERSE,
         AFFINE, why="divided by the variance, not by its root", rule="root"),
