@@ -1,13 +1,16 @@
 """The kernels as operators of onnx's reference evaluator, in place of its own where these are wrong or fail.
 
 onnx 1.23.2's BatchNormalization is wrong at opsets 9 and 13, its ConvTranspose fails with groups, its
-LayerNormalization with double statistics; and a convolution by the kernels is bounded in memory.
+LayerNormalization with double statistics; a convolution by the kernels is bounded in memory; and its sums of 16-bit
+floats are rounded after every summand, which no device does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from onnx.reference.op_run import OpRun
 
 from normgraph.kernels.batch_normalization import batch_normalization
@@ -67,9 +70,40 @@ class RMSNormalization(OpRun):
         return (rms_normalization(x, scale, axis=attributes["axis"], epsilon=attributes["epsilon"]),)
 
 
+class ReduceMean(OpRun):
+    """The mean, 16-bit floats summed up in float32."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, axes: Any = None, **attributes: Any) -> tuple[Any]:
+        return (_reduced(np.mean, x, axes, attributes),)
+
+
+class ReduceSum(OpRun):
+    """The sum, 16-bit floats summed up in float32."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, axes: Any = None, **attributes: Any) -> tuple[Any]:
+        return (_reduced(np.sum, x, axes, attributes),)
+
+
+def _reduced(reduction: Callable[..., Any], x: Any, axes: Any, attributes: dict[str, Any]) -> Any:
+    """A reduction over axes that are an operand or an attribute, rounded once to x's type."""
+    over = tuple(int(axis) for axis in np.asarray(axes).reshape(-1)) if axes is not None else ()
+    if not over:
+        if attributes.get("noop_with_empty_axes"):
+            return x
+        over = tuple(range(x.ndim))
+    keepdims = attributes.get("keepdims")
+    accumulator = np.dtype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x.dtype
+    result = reduction(x, axis=over, keepdims=keepdims is None or bool(keepdims), dtype=accumulator)
+    return np.asarray(result).astype(x.dtype)
+
+
 def _given(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes that say something the weight doesn't: kernel_shape only repeats its shape."""
     return {name: value for name, value in attributes.items() if value is not None and name != "kernel_shape"}
 
 
-OPERATORS = [BatchNormalization, Conv, ConvTranspose, LayerNormalization, RMSNormalization]
+OPERATORS = [BatchNormalization, Conv, ConvTranspose, LayerNormalization, RMSNormalization, ReduceMean, ReduceSum]
