@@ -8,8 +8,8 @@ isn't larger than `FACTOR` times the original's or `ULPS` units in the last plac
 from normgraph.evidence.conducting import OnceEach, compare, conduct, prove
 from normgraph.evidence.experiment import Candidate, Defined, Experiment, Modelled, experiment
 from normgraph.evidence.measuring import FACTOR, ULPS, Ulps
-from normgraph.evidence.preconditions import Precondition
-from normgraph.evidence.record import SEED, Evidence, Overflow, Trial
+from normgraph.evidence.preconditions import Precondition, broken
+from normgraph.evidence.record import SEED, Evidence, Overflow, Trial, joined
 from normgraph.evidence.sizes import SMALL, assignments
 
 __all__ = [
@@ -28,8 +28,10 @@ __all__ = [
     "Trial",
     "Ulps",
     "assignments",
+    "broken",
     "compare",
     "conduct",
     "experiment",
+    "joined",
     "prove",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -128,3 +129,16 @@ class Evidence:
             f"error {worst.after:.2g} against float64, {verdict} the {worst.allowed:.2g} allowed "
             f"(original: {worst.before:.2g}), on {worst.family} inputs of shape {list(worst.shape)}"
         )
+
+
+def joined(proofs: Sequence[Evidence]) -> Evidence:
+    """The evidence of a rewrite that was proven in several regions: accepted if each of them is."""
+    gains = [proof.overflow for proof in proofs if proof.overflow is not None]
+    return Evidence(
+        trials=tuple(trial for proof in proofs for trial in proof.trials),
+        failure=next((proof.failure for proof in proofs if proof.failure is not None), None),
+        preconditions=tuple(dict.fromkeys(condition for proof in proofs for condition in proof.preconditions)),
+        dtype=next((proof.dtype for proof in proofs if proof.dtype is not None), None),
+        axes=proofs[0].axes if proofs else (),
+        overflow=min(gains, key=lambda gain: gain.magnitude, default=None),
+    )

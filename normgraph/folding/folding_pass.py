@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from normgraph.affine import names_of
 from normgraph.diagnosis import Shortfall
-from normgraph.evidence import Evidence
+from normgraph.evidence import Evidence, broken
 from normgraph.extraction import Fragment, NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.folding.changes import Store
@@ -18,6 +18,7 @@ from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
 from normgraph.folding.gain import NORMS, GainPlan
 from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.plans import BACKWARD, DUPLICATE, FORWARD, plans_for
+from normgraph.folding.preconditions import established_of_plan
 from normgraph.folding.proof import folded_alone, prove
 from normgraph.folding.reasons import why_left
 from normgraph.folding.records import records_of, resolved
@@ -168,7 +169,7 @@ def _fold(
             continue
         if _key(plan) in state.failed or not touched.isdisjoint(plan.nodes):
             continue
-        proofs = [prove(region, direction, facts) for region in plan.regions] if proven else []
+        proofs = _proofs(plan, direction, facts) if proven else []
         failed = next((proof for proof in proofs if not proof.accepted), None)
         if failed is not None:
             state.drop(plan, Shortfall("proof-failed", failed.describe()))
@@ -186,6 +187,16 @@ def _fold(
         apply(plan, store)
         state.changed()
     remove_dead(doomed, facts.positions)
+
+
+def _proofs(plan: Plan, direction: str, facts: Facts) -> list[Evidence]:
+    """The evidence of each region that a fold leaves the same, the preconditions of the fold with each."""
+    conditions = established_of_plan(plan, facts) if isinstance(plan, FoldPlan) else ()
+    failure = broken(conditions)
+    if failure is not None:
+        return [Evidence(failure=failure, preconditions=conditions)]
+    proofs = [prove(region, direction, facts) for region in plan.regions]
+    return [replace(proof, preconditions=(*conditions, *proof.preconditions)) for proof in proofs]
 
 
 def _proposal(plan: Plan, facts: Facts) -> Proposal:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from normgraph.affine import names_of
-from normgraph.evidence import Evidence, Trial
+from normgraph.evidence import Evidence, Trial, joined
 from normgraph.folding.branches import PARALLEL
 from normgraph.folding.chains import CHAIN
 from normgraph.folding.directions import Plan
@@ -47,7 +47,7 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
             into=", ".join(names_of(tuple(change.linear.node for change in plan.changes))),
             direction=plan.direction,
             channels=sizes.pop() if plan.direction == BACKWARD and len(sizes) == 1 else None,
-            evidence=_together(proofs),
+            evidence=joined(proofs) if proofs else None,
             worst_channel=_worst_channel(plan.regions, proofs),
             subject="operator" if isinstance(plan, MergePlan) and not _is_map(nodes) else "map",
         )
@@ -58,13 +58,6 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
 def _is_map(nodes: Sequence[ir.Node]) -> bool:
     """Whether a term of a sum is a map per channel of the common input: nodes before the Add, none of them linear."""
     return len(nodes) > 1 and all(node.op_type not in LINEAR for node in nodes)
-
-
-def _together(proofs: Sequence[Evidence]) -> Evidence | None:
-    """One evidence with the trials of all."""
-    if len(proofs) <= 1:
-        return proofs[0] if proofs else None
-    return replace(proofs[0], trials=tuple(trial for proof in proofs for trial in proof.trials))
 
 
 def _worst_channel(regions: Sequence[Region], proofs: Sequence[Evidence]) -> WorstChannel | None:
