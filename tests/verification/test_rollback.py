@@ -79,9 +79,9 @@ def test_without_verification_the_wrong_rewrite_would_have_stayed(monkeypatch: p
 
 
 def test_wrong_fold_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = folding_pass.apply_plan
+    right = folding_pass.apply
 
-    def apply_plan(plan: Any, *others: Any) -> Any:
+    def apply(plan: Any, *others: Any) -> Any:
         name = plan.affine.output.name
         made = right(plan, *others)
         if name == "/layers/layers.0/layers.0.0/bn1/BatchNormalization_output_0":
@@ -89,7 +89,7 @@ def test_wrong_fold_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
             bias.const_value = ir.tensor(np.asarray(bias.const_value.numpy() + np.float32(1.0)))
         return made
 
-    monkeypatch.setattr(folding_pass, "apply_plan", apply_plan)
+    monkeypatch.setattr(folding_pass, "apply", apply)
     report = normgraph.optimize(RESNET, verify=Verifying()).report
     kept = [fold for fold in report.folds if fold.status == "kept"]
     assert [(fold.name, fold.rule) for fold in kept] == [("layers.0.0.bn1", RULE)]
