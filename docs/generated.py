@@ -59,6 +59,8 @@ def _notes(operator: Operator) -> str:
         notes.append("not in the ONNX standard: with `--allow-contrib`")
     if not operator.worth_raising:
         notes.append("the opset is raised for it only if asked with `--opset`")
+    if operator.measured:
+        notes.append(operator.measured)
     return "; ".join(notes)
 
 
