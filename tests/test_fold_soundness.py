@@ -56,4 +56,4 @@ def test_random_chain_stays_what_it_is(seed: int, monkeypatch: pytest.MonkeyPatc
 def test_chains_fold_in_every_way() -> None:
     reports = [normgraph.explain(chain(seed)) for seed in range(COUNT)]
     ways = Counter(fold.direction for report in reports for fold in report.folds if fold.rule == "not-folded")
-    assert all(ways[way] >= 5 for way in ("backward", "forward", "parallel")), ways
+    assert all(ways[way] >= 3 for way in ("backward", "forward", "parallel")), ways
