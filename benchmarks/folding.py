@@ -72,13 +72,16 @@ def samples(names: Sequence[str]) -> list[Subject]:
 
 
 def models(folder: Path, names: Sequence[str]) -> list[Subject]:
-    """The models of a folder that have scales per channel, or those of them that are named; dynamic sizes are one."""
+    """The models of a folder that have BatchNormalizations, or those of them that are named; dynamic sizes are one."""
     found = []
     for path in sorted(folder.glob("*.onnx")):
-        if (names and path.stem not in names) or not counted(str(path))["scales"]:
+        if names and path.stem not in names:
+            continue
+        graph = onnx.load(path, load_external_data=False).graph
+        if not any(node.op_type == "BatchNormalization" for node in graph.node):
             continue
         inputs, shapes = [], []
-        for value in onnx.load(path, load_external_data=False).graph.input:
+        for value in graph.input:
             tensor = value.type.tensor_type
             dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
             inputs.append({"name": value.name, "dtype": dtype, "high": 2 if dtype.startswith("int") else None})
@@ -206,7 +209,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="SAMPLE", help="names of samples or models; all if none is given")
     parser.add_argument("--models", type=Path, metavar="DIR", help="models of models/large.py, to be timed as well")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the tools' environment")
-    parser.add_argument("--budget", type=float, default=120.0, help="seconds of timing a model")
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds of timing a model; 0 to time none")
     parser.add_argument("--threads", type=int, default=1, help="threads of ONNX Runtime")
     parser.add_argument("--write", action="store_true", help="write docs/folding.md")
     arguments = parser.parse_args()
@@ -218,8 +221,9 @@ def main() -> int:
             told[tool] = answers_of(tool, subjects, interpreter, Path(folder) / tool.replace(" ", "_"))
             print(f"{tool}: {'done' if told[tool] else 'not installed'}", file=sys.stderr)
         tables = [totals_table(subjects, told), counts_table(subjects, told), left_table(subjects, told[OWN])]
-        if arguments.models:
+        if arguments.models and arguments.budget:
             tables.append(latency_table(subjects, told, arguments.budget, arguments.threads))
+    tables = [table for table in tables if table.rows]
     for table in tables:
         table.show()
     for tool, answers in told.items():
