@@ -17,6 +17,7 @@ from normgraph.axes import Size
 from normgraph.facts import Facts, survey
 from normgraph.interpret import Interpretation, interpret
 from normgraph.match import find
+from normgraph.reference_operators import OPERATORS
 from normgraph.transfer import TRANSFER
 from tests.core.evaluation import Evaluation, normalized
 from tests.core.growing import Graph
@@ -251,7 +252,7 @@ def check_optimized(graph: Graph, outputs: list[str]) -> int:
     onnx.checker.check_model(after, full_check=True)
     seen = next(runs(graph, proto))[1]
     with np.errstate(all="ignore"):
-        found = ReferenceEvaluator(exact(after)).run(None, {"x": seen.values["x"]})
+        found = ReferenceEvaluator(exact(after), new_ops=OPERATORS).run(None, {"x": seen.values["x"]})
     for output, array in zip(after.graph.output, found, strict=True):
         assert seen.differs(output.name, np.asarray(array, np.float64)) is None
     return result.report.count("fused")
