@@ -71,6 +71,7 @@ FOUND = [
     pytest.param(scaled(X, C, W) * 2, IMAGE, [RMS], id="root-mean-square-over-two"),
     pytest.param(scaled(X, W, epsilon=0.0) / 2, IMAGE, [LP, RMS], id="unit-length"),
     pytest.param(X / (X * X).mean(axis=(W,)) ** HALF, IMAGE, [RMS, LP], id="without-epsilon"),
+    pytest.param(scaled(X, W, epsilon=0.0) / 2 - 1, IMAGE, [], id="unit-length-less-one"),
     pytest.param(
         centred(X, N, H, W)
         / ((centred(X, N, H, W) ** 2).mean(axis=(N, H, W)) ** HALF + mean_variance_normalization.EPSILON),
