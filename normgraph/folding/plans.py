@@ -7,7 +7,7 @@ asks these for new weights. They are composed in float64 and rounded once.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,7 +19,7 @@ from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import FLOATING, Facts
 from normgraph.folding.channel_map import ChannelMap, identity, over_base
-from normgraph.folding.linear import Linear, linear_of
+from normgraph.folding.linear import LINEAR, Linear, linear_of
 from normgraph.folding.linear_operator import Weights
 from normgraph.folding.moves import Edit
 from normgraph.folding.passages import passage_of
@@ -158,7 +158,7 @@ def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node],
     linear = linear_of(producer, walk.facts)
     passage = passage_of(producer)
     if linear is None and (passage is None or passage.backward is None):
-        return _no_neighbour(producer, walk.facts)
+        return _no_neighbour(producer)
     needed = _needed_elsewhere(value, producer, readers, walk)
     copied = needed is not None and walk.duplicates and linear is not None and not walk.passed
     if needed is not None and not copied:
@@ -182,7 +182,9 @@ def _needed_elsewhere(value: ir.Value, producer: ir.Node, readers: frozenset[ir.
     others = [node for node in walk.readers(value) if node not in readers]
     if not others:
         return None
-    return Shortfall("inner-reader", f"{called(others[0])} reads '{value.name}' too, which {called(producer)} makes")
+    reason = f"{called(others[0])} reads '{value.name}' too, which {called(producer)} makes"
+    hint = "; `--duplicate` folds into a copy of that" if producer.op_type in LINEAR else ""
+    return Shortfall("inner-reader", reason + hint)
 
 
 def _back_through(producer: ir.Node, value: ir.Value, channel_map: ChannelMap, walk: _Walk) -> Shortfall | None:
@@ -208,9 +210,20 @@ def _back_through(producer: ir.Node, value: ir.Value, channel_map: ChannelMap, w
     return None
 
 
-def _no_neighbour(node: ir.Node, facts: Facts) -> Shortfall:
+#: Why an operator takes no map in, where there is more to say than that it isn't linear.
+_OBSTACLES: Mapping[str, str] = {
+    **dict.fromkeys(LINEAR, "has no constant weights"),
+    "Add": "adds another tensor",
+    "Mul": "multiplies by another tensor",
+    "Sub": "subtracts another tensor",
+    "Sum": "adds other tensors",
+}
+
+
+def _no_neighbour(node: ir.Node) -> Shortfall:
     """Why a node takes no map in."""
-    return Shortfall("no-neighbour", f"{called(node)} isn't linear with constant weights")
+    obstacle = _OBSTACLES.get(node.op_type, "isn't linear")
+    return Shortfall("no-neighbour", f"{called(node)} {obstacle}")
 
 
 def _forward_plan(affine: Affine, facts: Facts) -> FoldPlan | Shortfall:
@@ -294,7 +307,7 @@ def _ahead(value: ir.Value, channel_map: ChannelMap, way: tuple[ir.Node, ...], w
         elif passage is not None and passage.forward is not None and value in passage.data(reader):
             shortfall = _through(reader, value, channel_map, way, walk)
         else:
-            shortfall = _no_neighbour(reader, walk.facts)
+            shortfall = _no_neighbour(reader)
         if shortfall is not None:
             return shortfall
     return None
