@@ -71,7 +71,7 @@ def _change_number(fields: list[Field], at: int, source: random.Random) -> bytes
 
 
 def _wrap(fields: list[Field], at: int, source: random.Random) -> bytes:
-    """The message within itself, often: a graph's field 1 is a node, whose field 5 an attribute, its field 6 a graph."""
+    """The message within itself, often: a graph's field 1 is a node, whose field 5 an attribute, its field 6 one."""
     inner = encoded(fields)
     for _ in range(source.choice((1, 10, 60, 200))):
         for number in (6, 5, 1):

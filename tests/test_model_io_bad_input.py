@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from normgraph import model_io
 from normgraph.errors import BadModelError
+from normgraph.model_io import wire
 from tests.model_files import MODELS, declare, plain, raw
 
 
@@ -81,6 +82,41 @@ def sparse_attribute(proto: onnx.ModelProto) -> None:
     proto.graph.node.append(helper.make_node("Constant", [], ["s"], sparse_value=sparse))
 
 
+def cycle(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Add", ["x", "b"], ["a"]))
+    proto.graph.node.append(helper.make_node("Neg", ["a"], ["b"]))
+
+
+def itself(proto: onnx.ModelProto) -> None:
+    proto.graph.node.append(helper.make_node("Add", ["x", "a"], ["a"], name="loop"))
+
+
+def function_twice(proto: onnx.ModelProto) -> None:
+    for operators in (["Neg"], ["Neg", "Abs"]):
+        nodes = [helper.make_node(operator, ["a"], [operator]) for operator in operators]
+        function = helper.make_function("local", "F", ["a"], ["Neg"], nodes, [helper.make_opsetid("", 17)])
+        proto.functions.append(function)
+
+
+def branch_twice(proto: onnx.ModelProto) -> None:
+    out = helper.make_tensor_value_info("s", TensorProto.FLOAT, [4])
+    for_then, for_else = (
+        helper.make_graph([helper.make_node("Neg", ["x"], ["s"])] * count, "branch", [], [out]) for count in (1, 1)
+    )
+    node = helper.make_node("If", ["c"], ["z"], then_branch=for_then, else_branch=for_else)
+    node.attribute[0].name = node.attribute[1].name
+    proto.graph.node.append(node)
+
+
+def nested(levels: int) -> bytes:
+    """A graph in a node's attribute in a graph …, deeper than any reader follows."""
+    inner = b""
+    for _ in range(levels):
+        for number in (6, 5, 1):
+            inner = wire.encode_varint(number << 3 | wire.LENGTH_DELIMITED) + wire.encode_varint(len(inner)) + inner
+    return plain().SerializeToString() + wire.encode_varint(7 << 3 | 2) + wire.encode_varint(len(inner)) + inner
+
+
 def sparse_in_branch(proto: onnx.ModelProto) -> None:
     out = helper.make_tensor_value_info("s", TensorProto.FLOAT, [4])
     branch = helper.make_graph([], "branch", [], [out])
@@ -107,6 +143,17 @@ BAD = [
     pytest.param(bad(future_opset), "opset must be known.*999.*newer onnx", id="future opset"),
     pytest.param(bad(future_function_opset), "opset must be known.*999", id="future opset of a function"),
     pytest.param(bad(lambda p: setattr(p, "ir_version", 99)), "IR version must be known", id="future IR version"),
+    pytest.param(bad(cycle), "no node may depend on its own output", id="cycle"),
+    pytest.param(bad(itself), "no node may depend on its own output, and Add .loop", id="cycle of one node"),
+    pytest.param(bad(function_twice), "functions must differ.*'F'", id="two functions of one name"),
+    pytest.param(bad(branch_twice), "attributes must have different names", id="two attributes of one name"),
+    pytest.param(content(nested(200)), "truncated or not an ONNX model", id="nested deep"),
+    pytest.param(content(nested(5000)), "truncated or not an ONNX model", id="nested very deep"),
+    pytest.param(
+        bad(lambda p: p.graph.initializer[0].dims.extend([2**40, 2**40])),
+        "bytes that its type and shape",
+        id="huge tensor",
+    ),
     pytest.param(bad(sparse_attribute), "can't represent", id="sparse attribute"),
     pytest.param(bad(sparse_in_branch), "sparse initializers may only", id="sparse initializer in a sub-graph"),
     pytest.param(

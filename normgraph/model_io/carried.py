@@ -22,14 +22,22 @@ def carry(proto: onnx.ModelProto, model: ir.Model, name: str) -> None:
     """Notes on an IR model what the ModelProto it came from holds beyond it, or lacks.
 
     Raises:
-        BadModelError: A sub-graph has sparse initializers, which would be lost.
+        BadModelError: A sub-graph has sparse initializers, or two functions or two attributes of a node share a name,
+            of which one would be lost.
     """
+    functions = [(function.domain, function.name, function.overload) for function in proto.functions]
+    if len(set(functions)) < len(functions):
+        twice = next(key for key in functions if functions.count(key) > 1)
+        raise BadModelError(
+            f"a model's functions must differ in domain, name or overload, and two are called {twice[1]!r}: {name}; "
+            "export the model again"
+        )
     left_out = onnx.ModelProto(training_info=proto.training_info)
     if proto.graph.sparse_initializer:
         left_out.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
     if left_out.ByteSize():
         model.graph.meta[LEFT_OUT] = left_out
-    for graph_proto, graph in _pairs(proto, model):
+    for graph_proto, graph in _pairs(proto, model, name):
         if graph_proto.sparse_initializer and graph is not model.graph:
             raise BadModelError(
                 f"sparse initializers may only be in the main graph, and sub-graph {graph.name!r} has some: "
@@ -70,19 +78,26 @@ def _undeclared(model: ir.Model) -> Iterator[None]:
             value.type, value.shape = type_, shape
 
 
-def _pairs(proto: onnx.ModelProto, model: ir.Model) -> Iterator[tuple[onnx.GraphProto, ir.Graph]]:
+def _pairs(proto: onnx.ModelProto, model: ir.Model, name: str) -> Iterator[tuple[onnx.GraphProto, ir.Graph]]:
     """Each graph and sub-graph of a model beside what it was read from."""
     yield proto.graph, model.graph
     if any(True for _ in model.graph.subgraphs()):
-        yield from _nested(proto.graph.node, model.graph)
+        yield from _nested(proto.graph.node, model.graph, name)
     for function in proto.functions:
         body = model.functions[function.domain, function.name, function.overload]
         if any(True for _ in body.subgraphs()):
-            yield from _nested(function.node, body)
+            yield from _nested(function.node, body, name)
 
 
-def _nested(protos: Iterable[onnx.NodeProto], nodes: Iterable[ir.Node]) -> Iterator[tuple[onnx.GraphProto, ir.Graph]]:
+def _nested(
+    protos: Iterable[onnx.NodeProto], nodes: Iterable[ir.Node], name: str
+) -> Iterator[tuple[onnx.GraphProto, ir.Graph]]:
     for node_proto, node in zip(protos, nodes, strict=True):
+        if len({attribute.name for attribute in node_proto.attribute}) < len(node_proto.attribute):
+            raise BadModelError(
+                f"a node's attributes must have different names, and two of {node.op_type} {node.name!r} share one: "
+                f"{name}; export the model again"
+            )
         for attribute in node_proto.attribute:
             held = node.attributes[attribute.name]
             if held.is_ref():
@@ -94,4 +109,4 @@ def _nested(protos: Iterable[onnx.NodeProto], nodes: Iterable[ir.Node]) -> Itera
                 graphs = list(zip(attribute.graphs, held.as_graphs(), strict=True))
             for pair in graphs:
                 yield pair
-                yield from _nested(pair[0].node, pair[1])
+                yield from _nested(pair[0].node, pair[1], name)

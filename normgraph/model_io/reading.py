@@ -179,9 +179,45 @@ def _from_proto(proto: onnx.ModelProto, name: str, readable: Callable[[ir.Extern
         raise BadModelError(
             f"the model holds what onnx_ir can't represent: {name} ({reason}); check it with onnx.checker"
         ) from error
+    _refuse_cycles(model, name)
     carry(proto, model, name)
     replace_tensors(model, lambda tensor, _: readable(tensor) if isinstance(tensor, ir.ExternalTensor) else tensor)
     return model
+
+
+def _refuse_cycles(model: ir.Model, name: str) -> None:
+    for graph in model.graphs():
+        earlier: set[ir.Node] = set()
+        for node in graph:
+            if not _makers(node) <= earlier:  # it may be that the nodes are in another order than ONNX asks for
+                _refuse_cycle_in(graph, name)
+                break
+            earlier.add(node)
+
+
+def _makers(node: ir.Node) -> set[ir.Node]:
+    """The nodes of the same graph that make what a node reads."""
+    makers = {value.producer() for value in node.inputs if value is not None}
+    return {maker for maker in makers if maker is not None and maker.graph is node.graph}
+
+
+def _refuse_cycle_in(graph: ir.Graph, name: str) -> None:
+    missing = {node: _makers(node) for node in graph}
+    ready = [node for node, makers in missing.items() if not makers]
+    while ready:
+        node = ready.pop()
+        del missing[node]
+        for reader in {use.node for output in node.outputs for use in output.uses()}:
+            if reader in missing and node in missing[reader]:
+                missing[reader].remove(node)
+                if not missing[reader]:
+                    ready.append(reader)
+    if missing:
+        node = next(iter(missing))
+        raise BadModelError(
+            f"no node may depend on its own output, and {node.op_type} {node.name or node.outputs[0].name!r} does: "
+            f"{name}; export the model again"
+        )
 
 
 def _check_versions(proto: onnx.ModelProto, name: str) -> None:
