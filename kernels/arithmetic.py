@@ -54,9 +54,8 @@ class Definition(Protocol):
 
         Args:
             x: the value.
-            axes: what the statistics are taken over: a tuple of integers for an array, whatever ``x.mean``
-            accepts for
-                a symbol.
+            axes: what the statistics are taken over: a tuple of integers for an array, whatever ``x.mean`` accepts
+                for a symbol.
             epsilon: what keeps the divisor from zero; its unit is the definition's to state.
             gain: the factor after normalization; broadcasts against x, 1 where there is none.
             bias: the summand after that; broadcasts against x, 0 where there is none.
