@@ -43,6 +43,10 @@ def _notes(operator: Operator) -> str:
         notes.append(f"since version {'.'.join(map(str, operator.since))}")
     if operator.contrib:
         notes.append("not in the ONNX standard: with --allow-contrib")
+    if operator.bounds:
+        notes.append("where an epsilon bounds the length")
+    if operator.until is not None:
+        notes.append(f"until opset {operator.until}")
     if operator.provide is not None:
         notes.append("gives mean and deviation too, where they are needed")
     if not operator.worth_raising:
