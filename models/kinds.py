@@ -18,7 +18,7 @@ from kind_networks import (
     Unmixed,
     Volumes,
 )
-from manifest import SHARED, Input
+from manifest import ALONE, Input
 from spellings import SPELLINGS
 from torch import nn
 from transformer_models import VOCABULARY
@@ -124,7 +124,7 @@ KINDS: tuple[Architecture, ...] = (
         "a detector's stem with frozen BatchNorms",
         lambda: FrozenBackbone(6),
         (Input("pixel_values", (1, 3, 8, 8)),),
-        kept=(("last_norm", SHARED),),
+        kept=(("last_norm", ALONE),),
     ),
     _sample(
         "unit_lengths",
