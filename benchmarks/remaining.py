@@ -85,7 +85,7 @@ def remaining_table(title: str, found: Iterable[Fate]) -> Table:
     rows: dict[tuple[str, str, str, str], list[Fate]] = {}
     for fate in found:
         if fate.status != "fused":
-            reason = re.sub(r"'[^']*'", "'…'", fate.reason)  # whatever the nodes and values are called
+            reason = re.sub(r"(?<!\w)'[^']*'", "'…'", fate.reason)  # whatever the nodes and values are called
             rows.setdefault((fate.kind, fate.status, fate.rule, reason), []).append(fate)
     return table_of(
         title,
