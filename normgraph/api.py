@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from os import PathLike, fspath
 
@@ -19,11 +20,10 @@ from normgraph.model_io.carried import to_proto
 from normgraph.opset import raise_opset
 from normgraph.passes import fuse_normalizations, inlined, take_inventory
 from normgraph.progress import Progress, silent
-from normgraph.proposals import Judge
+from normgraph.proposals import Judge, consent
 from normgraph.report import Change, Report
 from normgraph.rollback import Refused, refusing, settle
 from normgraph.targets import DEFAULT_TARGET, demand
-from normgraph.timing.autotune import judging
 from normgraph.verification import Verification, Verifying
 from normgraph.verification import verify as verified
 
@@ -118,7 +118,7 @@ def optimize(
     demanded = demand(target, contrib=allow_contrib)
     original = _in_place(model) if in_place else as_model(model)
     name = _name_of(model, original)
-    with judging(target, autotune, tuning, feeding, progress) as judge:
+    with _judging(target, autotune, tuning, feeding, progress) as judge:
         request = _Request(name, target, demanded, opset, Wishes(duplicate, fold_gain), judge, progress)
         if verify is None:
             return _optimized(original, request, {})
@@ -201,6 +201,21 @@ def explain(model: Source, *, target: str = DEFAULT_TARGET, allow_contrib: bool 
     sites = take_inventory(work, demand(target, contrib=allow_contrib))
     folds = foldable(work)
     return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(sites), tuple(folds))
+
+
+def _judging(
+    target: str,
+    provider: str | None,
+    file: str | PathLike[str] | None,
+    feeding: Feeding | None,
+    progress: Progress,
+) -> AbstractContextManager[Judge]:
+    """See `normgraph.timing.autotune.judging`, which is imported only where something is to be decided."""
+    if provider is None and file is None:
+        return nullcontext(consent)
+    from normgraph.timing.autotune import judging
+
+    return judging(target, provider, file, feeding, progress)
 
 
 def _is_left(site: Site, folds: Sequence[Fold]) -> bool:
