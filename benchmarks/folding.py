@@ -40,7 +40,7 @@ PATIENCE = 1200
 CRASHED = {"failure": "the process ended"}
 OWN = "normgraph"
 #: The name of a node or tensor in a reason.
-_QUOTED = re.compile(r"'[^']*'")
+_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)")
 
 Answer = Mapping[str, Any]
 
