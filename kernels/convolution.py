@@ -34,6 +34,7 @@ def convolution(
     dilations: Sequence[int] | None = None,
     group: int = 1,
     auto_pad: AutoPad = "NOTSET",
+    filters: Float64 | None = None,
 ) -> Array:
     """Convolution (a cross-correlation) over k spatial axes.
 
@@ -53,6 +54,7 @@ def convolution(
         group: G, divides C and M.
         auto_pad: SAME_UPPER and SAME_LOWER pad to an output of ⌈D/s⌉, an odd one more at the end or the
             beginning; VALID pads nothing; both exclude pads.
+        filters: `taps(weight, group)`, for whoever convolves with one weight many times; made anew where not given.
 
     Returns:
         y, (N, M, O₁, …, O_k) with O = ⌊(D + p_begin + p_end − d·(K − 1) − 1)/s⌋ + 1, in x's dtype; computed
@@ -90,7 +92,7 @@ def convolution(
     out = tuple((n - r) // s + 1 for n, r, s in zip(padded, reach, steps, strict=True))
 
     batch, outputs = x.shape[0], weight.shape[0]
-    filters = taps(weight, group)
+    matrices = taps(weight, group) if filters is None else filters
     inside: Index = (..., *(slice(p, p + n) for p, n in zip(begin, x.shape[2:], strict=True)))
     y = np.empty((batch, outputs, *out), x.dtype)
     with np.errstate(all="ignore"):
@@ -102,7 +104,7 @@ def convolution(
             for offset in itertools.product(*map(range, kernel)):
                 window = window_at(offset, gaps, out, steps)
                 columns = source[window].reshape(count, group, weight.shape[1], prod(out))
-                total += filters[offset] @ columns
+                total += matrices[offset] @ columns
             y[samples] = with_bias(total.reshape(count, outputs, *out), bias)
     return y
 
