@@ -1,22 +1,22 @@
 """What programs are told of judgements: JSON, JUnit XML, SARIF and GitHub's annotations."""
 
 import json
-from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+import sarif_pydantic
 
 from normgraph.check import Contract, Judgement, examine, judge
 from normgraph.check.contract import Culprit, Finding, added, broken, parse_expectations
 from normgraph.check.formats import FORMATS
 from normgraph.check.quantities import QUANTITIES
 from normgraph.cli.options import check as options
+from tests.check import sarif
 from tests.commands import BERT, NEAR_MISSES
 from tests.samples import FOLDER
 
 OWN = FOLDER.parent / "normgraph" / "check.schema.json"
-SARIF = Path(__file__).parent / "sarif-2.1.0.schema.json"
 ODD = "odd, 100%: name\x07.onnx"
 
 
@@ -49,9 +49,11 @@ def test_json_is_as_its_schema_says(judgements: list[Judgement]) -> None:
     assert set(told["models"][0]["quantities"]) == set(QUANTITIES)
 
 
-def test_sarif_is_as_its_schema_says(judgements: list[Judgement]) -> None:
+def test_sarif_is_as_the_standard_says(judgements: list[Judgement]) -> None:
     told = json.loads(FORMATS["sarif"](judgements))
-    jsonschema.validate(told, json.loads(SARIF.read_text("utf-8")))
+    jsonschema.Draft202012Validator.check_schema(sarif.LOG)
+    jsonschema.validate(told, sarif.LOG)
+    assert sarif_pydantic.Sarif.model_validate(told).runs[0].tool.driver.name == "normgraph"
     (run,) = told["runs"]
     ids = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     assert all(ids[result["ruleIndex"]] == result["ruleId"] for result in run["results"])
@@ -68,11 +70,25 @@ def test_sarif_is_as_its_schema_says(judgements: list[Judgement]) -> None:
     assert len({result["partialFingerprints"]["condition/v1"] for result in run["results"]}) == 5
 
 
-def test_the_schema_of_sarif_refuses_what_is_none() -> None:
+@pytest.mark.parametrize(
+    ("place", "value", "complaint"),
+    [
+        pytest.param(("levl",), "error", "levl", id="misspelt"),
+        pytest.param(("level",), "fatal", "fatal", id="unknown-level"),
+        pytest.param(("message",), {}, "text", id="no-message"),
+        pytest.param(("ruleIndex",), "0", "integer", id="index-as-text"),
+        pytest.param(("locations", 0, "physicalLocation", "artifactLocation", "uri"), "a b.onnx", "a b", id="uri"),
+        pytest.param(("locations", 0, "physicalLocation", "region", "startLine"), 0, "minimum", id="line-zero"),
+    ],
+)
+def test_what_isnt_sarif_is_noticed(place: tuple[str | int, ...], value: object, complaint: str) -> None:
     told = json.loads(FORMATS["sarif"]([broken("a.onnx", "why")]))
-    told["runs"][0]["results"][0]["levl"] = "error"
-    with pytest.raises(jsonschema.ValidationError, match="levl"):
-        jsonschema.validate(told, json.loads(SARIF.read_text("utf-8")))
+    found = told["runs"][0]["results"][0]
+    for step in place[:-1]:
+        found = found[step]
+    found[place[-1]] = value
+    with pytest.raises(jsonschema.ValidationError, match=complaint):
+        jsonschema.validate(told, sarif.LOG)
 
 
 def test_junit_has_a_case_for_each_condition(judgements: list[Judgement]) -> None:
