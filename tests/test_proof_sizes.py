@@ -82,3 +82,20 @@ def test_images_are_tried_small(batch: str) -> None:
     assert fold.status == "folded"
     assert fold.evidence is not None
     assert max(extent for trial in fold.evidence.trials for extent in trial.shape) < 12
+
+
+def test_branches_side_by_side_are_tried_no_larger_than_one() -> None:
+    random = np.random.default_rng(3)
+    branches = " ".join(f"b{i} = Conv<strides = [2, 2], pads = [1, 1, 1, 1]>(x, w{i})" for i in range(4))
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> test (float[N, 3, 112, 112] x) => (float[N, 6, 56, 56] y)'
+        f"{{ {branches} s = Add(b0, b1) t = Add(s, b2) y = Add(t, b3) }}"
+    )
+    for i in range(4):
+        array = random.standard_normal((6, 3, 3, 3)).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, f"w{i}"))
+    result = normgraph.optimize(model)
+    assert [node.op_type for node in result.model.graph] == ["Conv"]
+    shapes = {trial.shape for fold in result.report.folds if fold.evidence for trial in fold.evidence.trials}
+    assert {batch for batch, *_ in shapes} == {0, 1, 2}
+    assert max(extent for shape in shapes for extent in shape) < 12

@@ -36,13 +36,13 @@ class Assignment:
 def assignments(inputs: Sequence[Input], assumed: Sequence[tuple[int, int]], least: int) -> list[Assignment]:
     """Sizes for the dynamic dimensions.
 
-    Where there are any: two assignments with sizes that can't be confused, the second with a batch of one; then
-    every free size one, where that isn't less than `least`; and an empty batch.
+    Where there are any: two assignments with sizes that can't be confused, with a small batch and with a batch of one;
+    then every free size one, where that isn't less than `least`; and an empty batch.
 
     Args:
         inputs: the fragment's inputs.
         assumed: sizes that are demanded of dimensions of the first input.
-        least: the least size; below it only batches of one and none are tried.
+        least: the least size; below it only small batches are tried.
     """
     families = _families(inputs)
     symbols = list(dict.fromkeys(s for _, _, shape in inputs for size in shape for s in size.symbols))
@@ -54,7 +54,7 @@ def assignments(inputs: Sequence[Input], assumed: Sequence[tuple[int, int]], lea
     if not symbols:
         return [Assignment({}, families)]
     leading = inputs[0][2][0].symbols[:1] if inputs[0][2] else ()
-    first = {s: demanded.get(s, least + i) for i, s in enumerate(symbols)}
+    first = {s: demanded.get(s, min(least, _SMALLEST) if s in leading else least + i) for i, s in enumerate(symbols)}
     second = {s: demanded.get(s, 1 if s in leading else least + 3 + 2 * i) for i, s in enumerate(symbols)}
     ones = {s: demanded.get(s, 1) for s in symbols}
     none = {s: 0 if s in leading else n for s, n in first.items()}

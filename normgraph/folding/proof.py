@@ -50,18 +50,32 @@ def prove(region: Region, direction: str, facts: Facts) -> Evidence:
 
 def least_extent(region: Region, facts: Facts) -> int:
     """The size of space at which every window of a region fits in and has neighbours; small, for proofs take time."""
-    windowed = [node for node in region.nodes if node.op_type in _WINDOWS and not node.domain]
-    extent = _OUTPUTS
-    for node in reversed(windowed):
-        weight = facts.shape(node.inputs[1]) if node.op_type == "Conv" and node.inputs[1] is not None else None
-        kernel = attribute(node, "kernel_shape") or [size.factor for size in (weight or ())[2:]] or [1]
-        dilations = attribute(node, "dilations") or [1] * len(kernel)
-        reach = max(d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True))
-        extent = (extent - 1) * max(attribute(node, "strides") or [1]) + reach
+    needed: dict[ir.Value | None, int] = {region.output: _OUTPUTS}
+    for node in reversed(region.nodes):
+        extent = max(needed.get(output, 1) for output in node.outputs)
+        if _has_windows(node):
+            stride, reach = _window(node, facts)
+            extent = (extent - 1) * stride + reach
+        for value in node.inputs:
+            needed[value] = max(needed.get(value, 1), extent)
+    extent = needed.get(region.base, 1)
     space = (facts.shape(region.base) or ())[2:]
     # Static dimensions are tried at SMALL or more anyway: then only the batch is dynamic, and can be small.
     fits = extent <= SMALL + 2 and all(size.static is not None for size in space)
-    return extent if windowed and not fits else _LEAST
+    return extent if any(map(_has_windows, region.nodes)) and not fits else _LEAST
+
+
+def _has_windows(node: ir.Node) -> bool:
+    return node.op_type in _WINDOWS and not node.domain
+
+
+def _window(node: ir.Node, facts: Facts) -> tuple[int, int]:
+    """The largest stride of a node's window, and over how many elements it reaches."""
+    weight = facts.shape(node.inputs[1]) if node.op_type == "Conv" and node.inputs[1] is not None else None
+    kernel = attribute(node, "kernel_shape") or [size.factor for size in (weight or ())[2:]] or [1]
+    dilations = attribute(node, "dilations") or [1] * len(kernel)
+    reach = max(d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True))
+    return max(attribute(node, "strides") or [1]), reach
 
 
 def folded_alone(fragment: Fragment, direction: str) -> Modelled:
