@@ -138,14 +138,15 @@ def _reduced(reduction: Callable[..., Exact], value: Labelled, over: frozenset[A
 
 
 def bound(layout: Layout, shape: Sequence[int], symbols: Mapping[str, int]) -> dict[str, int]:
-    """The symbols with those that a shape tells of besides: one in each dimension, at the most."""
+    """The symbols with those that a shape tells of besides: of several in one dimension only the product counts."""
     found = dict(symbols)
     for dimension, extent in zip(layout, shape, strict=True):
         size = size_of(dimension)
-        missing = [symbol for symbol in size.symbols if symbol not in found]
-        if len(missing) == 1:
-            known = [found[symbol] for symbol in size.symbols if symbol in found]
-            found[missing[0]] = extent // (size.factor * int(np.prod(known, dtype=np.int64)))
+        known = [found[symbol] for symbol in size.symbols if symbol in found]
+        left = extent // max(1, size.factor * int(np.prod(known, dtype=np.int64)))
+        for symbol in size.symbols:
+            if symbol not in found:
+                found[symbol], left = left, 1
     return found
 
 
