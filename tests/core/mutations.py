@@ -79,19 +79,30 @@ def _change_axes(graph: onnx.GraphProto, node: onnx.NodeProto, random: Random) -
     if attribute is not None and attribute.name == "perm":
         random.shuffle(attribute.ints)
     elif attribute is not None and attribute.name == "axes":
-        attribute.ints[:] = _other_axes(list(attribute.ints), random)
+        others = _other_axes(list(attribute.ints), random)
+        if node.op_type == "Unsqueeze" and _may_repeat(others):
+            return None
+        attribute.ints[:] = others
     elif attribute is not None:
         attribute.i = random.randint(-2, 2)
     elif len(node.input) > 1 and (tensor := _constant(graph, node.input[1])) is not None:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.int64 or values.ndim != 1:
             return None
-        changed = np.asarray(_other_axes(values.tolist(), random), np.int64)
+        others = _other_axes(values.tolist(), random)
+        if node.op_type == "Unsqueeze" and _may_repeat(others):
+            return None
+        changed = np.asarray(others, np.int64)
         node.input[1] = _with_constant(graph, changed, random)
         return str(changed.tolist())
     else:
         return None
     return ""
+
+
+def _may_repeat(axes: list[int]) -> bool:
+    """Whether one axis may be named from both ends, which is invalid for Unsqueeze and which onnx lets pass."""
+    return bool(axes) and min(axes) < 0 <= max(axes)
 
 
 def _other_axes(axes: list[int], random: Random) -> list[int]:
