@@ -106,6 +106,14 @@ def is_tie(value: ir.Value, seen: Observation) -> bool:
     return bool(np.isclose(a, b, rtol=1e-9, atol=1e-9).any())
 
 
+def operands_of(value: ir.Value, seen: Observation) -> float:
+    """The largest magnitude among the operands that a value is computed from."""
+    node = value.producer()
+    arrays = [seen.values[v.name or ""] for v in node.inputs if v is not None and v.name in seen.values] if node else []
+    numbers = (np.abs(np.asarray(array, np.float64)) for array in arrays if np.asarray(array).dtype.kind in "fiu")
+    return max((float(np.max(found[np.isfinite(found)], initial=0.0)) for found in numbers), default=0.0)
+
+
 def check_forms(interpretation: Interpretation, seen: Observation, symbols: Symbols) -> int:
     """Compare every form with what was executed; how many there were."""
     x = np.asarray(seen.values[interpretation.base.name or ""], np.float64)
@@ -115,7 +123,8 @@ def check_forms(interpretation: Interpretation, seen: Observation, symbols: Symb
         # A comparison hides what isn't a number, of which the algebra knows nothing.
         if compares and not np.isfinite(np.asarray(seen.values[value.name or ""], np.float64)).all():
             break
-        difference = seen.differs(value.name or "", evaluation.array(form), evaluation.magnitude(form))
+        magnitude = np.maximum(evaluation.magnitude(form), operands_of(value, seen))  # of what cancelled, if all did
+        difference = seen.differs(value.name or "", evaluation.array(form), magnitude)
         if difference is not None and is_tie(value, seen):  # and what follows from it
             break
         assert difference is None, f"{difference}, as computed from {interpretation.base.name}"
