@@ -1,5 +1,6 @@
 """Graphs executed: every value, as onnx's reference evaluator computes it in float64, and how certain it is."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,7 +89,8 @@ def observe(evaluator: ReferenceEvaluator, fed: Mapping[str, Exact]) -> Observat
     """Run a model that is `exact`."""
 
     def run(change: float) -> Mapping[str, Array]:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a pool that is all NaN
             found: Any = evaluator.run(None, {n: _changed(x, change) for n, x in fed.items()}, intermediate=True)
         return dict(found)
 
