@@ -131,7 +131,7 @@ def check(mutant: Mutant, random: Random) -> str:
             if base not in seen.values or output not in seen.values:
                 continue
             x = np.asarray(seen.values[base], np.float64)
-            if np.isnan(x).any():  # which the pools of onnx's evaluator pass over, and no runtime's do
+            if not x.size or np.isnan(x).any():  # NaN the pools of onnx's evaluator pass over, and no runtime's do
                 continue
             try:
                 expected = normalized(match, x, symbols)
