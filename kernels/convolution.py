@@ -12,13 +12,12 @@ from normgraph.kernels.precision import Array, Float64, Index, require_floating
 from normgraph.kernels.shapes import require_rank
 from normgraph.kernels.windows import (
     AutoPad,
-    batches,
+    cuts,
     per_axis,
     require_auto_pad,
     require_bias,
     require_group,
     require_weight,
-    taps,
     window_at,
     with_bias,
 )
@@ -34,7 +33,6 @@ def convolution(
     dilations: Sequence[int] | None = None,
     group: int = 1,
     auto_pad: AutoPad = "NOTSET",
-    filters: Float64 | None = None,
 ) -> Array:
     """Convolution (a cross-correlation) over k spatial axes.
 
@@ -54,12 +52,11 @@ def convolution(
         group: G, divides C and M.
         auto_pad: SAME_UPPER and SAME_LOWER pad to an output of ⌈D/s⌉, an odd one more at the end or the
             beginning; VALID pads nothing; both exclude pads.
-        filters: `taps(weight, group)`, for whoever convolves with one weight many times; made anew where not given.
 
     Returns:
         y, (N, M, O₁, …, O_k) with O = ⌊(D + p_begin + p_end − d·(K − 1) − 1)/s⌋ + 1, in x's dtype; computed
         in float64 and rounded once. The operands' dtypes may differ. Memory beyond the result is bounded by a
-        block of samples.
+        block of windows.
 
     Raises:
         ValueError: ranks, channels, group or the lengths of the lists don't fit, the kernel is larger than
@@ -92,21 +89,36 @@ def convolution(
     out = tuple((n - r) // s + 1 for n, r, s in zip(padded, reach, steps, strict=True))
 
     batch, outputs = x.shape[0], weight.shape[0]
-    matrices = taps(weight, group) if filters is None else filters
+    matrices = weight.astype(np.float64, copy=False).reshape(group, outputs // group, -1)
     inside: Index = (..., *(slice(p, p + n) for p, n in zip(begin, x.shape[2:], strict=True)))
     y = np.empty((batch, outputs, *out), x.dtype)
+    row = max(x.shape[1] * prod(kernel), outputs) * prod(out[1:])  # elements that a row of the output takes
     with np.errstate(all="ignore"):
-        for samples in batches(batch, max(x.shape[1] * prod(padded), outputs * prod(out))):
+        for samples in cuts(batch, max(x.shape[1] * prod(padded), row * out[0])):
             count = x[samples].shape[0]
             source = np.zeros((count, x.shape[1], *padded))
             source[inside] = x[samples]
-            total: Float64 = np.zeros((count, group, outputs // group, prod(out)))
-            for offset in itertools.product(*map(range, kernel)):
-                window = window_at(offset, gaps, out, steps)
-                columns = source[window].reshape(count, group, weight.shape[1], prod(out))
-                total += matrices[offset] @ columns
-            y[samples] = with_bias(total.reshape(count, outputs, *out), bias)
+            for rows in cuts(out[0], row * count):
+                size = (min(rows.stop, out[0]) - rows.start, *out[1:])
+                windows = _windows(source[:, :, rows.start * steps[0] :], kernel, gaps, size, steps)
+                product = matrices @ windows.reshape(group, matrices.shape[2], count * prod(size))
+                y[samples, :, rows] = with_bias(product.reshape(outputs, count, *size).swapaxes(0, 1), bias)
     return y
+
+
+def _windows(
+    source: Float64,
+    kernel: tuple[int, ...],
+    dilations: tuple[int, ...],
+    size: tuple[int, ...],
+    strides: tuple[int, ...],
+) -> Float64:
+    """(C, K₁, …, K_k, N, O₁, …, O_k): what each kernel element meets, so that one product sums over all of them."""
+    windows = np.empty((source.shape[1], *kernel, source.shape[0], *size))
+    for offset in itertools.product(*map(range, kernel)):
+        tap: Index = (slice(None), *offset)
+        windows[tap] = source[window_at(offset, dilations, size, strides)].swapaxes(0, 1)
+    return windows
 
 
 def _padding(

@@ -8,17 +8,16 @@ from math import prod
 
 import numpy as np
 
-from normgraph.kernels.precision import Array, require_floating
+from normgraph.kernels.precision import Array, Float64, Index, require_floating
 from normgraph.kernels.shapes import require_rank
 from normgraph.kernels.windows import (
     AutoPad,
-    batches,
+    cuts,
     per_axis,
     require_auto_pad,
     require_bias,
     require_group,
     require_weight,
-    taps,
     window_at,
     with_bias,
 )
@@ -103,18 +102,30 @@ def transposed_convolution(
 
     full = tuple(max(n, part.stop) for n, part in zip(covered, kept[2:], strict=True))
 
-    filters = taps(weight, group)
-    y = np.empty((x.shape[0], outputs, *(part.stop - part.start for part in kept[2:])), x.dtype)
+    batch, width = x.shape[0], x.shape[1] // group
+    matrices = weight.astype(np.float64, copy=False).reshape(group, width, -1).swapaxes(1, 2)
+    y = np.empty((batch, outputs, *(part.stop - part.start for part in kept[2:])), x.dtype)
+    row = max(x.shape[1], outputs * prod(kernel)) * prod(size[1:])  # elements that a row of x takes
     with np.errstate(all="ignore"):
-        for samples in batches(x.shape[0], max(x.shape[1] * prod(size), outputs * prod(full))):
+        for samples in cuts(batch, max(row * size[0], outputs * prod(full))):
             count = x[samples].shape[0]
-            source = x[samples].astype(np.float64).reshape(count, group, x.shape[1] // group, prod(size))
             target = np.zeros((count, outputs, *full))
-            for offset in itertools.product(*map(range, kernel)):
-                spread = filters[offset].swapaxes(-1, -2) @ source
-                target[window_at(offset, gaps, size, steps)] += spread.reshape(count, outputs, *size)
+            for rows in cuts(size[0], row * count):
+                source = x[samples, :, rows].astype(np.float64).swapaxes(0, 1)
+                product = matrices @ source.reshape(group, width, source[0].size)
+                shares = product.reshape(outputs, *kernel, *source.shape[1:])
+                _spread(shares, target[:, :, rows.start * steps[0] :], gaps, steps)
             y[samples] = with_bias(target[kept], bias)
     return y
+
+
+def _spread(shares: Float64, target: Float64, dilations: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    """Add what each kernel element makes of each input element, (M, K₁, …, K_k, N, D₁, …, D_k), to the output."""
+    rank = len(strides)
+    kernel, size = shares.shape[1 : 1 + rank], shares.shape[-rank:]
+    for offset in itertools.product(*map(range, kernel)):
+        tap: Index = (slice(None), *offset)
+        target[window_at(offset, dilations, size, strides)] += shares[tap].swapaxes(0, 1)
 
 
 def _kept(

@@ -94,23 +94,10 @@ def window_at(
     return (..., *(slice(i, i + (n - 1) * s + 1, s) for i, n, s in zip(starts, count, strides, strict=True)))
 
 
-def taps(weight: Array, group: int) -> Float64:
-    """(K₁, …, K_k, G, a/G, b): the matrices between channels that belong to each kernel element.
-
-    Contiguous each, for products of anything else don't reach the fast routines.
-
-    Args:
-        weight: (a, b, K₁, …, K_k).
-        group: G, divides a.
-    """
-    filters = weight.astype(np.float64).reshape(group, weight.shape[0] // group, *weight.shape[1:])
-    return np.ascontiguousarray(np.moveaxis(filters, (0, 1, 2), (-3, -2, -1)))
-
-
-def batches(count: int, elements: int) -> list[slice]:
-    """Slices over the batch so that a block of samples of so many elements each stays within bounds."""
+def cuts(length: int, elements: int) -> list[slice]:
+    """Slices of a length, such that so many elements for each of its positions stay within bounds."""
     step = max(1, BLOCK_ELEMENTS // max(elements, 1))
-    return [slice(i, i + step) for i in range(0, count, step)]
+    return [slice(i, i + step) for i in range(0, length, step)]
 
 
 def with_bias(y: Float64, bias: Array | None) -> Float64:

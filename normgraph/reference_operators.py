@@ -19,7 +19,6 @@ from normgraph.kernels.layer_normalization import layer_normalization
 from normgraph.kernels.rms_normalization import rms_normalization
 from normgraph.kernels.standardization import moments
 from normgraph.kernels.transposed_convolution import transposed_convolution
-from normgraph.kernels.windows import taps
 
 
 class BatchNormalization(OpRun):
@@ -34,17 +33,12 @@ class BatchNormalization(OpRun):
 
 
 class Conv(OpRun):
-    """Convolution; a weight that comes again, as an initializer does in every run, is rearranged once."""
+    """Convolution."""
 
     op_domain = ""
-    _weight: Any = None
-    _filters: Any = None
 
     def _run(self, x: Any, weight: Any, bias: Any = None, **attributes: Any) -> tuple[Any]:
-        given = _given(attributes)
-        if weight is not self._weight:
-            self._weight, self._filters = weight, _taps(weight, given.get("group", 1))
-        return (convolution(x, weight, bias, **given, filters=self._filters),)
+        return (convolution(x, weight, bias, **_given(attributes)),)
 
 
 class ConvTranspose(OpRun):
@@ -105,11 +99,6 @@ def _reduced(reduction: Callable[..., Any], x: Any, axes: Any, attributes: dict[
     accumulator = np.dtype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x.dtype
     result = reduction(x, axis=over, keepdims=keepdims is None or bool(keepdims), dtype=accumulator)
     return np.asarray(result).astype(x.dtype)
-
-
-def _taps(weight: Any, group: int) -> Any:
-    """See `normgraph.kernels.windows.taps`; None where the kernel is to say what doesn't fit."""
-    return None if weight.ndim < 3 or group < 1 or weight.shape[0] % group else taps(weight, group)
 
 
 def _given(attributes: dict[str, Any]) -> dict[str, Any]:
