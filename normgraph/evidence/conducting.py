@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from normgraph.constants import Array
 from normgraph.evidence.experiment import Candidate, Experiment, experiment, experiment_with, opset_of
-from normgraph.evidence.measuring import Float64, allowed_error, errors, nudged, spacing_at
+from normgraph.evidence.measuring import ULPS, Float64, allowed_errors, errors_of_each, nudged, sensitivity, spacing_at
 from normgraph.evidence.overflow import overflow_of
 from normgraph.evidence.preconditions import broken, established, established_of_match
 from normgraph.evidence.record import SEED, Evidence, Trial
@@ -143,41 +143,71 @@ def _trials_at(
     dtype = ir.DataType(element_type).numpy()
     extents = assigned(shape, assignment.sizes)
     others = {n: _filler(t, assigned(s, assignment.sizes), i) for i, (n, t, s) in enumerate(inputs[1:], 1)}
+    made: list[_Results] = []
+    refused: list[Trial] = []
     for family in assignment.families:
         x = draw(family, extents, experiment.axes, dtype, (SEED,))
         feed = {name: x, **others}
         try:
             exact = exactly(runners.truth, feed)
-            moved = [exactly(runners.truth, {**feed, name: other}) for other in nudged(x, dtype)]
             before = np.asarray(runners.before(feed), np.float64)
         except NotRunnable:
             if assignment.optional:  # the original doesn't run at such sizes, or nothing tells what would be right
-                return
+                break
             raise
         try:
             after = np.asarray(runners.after(feed), np.float64)
         except NotRunnable:
             if 0 not in extents:
                 raise
-            yield Trial(family, extents, 0.0, 0.0, 0.0, refused=True)
-            return
-        yield _judged(family, extents, exact, moved, (before, after), dtype)
+            refused.append(Trial(family, extents, 0.0, 0.0, 0.0, refused=True))
+            break
+        if not before.shape == after.shape == exact.shape:
+            yield from _judged(made, name, dtype, runners.truth)
+            yield Trial(family, extents, 0.0, float("inf"), 0.0)
+            made = []
+            continue
+        if made and (exact.shape != made[0].exact.shape or len(made) * exact.size > _AT_ONCE):
+            yield from _judged(made, name, dtype, runners.truth)
+            made = []
+        made.append(_Results(family, feed, exact, before, after))
+    yield from _judged(made, name, dtype, runners.truth)
+    yield from refused
 
 
-def _judged(
-    family: str,
-    shape: tuple[int, ...],
-    exact: Float64,
-    moved: Sequence[Float64],
-    results: tuple[Float64, Float64],
-    dtype: np.dtype,
-) -> Trial:
-    if any(result.shape != exact.shape for result in results):
-        return Trial(family, shape, 0.0, float("inf"), 0.0)
+#: So many elements of results are judged at once, since small arrays cost more calls than numbers.
+_AT_ONCE = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    family: str
+    feed: Mapping[str, Array]
+    exact: Float64
+    before: Float64
+    after: Float64
+
+
+def _judged(made: Sequence[_Results], name: str, dtype: np.dtype, truth: Runner) -> Iterator[Trial]:
+    """Judge the results of several trials, all of one shape.
+
+    How much rounding the input does to the result is only asked where the other bounds don't suffice.
+    """
+    if not made:
+        return
+    exact = np.stack([results.exact for results in made])
     spacing = spacing_at(exact, dtype)
-    before, after = (errors(result, exact, spacing) for result in results)
-    allowed = allowed_error(before.largest, exact, moved, dtype)
-    return Trial(family, shape, before.largest, after.largest, allowed, before.ulps, after.ulps, after.at)
+    before = errors_of_each(np.stack([results.before for results in made]), exact, spacing)
+    after = errors_of_each(np.stack([results.after for results in made]), exact, spacing)
+    bounds = allowed_errors([errors.largest for errors in before], exact, dtype)
+    for results, original, replaced, allowed in zip(made, before, after, bounds, strict=True):
+        x = results.feed[name]
+        bound = allowed
+        if replaced.largest > bound:
+            moved = (exactly(truth, {**results.feed, name: other}) for other in nudged(x, dtype))
+            bound = max(bound, ULPS * sensitivity(results.exact, moved))
+        figures = (original.largest, replaced.largest, bound)
+        yield Trial(results.family, x.shape, *figures, original.ulps, replaced.ulps, replaced.at)
 
 
 def exactly(truth: Runner, feed: Mapping[str, Array]) -> Float64:

@@ -61,19 +61,29 @@ def errors(result: Float64, exact: Float64, spacing: Float64) -> Errors:
         exact: the truth, of the same shape.
         spacing: the unit in the last place at each true value, see `spacing_at`.
     """
+    return errors_of_each(result[np.newaxis], exact[np.newaxis], spacing[np.newaxis])[0]
+
+
+def errors_of_each(results: Float64, exact: Float64, spacing: Float64) -> list[Errors]:
+    """The same for several results at once, which the first dimension of all three counts."""
+    count, shape = len(exact), exact.shape[1:]
     if not exact.size:
-        return Errors(0.0, None, Ulps(0.0, 0.0))
+        return [Errors(0.0, None, Ulps(0.0, 0.0))] * count
     with np.errstate(invalid="ignore"):
-        error = np.asarray(np.abs(result - exact))
+        error = np.abs(results - exact).reshape(count, -1)
+    positions = error.argmax(axis=1)  # of a NaN, if there is one
+    if not np.isfinite(error[np.arange(count), positions]).all():
         error[np.isnan(error)] = np.inf
-        error[~np.isfinite(exact)] = 0.0
-    flat = error.reshape(-1)
-    position = int(np.argmax(flat))
-    units = flat / spacing.reshape(-1)
-    rank = max(0, -(-99 * units.size // 100) - 1)
-    p99 = float(np.partition(units, rank)[rank])
-    at = tuple(int(i) for i in np.unravel_index(position, error.shape))
-    return Errors(float(flat[position]), at, Ulps(float(units.max()), p99))
+        error[~np.isfinite(exact.reshape(count, -1))] = 0.0
+        positions = error.argmax(axis=1)
+    units = error / spacing.reshape(count, -1)
+    rank = max(0, -(-99 * units.shape[1] // 100) - 1)
+    units.partition(rank, axis=1)
+    largest, p99 = units[:, rank:].max(axis=1).tolist(), units[:, rank].tolist()
+    return [
+        Errors(float(error[i, position]), tuple(map(int, np.unravel_index(position, shape))), Ulps(largest[i], p99[i]))
+        for i, position in enumerate(positions)
+    ]
 
 
 def spacing_at(exact: Float64, dtype: np.dtype) -> Float64:
@@ -83,29 +93,41 @@ def spacing_at(exact: Float64, dtype: np.dtype) -> Float64:
     [0.0009765625, 0.0009765625, 0.001953125, 5.960464477539063e-08]
     """
     limit: Any = limits(dtype)
-    with np.errstate(invalid="ignore"):
-        _, exponent = np.frexp(np.where(np.isfinite(exact), exact, 1.0))
-    return np.asarray(np.maximum(np.ldexp(float(limit.eps), exponent - 1), float(limit.smallest_subnormal)))
+    finite = np.isfinite(exact)
+    _, exponent = np.frexp(exact if finite.all() else np.where(finite, exact, 1.0))
+    return np.asarray(np.maximum(np.ldexp(float(limit.eps) / 2, exponent), float(limit.smallest_subnormal)))
 
 
-def allowed_error(before: float, exact: Float64, moved: Sequence[Float64], dtype: np.dtype) -> float:
-    """The largest absolute error that a replacement may have.
+def allowed_errors(before: Sequence[float], exact: Float64, dtype: np.dtype) -> list[float]:
+    """The largest absolute error that a replacement may have, whatever rounding the input does to the result.
 
     Args:
-        before: the original's error.
-        exact: the truth.
-        moved: the truth for inputs moved by half a unit in the last place.
+        before: the original's error in each of several trials.
+        exact: the truth in each of them, counted by the first dimension.
         dtype: the type that is computed in.
     """
     limit: Any = limits(dtype)
-    magnitude = np.abs(exact)
-    largest = float(np.max(magnitude[np.isfinite(magnitude)], initial=0.0))
-    sensitivity = 0.0
+    magnitude = np.abs(exact).reshape(len(exact), -1)
+    largest = magnitude.max(axis=1, initial=0.0)
+    if not np.isfinite(largest).all():
+        largest = magnitude.max(axis=1, initial=0.0, where=np.isfinite(magnitude))
+    unit, least = ULPS * float(limit.eps), float(limit.smallest_subnormal)
+    return [max(FACTOR * error, unit * top, least) for error, top in zip(before, largest.tolist(), strict=True)]
+
+
+def sensitivity(exact: Float64, moved: Iterable[Float64]) -> float:
+    """What rounding the input does to the result: the largest finite change.
+
+    Args:
+        exact: the truth.
+        moved: the truth for inputs moved by half a unit in the last place.
+    """
+    largest = 0.0
     for result in moved:
         with np.errstate(invalid="ignore"):
             change = np.abs(result - exact)
-        sensitivity = max(sensitivity, float(np.max(change[np.isfinite(change)], initial=0.0)))
-    return max(FACTOR * before, ULPS * sensitivity, ULPS * float(limit.eps) * largest, float(limit.smallest_subnormal))
+        largest = max(largest, float(np.max(change, initial=0.0, where=np.isfinite(change))))
+    return largest
 
 
 def nudged(x: npt.NDArray[Any], dtype: np.dtype) -> Iterator[Float64]:

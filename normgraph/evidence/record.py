@@ -25,7 +25,8 @@ class Trial:
         shape: the shape of the base tensor.
         before: the largest absolute error of the original region, against float64; infinite where it overflowed.
         after: that of the replacement.
-        allowed: the largest error that the replacement may have.
+        allowed: the bound that its error was held to; what rounding the input does is only counted in where the rest of
+            the bound doesn't suffice.
         ulps_before: the original's errors in units in the last place; None where they weren't measured.
         ulps_after: those of the replacement.
         at: the position in the result at which the replacement errs most.

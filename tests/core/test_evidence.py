@@ -1,7 +1,7 @@
 """Evidence: what is right is proven, what is wrong by little isn't, and what can't be tried says so."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from normgraph.axes import Size
-from normgraph.evidence import Evidence, Trial, Ulps, assignments, compare, experiment, prove
-from normgraph.evidence.measuring import errors, spacing_at
+from normgraph.evidence import ULPS, Evidence, Trial, Ulps, assignments, compare, conducting, experiment, prove
+from normgraph.evidence.measuring import errors, sensitivity, spacing_at
 from normgraph.execution import NotRunnable, Runner, runner_of
 from normgraph.extraction import original_fragment
 from normgraph.feeds import FAMILIES
@@ -276,3 +276,24 @@ def test_same_regions_make_the_same_experiment() -> None:
     assert experiment(match, right, TARGETS["tensorrt"], found.facts).key() not in keys
     another, others = matched("float[N, M, 4] x")
     assert experiment(another, lowered(another, others), TARGETS["onnxruntime"], others.facts).key() not in keys
+
+
+def test_what_rounding_the_input_does_counts_where_the_rest_of_the_bound_does_not_suffice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An original that computes in float64 makes no error of its own that a replacement in float32 could be held to."""
+    asked: list[float] = []
+
+    def recorded(exact: np.ndarray, moved: Iterable[np.ndarray]) -> float:
+        asked.append(sensitivity(exact, moved))
+        return asked[-1]
+
+    monkeypatch.setattr(conducting, "sensitivity", recorded)
+    wide = NORM.replace("(x", "(w").replace("a = Mul(n, g)", "c = Cast<to = 1>(n)  a = Mul(c, g)")
+    constants = {**CONSTANTS, "eps": np.float64(1e-5)}
+    found = surveyed(f"w = Cast<to = 11>(x)  {wide}", "float[3, 4] x", constants=constants)
+    (match,) = found.findings.matches
+    evidence = prove(match, lowered(match, found), TARGETS["onnxruntime"], found.facts)
+    assert evidence.accepted, evidence.describe()
+    assert 0 < len(asked) < len(evidence.trials)
+    assert {trial.allowed for trial in evidence.trials} >= {ULPS * change for change in asked}
