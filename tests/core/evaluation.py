@@ -51,10 +51,12 @@ class Evaluation:
         """A size as a number."""
         return size.factor * int(np.prod([self.symbols[symbol] for symbol in size.symbols], dtype=np.int64))
 
+    @np.errstate(all="ignore")
     def array(self, form: Form) -> Exact:
         """The value of a form, its dimensions where the form's layout has them."""
         return self._laid_out(self.polynomial(form.value), form.layout)
 
+    @np.errstate(all="ignore")
     def magnitude(self, form: Form) -> Exact:
         """How large the terms are that are added up, which tells what rounding costs."""
         terms = (self._term(monomial, factor) for monomial, factor in form.value.terms.items())
@@ -73,6 +75,7 @@ class Evaluation:
         """The extent of a dimension."""
         return int(np.prod([self.size(axis.size) for axis in dimension], dtype=np.int64))
 
+    @np.errstate(all="ignore")
     def polynomial(self, value: Polynomial) -> Labelled:
         """The sum of the terms."""
         return _total(self._term(monomial, factor) for monomial, factor in value.terms.items())
@@ -85,8 +88,7 @@ class Evaluation:
         for atom, exponent in sorted(monomial, key=repr):
             found = self._atom(atom)
             power = int(exponent) if exponent.denominator == 1 else float(exponent)
-            with np.errstate(all="ignore"):
-                product = _joined(np.multiply, product, Labelled(found.axes, found.values**power))
+            product = _joined(np.multiply, product, Labelled(found.axes, found.values**power))
         return product
 
     def _atom(self, atom: Atom) -> Labelled:
@@ -108,8 +110,7 @@ class Evaluation:
         if isinstance(atom, Maximum):
             return _reduced(np.max, inner, atom.over)
         if isinstance(atom, Logarithm):
-            with np.errstate(all="ignore"):
-                return Labelled(inner.axes, np.log(inner.values))
+            return Labelled(inner.axes, np.log(inner.values))
         if isinstance(atom, Vanishes):
             return Labelled(inner.axes, np.where(inner.values == 0, 1.0, 0.0))
         assert isinstance(atom, Sum)
@@ -126,8 +127,7 @@ def _coefficient(value: Coefficient) -> Labelled:
 
 def _joined(operation: np.ufunc, a: Labelled, b: Labelled) -> Labelled:
     axes = tuple(sorted({*a.axes, *b.axes}, key=lambda axis: axis.index))
-    with np.errstate(all="ignore"):
-        return Labelled(axes, np.asarray(operation(a.over(axes), b.over(axes))))
+    return Labelled(axes, np.asarray(operation(a.over(axes), b.over(axes))))
 
 
 def _reduced(reduction: Callable[..., Exact], value: Labelled, over: frozenset[Axis]) -> Labelled:
@@ -150,6 +150,7 @@ def bound(layout: Layout, shape: Sequence[int], symbols: Mapping[str, int]) -> d
     return found
 
 
+@np.errstate(all="ignore")
 def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
     """What a match says of its output, from the formula of its kind."""
     evaluation = Evaluation(x, match.layout, bound(match.layout, x.shape, symbols))
@@ -160,14 +161,13 @@ def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
         centred = value.values
     power, epsilon = match.norm.power, match.norm.epsilon
     spread = (np.abs(centred) ** power).mean(axis=over, keepdims=True)
-    with np.errstate(all="ignore"):
-        divisor = {
-            "within the root": lambda: (spread + epsilon) ** (1 / power),
-            "beside the root": lambda: spread ** (1 / power) + epsilon,
-            "below the root": lambda: np.maximum(spread ** (1 / power), epsilon),
-            "below the square": lambda: np.maximum(spread, epsilon) ** (1 / power),
-        }[match.norm.guard]()
-        core = centred / divisor
+    divisor = {
+        "within the root": lambda: (spread + epsilon) ** (1 / power),
+        "beside the root": lambda: spread ** (1 / power) + epsilon,
+        "below the root": lambda: np.maximum(spread ** (1 / power), epsilon),
+        "below the square": lambda: np.maximum(spread, epsilon) ** (1 / power),
+    }[match.norm.guard]()
+    core = centred / divisor
     gain, bias = (_coefficient(part).over(value.axes) for part in (match.norm.gain, match.norm.bias))
     whole = np.broadcast_to(core * gain + bias, core.shape)
     axes = axes_of(match.output_layout)

@@ -122,6 +122,23 @@ def passes_nan_over(value: ir.Value, seen: Observation) -> bool:
     return bool(np.isnan(np.asarray(seen.values[node.inputs[0].name or ""], np.float64)).any())
 
 
+def is_cancelled(value: ir.Value, seen: Observation, interpretation: Interpretation, evaluation: Evaluation) -> bool:
+    """Whether the value is the logarithm of what is left of far larger terms: rounding decides what that is."""
+    node = value.producer()
+    operand = node.inputs[0] if node is not None and node.op_type == "Log" else None
+    if operand is None or operand not in interpretation.forms:
+        return False
+    left = np.abs(np.asarray(seen.values[operand.name or ""], np.float64))
+    return bool(np.any(left < 1e-9 * evaluation.magnitude(interpretation.forms[operand])))
+
+
+def copies_a_size(node: ir.Node, seen: Observation) -> bool:
+    """Whether a Reshape is told a zero, which stands for the operand's size; sizes are taken to be positive."""
+    if node.op_type != "Reshape" or node.inputs[1] is None or node.attributes.get_int("allowzero", 0):
+        return False
+    return not np.all(np.asarray(seen.values[node.inputs[1].name or ""]))
+
+
 def check_forms(interpretation: Interpretation, seen: Observation, symbols: Symbols) -> int:
     """Compare every form with what was executed; how many there were."""
     x = np.asarray(seen.values[interpretation.base.name or ""], np.float64)
@@ -133,7 +150,9 @@ def check_forms(interpretation: Interpretation, seen: Observation, symbols: Symb
             break
         magnitude = np.maximum(evaluation.magnitude(form), operands_of(value, seen))  # of what cancelled, if all did
         difference = seen.differs(value.name or "", evaluation.array(form), magnitude)
-        if difference is not None and (is_tie(value, seen) or passes_nan_over(value, seen)):  # and what follows from it
+        if difference is not None and (
+            is_tie(value, seen) or passes_nan_over(value, seen) or is_cancelled(value, seen, interpretation, evaluation)
+        ):  # and what follows from it
             break
         assert difference is None, f"{difference}, as computed from {interpretation.base.name}"
     return len(interpretation.forms)
@@ -149,6 +168,9 @@ def check_graph(graph: Graph) -> int:
     interpretations = [found for base in bases if (found := interpret(base, model.graph, facts)) is not None]
     compared = 0
     for symbols, seen in runs(graph, proto):
+        empty = any(not np.asarray(array).size for array in seen.values.values())
+        if empty and any(copies_a_size(node, seen) for node in model.graph):
+            continue
         present = {values[name]: np.asarray(array) for name, array in seen.values.items() if name in values}
         for value, array in present.items():
             bind(facts, value, array, symbols)
@@ -268,10 +290,10 @@ def check_optimized(graph: Graph, outputs: list[str]) -> int:
     after = result.to_proto()
     onnx.checker.check_model(after, full_check=True)
     seen = next(runs(graph, proto))[1]
-    with np.errstate(all="ignore"):
-        found = ReferenceEvaluator(exact(after), new_ops=OPERATORS).run(None, {"x": seen.values["x"]})
-    for output, array in zip(after.graph.output, found, strict=True):
-        assert seen.differs(output.name, np.asarray(array, np.float64)) is None
+    names = [output.name for output in after.graph.output]
+    again = observe(ReferenceEvaluator(exact(after), new_ops=OPERATORS), {"x": np.asarray(seen.values["x"])}).values
+    for name in names:
+        assert seen.differs(name, np.asarray(again[name], np.float64)) is None
     return result.report.count("fused")
 
 
