@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from textwrap import fill
 from typing import Any, TypeVar
 
-from operators import HEADINGS, Outcome, outcomes, rows
+from operators import HEADINGS, Outcome, outcomes, rows_in_float32
 from speed import NAMES, Subject, speed_table, subject, told
 from tables import WIDTH, Table, surroundings, table_of, write_section
 
@@ -68,7 +68,7 @@ def operator_tables(provider: str, budget: float, deadline: float) -> list[Table
     tables = []
     for dtype in ("float16", "float32"):
         found: list[Outcome] = []
-        for row in rows():
+        for row in rows_in_float32():
             if time.monotonic() < deadline:
                 what = f"{row.kind} {row.spelling} {row.shape} {dtype}"
                 found += attempted(what, outcomes, row, budget, setting, dtype) or []

@@ -2,16 +2,17 @@
 
     python benchmarks/operators.py [--write] [--budget SECONDS] [KIND ...]
 
-Each row is one normalization in one spelling at one shape, in float32 on one thread, with all of ONNX Runtime's own
-optimizations on, which fuse some spellings by themselves.  All contestants compute the same, which is checked, and are
-timed as `normgraph bench` does it.  What normgraph/targets.py says of faster and slower comes from here.
+Each row is one normalization in one spelling at one shape, in float32 but where it says so, on one thread, with all of
+ONNX Runtime's own optimizations on, which fuse some spellings by themselves.  All contestants compute the same, which
+is checked, and are timed as `normgraph bench` does it.  What normgraph/targets.py says of faster and slower comes from
+here.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from textwrap import fill
 
@@ -30,7 +31,7 @@ from normgraph.timing.statistics import Ratio, Verdict, ratio_of
 
 PRECISION = 0.02
 #: How far contestants may differ, relative to the largest element.
-TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+TOLERANCE = {"float64": 1e-6, "float32": 1e-4, "float16": 2e-2}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Row:
         shape: that of x.
         ways: the nodes, and the operators that they may become.
         constants: the shapes of gains and biases, whose numbers are drawn; whole numbers as they are.
+        dtype: the element type.
     """
 
     kind: str
@@ -65,6 +67,7 @@ class Row:
     shape: tuple[int, ...]
     ways: tuple[Way, ...]
     constants: Mapping[str, tuple[int, ...] | Array] = field(default_factory=dict)
+    dtype: str = "float32"
 
 
 def tensor(values: Sequence[int]) -> Array:
@@ -128,6 +131,24 @@ _MOVED = (
 
 def rows() -> Iterator[Row]:
     """All rows."""
+    yield from rows_in_float32()
+    yield from rows_in_other_types()
+
+
+def rows_in_other_types() -> Iterator[Row]:
+    """Where the runtime has other kernels, or none, for doubles and half-precision numbers."""
+    doubles = Way("LayerNormalization", "y = LayerNormalization<epsilon = 1e-5, stash_type = 11>(x, gain, bias)")
+    nodes = Way("", layer_norm("[-1]")["Mul, Sqrt, Reciprocal"])
+    for shape in ((1, 1, 768), (1, 128, 768)):
+        sizes = {"gain": shape[-1:], "bias": shape[-1:]}
+        yield Row("LayerNormalization", "Mul, Sqrt, Reciprocal", shape, (nodes, doubles), sizes, "float64")
+    for row in rows_in_float32():
+        if row.kind in ("InstanceNormalization", "GroupNormalization"):
+            yield replace(row, dtype="float16", ways=row.ways[:2])
+
+
+def rows_in_float32() -> Iterator[Row]:
+    """The rows in the type that most models have."""
     for shape in ((1, 128, 768), (1, 197, 768), (8, 512, 1024)):
         fused = Way("LayerNormalization", "y = LayerNormalization<axis = -1, epsilon = 1e-5>(x, gain, bias)")
         for spelling, text in layer_norm("[-1]").items():
@@ -184,9 +205,9 @@ def rows() -> Iterator[Row]:
         yield Row("BatchNormalization", "Mul, Add", shape, ways, {**sizes, **neutral})
 
 
-def model(row: Row, way: Way, dtype: str = "float32") -> onnx.ModelProto:
+def model(row: Row, way: Way, dtype: str) -> onnx.ModelProto:
     """A way as a model; it holds the constants that it reads."""
-    element = {"float32": "float", "float16": "float16"}[dtype]
+    element = {"float64": "double", "float32": "float", "float16": "float16"}[dtype]
     shape = ", ".join(map(str, row.shape))
     opset = f'"" : {way.opset}' + (', "com.microsoft" : 1' if "Simplified" in way.name else "")
     result = onnx.parser.parse_model(
@@ -243,7 +264,7 @@ class Outcome:
         return (
             self.operator,
             self.row.spelling,
-            "×".join(map(str, self.row.shape)),
+            "×".join(map(str, self.row.shape)) + ("" if self.row.dtype == "float32" else f" {self.row.dtype}"),
             f"{1e6 * self.before:,.1f}",
             f"{1e6 * self.after:,.1f}",
             f"{self.ratio.estimate:.2f}",
@@ -255,18 +276,19 @@ class Outcome:
 HEADINGS = ("becomes", "spelled out with", "shape", "nodes, µs", "operator, µs", "ratio", "95 %", "")
 
 
-def outcomes(row: Row, budget: float, setting: Setting, dtype: str = "float32") -> list[Outcome]:
+def outcomes(row: Row, budget: float, setting: Setting, dtype: str | None = None) -> list[Outcome]:
     """The figures of a row.
 
     Args:
         row: the row.
         budget: seconds of timing.
         setting: how models are run.
-        dtype: the element type.
+        dtype: another element type than the row's.
 
     Raises:
         AssertionError: the contestants compute different things, or normgraph doesn't see the normalization.
     """
+    dtype = dtype or row.dtype
     random = np.random.default_rng(0)
     feed = {"x": random.standard_normal(row.shape).astype(dtype)}
     models = [model(row, way, dtype) for way in row.ways]
@@ -313,7 +335,8 @@ def main() -> None:
     for table in tables:
         table.show()
     explained = (
-        "One normalization by itself, float32, one thread, all of ONNX Runtime's own optimizations on: the nodes that "
+        "One normalization by itself, float32 unless another type is given, one thread, all of ONNX Runtime's own "
+        "optimizations on: the nodes that "
         "spell it out, and the operators that they may become. The ratio is the nodes' time over the operator's, with "
         "the interval that holds it in 95 of 100 measurements; where it is 1, ONNX Runtime fuses the spelling itself "
         "or the operator is worth nothing there."

@@ -90,6 +90,8 @@ class Operator:
         bounds: whether it divides by a length that an epsilon bounds, and by no other.
         provide: makes values within the match that are needed elsewhere, where the target's operator gives them too.
         measured: how fast it is there, beside the nodes that it replaces, with the version that this was measured on.
+        declined: the element types that the target takes and for which the nodes are better.
+        because: in what they are better.
     """
 
     name: str
@@ -103,6 +105,8 @@ class Operator:
     bounds: bool = False
     provide: Provider | None = None
     measured: str = ""
+    declined: frozenset[ir.DataType] = frozenset()
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,8 @@ def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Repl
         bounded = kind == "LpNormalization" and match.norm.epsilon != 0.0
         refusal = None if bounded else demand.target.refusals.get(kind)
         operators = [entry for entry in demand.target.operators.get(kind, ()) if entry.bounds == bounded]
+        # That an operator doesn't take the type says nothing where another one does.
+        operators = [entry for entry in operators if dtype in entry.dtypes] or operators
         if refusal is not None:
             shortfall = shortfall or Shortfall("not-worth-it", f"{demand.target.name}: {refusal}")
         elif not operators:
@@ -181,6 +187,8 @@ def _lowered(
     if dtype not in operator.dtypes:
         named = "an unknown type" if dtype is None else dtype.name.lower()
         return Shortfall("no-kernel", f"{demand.target.name} has no {operator.name} kernel for {named}")
+    if dtype in operator.declined:
+        return Shortfall("not-worth-it", f"{demand.target.name}: {operator.because}")
     emitted = operator.emit(match, dtype)
     if isinstance(emitted, Shortfall):
         return emitted

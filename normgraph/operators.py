@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.axes import Axis, Dimension, Layout, axes_of, product, size_of
+from normgraph.axes import Axis, Dimension, Layout, axes_of
 from normgraph.coefficients import Coefficient, spread
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
@@ -43,14 +43,14 @@ def instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
         return Shortfall("layout", "InstanceNormalization takes one batch and one channel dimension")
     batch, channels = (match.layout[position] for position in first)
     rest = tuple(dimension for position, dimension in enumerate(match.layout) if position not in first)
-    parameters = _parameters(match, (channels,), dtype, ("scale", "bias"), always=True)
+    parameters = parameters_of(match, (channels,), dtype, ("scale", "bias"), always=True)
     if isinstance(parameters, Shortfall):
         return parameters
-    epsilon = _epsilon(match, dtype)
+    epsilon = epsilon_of(match, dtype)
     if isinstance(epsilon, Shortfall):
         return epsilon
     inner = (batch, channels, *rest)
-    steps = _between_transposes(
+    steps = between_transposes(
         "InstanceNormalization",
         tuple(parameters),
         (("epsilon", epsilon),),
@@ -62,9 +62,9 @@ def instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
 
 def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """GroupNormalization-21: over groups of channels and all dimensions behind, scale and bias per channel."""
-    groups, inner = _groups(match), _channels_first(match)
-    parameters = _parameters(match, (inner[1],), dtype, ("scale", "bias"), always=True)
-    epsilon = _epsilon(match, dtype)
+    groups, inner = groups_of(match), channels_first(match)
+    parameters = parameters_of(match, (inner[1],), dtype, ("scale", "bias"), always=True)
+    epsilon = epsilon_of(match, dtype)
     for failed in (groups, parameters, epsilon):
         if isinstance(failed, Shortfall):
             return failed
@@ -75,76 +75,23 @@ def group_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     if dtype == ir.DataType.DOUBLE:
         attributes += (("stash_type", int(dtype)),)
     before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
-    return _between_transposes("GroupNormalization", tuple(parameters), attributes, before, after), parameters
-
-
-def grouped_instance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
-    """Reshape – InstanceNormalization – Reshape, then scale and bias per channel: another group normalization."""
-    groups, epsilon, inner = _groups(match), _epsilon(match, dtype), _channels_first(match)
-    if isinstance(groups, Shortfall):
-        return groups
-    if isinstance(epsilon, Shortfall):
-        return epsilon
-    if any(node.op_type == "InstanceNormalization" for node in match.nodes):
-        return Shortfall("already-best", "it stands as Reshape–InstanceNormalization–Reshape, which is best there")
-    whole = product(size_of(dimension) for dimension in inner[1:])
-    # A size that is written out leaves room for an empty batch, of which -1 would have no meaning.
-    rest = -1 if whole.static is None else whole.static // groups
-    constants: dict[str, Array] = {
-        "grouped_shape": np.array([0, groups, rest], np.int64),
-        "ones": np.ones(groups, dtype.numpy()),
-        "zeros": np.zeros(groups, dtype.numpy()),
-    }
-    before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
-    source = INPUT if before is None else "moved"
-    steps = [] if before is None else [Step("Transpose", (INPUT,), source, (("perm", before),))]
-    steps += [
-        Step("Shape", (source,), "shape"),
-        Step("Reshape", (source, "grouped_shape"), "grouped"),
-        Step(
-            "InstanceNormalization",
-            ("grouped", "ones", "zeros"),
-            "normalized_groups",
-            (("epsilon", epsilon),),
-        ),
-        Step("Reshape", ("normalized_groups", "shape"), "normalized"),
-    ]
-    trailing = (1,) * (len(inner) - 2)
-    result = "normalized"
-    for name, operator, value, neutral in (
-        ("scale", "Mul", match.norm.gain, 1.0),
-        ("bias", "Add", match.norm.bias, 0.0),
-    ):
-        if value == neutral:
-            continue
-        parameter = _full(value, (inner[1],), match, dtype)
-        if isinstance(parameter, Shortfall):
-            return parameter
-        constants[name] = parameter.reshape(*parameter.shape, *trailing)
-        steps.append(Step(operator, (result, name), f"with_{name}"))
-        result = f"with_{name}"
-    if after is not None:
-        steps.append(Step("Transpose", (result,), OUTPUT, (("perm", after),)))
-    else:
-        last = steps[-1]
-        steps[-1] = Step(last.operator, last.inputs, OUTPUT, last.attributes)
-    return tuple(steps), constants
+    return between_transposes("GroupNormalization", tuple(parameters), attributes, before, after), parameters
 
 
 def mean_variance_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """MeanVarianceNormalization, whose ε of 1e-9 stands beside the standard deviation."""
     after = permutation(match.layout, match.output_layout)
-    return _between_transposes("MeanVarianceNormalization", (), (("axes", match.axes),), None, after), {}
+    return between_transposes("MeanVarianceNormalization", (), (("axes", match.axes),), None, after), {}
 
 
 def batch_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     """BatchNormalization-15 with mean 0, variance 1 and ε = 0: scale and shift of the second dimension."""
-    parameters = _parameters(match, (match.layout[1],), dtype, ("scale", "bias"), always=True)
+    parameters = parameters_of(match, (match.layout[1],), dtype, ("scale", "bias"), always=True)
     if isinstance(parameters, Shortfall):
         return parameters
     channels = parameters["scale"].shape
     parameters |= {"mean": np.zeros(channels, dtype.numpy()), "variance": np.ones(channels, dtype.numpy())}
-    return _between_transposes("BatchNormalization", tuple(parameters), (("epsilon", 0.0),), None, None), parameters
+    return between_transposes("BatchNormalization", tuple(parameters), (("epsilon", 0.0),), None, None), parameters
 
 
 def permutation(source: Layout, target: Layout) -> tuple[int, ...] | None:
@@ -160,19 +107,19 @@ def permutation(source: Layout, target: Layout) -> tuple[int, ...] | None:
 
 def _over_trailing(operator: str, match: Match, dtype: ir.DataType, names: tuple[str, ...]) -> Emitted:
     """An operator over trailing dimensions, between the transposes that bring these there and the result back."""
-    epsilon = _epsilon(match, dtype)
+    epsilon = epsilon_of(match, dtype)
     if isinstance(epsilon, Shortfall):
         return epsilon
     inner = _layout_with_trailing(match)
     axis = min(i for i, dimension in enumerate(inner) if not match.norm.over.isdisjoint(dimension))
-    parameters = _parameters(match, inner[axis:], dtype, names)
+    parameters = parameters_of(match, inner[axis:], dtype, names)
     if isinstance(parameters, Shortfall):
         return parameters
     attributes: Attributes = (("axis", axis - len(inner)), ("epsilon", epsilon))
     if dtype == ir.DataType.DOUBLE:  # by default the standard computes the statistics of a double tensor in float32
         attributes += (("stash_type", int(dtype)),)
     before, after = permutation(match.layout, inner), permutation(inner, match.output_layout)
-    return _between_transposes(operator, tuple(parameters), attributes, before, after), parameters
+    return between_transposes(operator, tuple(parameters), attributes, before, after), parameters
 
 
 def _layout_with_trailing(match: Match) -> Layout:
@@ -187,7 +134,7 @@ def _layout_with_trailing(match: Match) -> Layout:
     return others + tuple(d for d in match.layout if not over.isdisjoint(d))
 
 
-def _epsilon(match: Match, dtype: ir.DataType) -> float | Shortfall:
+def epsilon_of(match: Match, dtype: ir.DataType) -> float | Shortfall:
     """ε as the float32 attribute holds it; a double tensor's must be a float32 number."""
     with np.errstate(over="ignore", under="ignore"):
         epsilon = np.float32(match.norm.epsilon)
@@ -199,7 +146,7 @@ def _epsilon(match: Match, dtype: ir.DataType) -> float | Shortfall:
     return float(epsilon)
 
 
-def _channels_first(match: Match) -> Layout:
+def channels_first(match: Match) -> Layout:
     """The input's dimensions with the batch and the channels, which are normalized in groups, in front."""
     first = batch_and_groups(match.norm, match.layout)
     assert first is not None
@@ -207,8 +154,9 @@ def _channels_first(match: Match) -> Layout:
     return (*(match.layout[position] for position in first), *rest)
 
 
-def _groups(match: Match) -> int | Shortfall:
-    split = channel_groups(match.norm, _channels_first(match)[1])
+def groups_of(match: Match) -> int | Shortfall:
+    """How many groups the channels are in."""
+    split = channel_groups(match.norm, channels_first(match)[1])
     groups = 1
     for axis in split[0] if split is not None else ():
         if axis.size.static is None:
@@ -217,7 +165,7 @@ def _groups(match: Match) -> int | Shortfall:
     return groups
 
 
-def _parameters(
+def parameters_of(
     match: Match,
     dimensions: Sequence[Dimension],
     dtype: ir.DataType,
@@ -230,14 +178,16 @@ def _parameters(
     for name in names:
         if name == "bias" and values[name] == 0.0 and not always:
             continue
-        array = _full(values[name], dimensions, match, dtype)
+        array = full_parameter(values[name], dimensions, match, dtype)
         if isinstance(array, Shortfall):
             return array
         found[name] = array
     return found
 
 
-def _full(value: Coefficient, dimensions: Sequence[Dimension], match: Match, dtype: ir.DataType) -> Array | Shortfall:
+def full_parameter(
+    value: Coefficient, dimensions: Sequence[Dimension], match: Match, dtype: ir.DataType
+) -> Array | Shortfall:
     """γ or β as a full array over the dimensions, rounded once to the tensor's type."""
     axes = axes_of(tuple(dimensions))
     extents = [_extent(axis, match) for axis in axes]
@@ -267,7 +217,7 @@ def _extent(axis: Axis, match: Match) -> int | None:
     return None
 
 
-def _between_transposes(
+def between_transposes(
     operator: str,
     parameters: tuple[str, ...],
     attributes: Attributes,

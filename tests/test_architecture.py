@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("forms", "transfer_conditions", "transfer_contraction", "transfer_layout", "transfer_native"),
     ("transfer", "interpret"),
     ("norms", "region", "diagnosis", "candidates", "near_misses", "match"),
-    ("lowering", "operators", "lengths", "statistics", "targets", "rewrite", "opset", "affine"),
+    ("lowering", "operators", "regrouping", "lengths", "statistics", "targets", "rewrite", "opset", "affine"),
     ("reference_operators", "execution", "definitions", "extraction", "evidence", "proposals", "verification"),
     ("naming", "inventory", "folding", "spelled_out", "passes"),
     ("timing",),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cases import Build
 from tests.claims import Spelling, number
-from tests.optimizing import nodes_of, operators, optimized
+from tests.optimizing import nodes_of, operators, optimized, target_for
 from tests.running import builds, label
 from tests.spellings import TABLES
 
@@ -32,7 +32,7 @@ def every(kinds: list[str]) -> list[object]:
 
 @pytest.mark.parametrize(("case", "how"), every([kind for kind in TABLES if kind in FOUND]))
 def test_spelling_is_found(case: Spelling, how: Build) -> None:
-    model, report = optimized(case, how)
+    model, report = optimized(case, how, target=target_for(how))
     found = [str(site.kind) for site in report.sites if site.status in ("fused", "native")]
     assert sorted(found) == sorted(norm.kind for norm in case.claims)
     if case.after is not None:

@@ -7,7 +7,7 @@ import pytest
 import normgraph
 from tests.cases import Build, build
 from tests.claims import Trap
-from tests.optimizing import optimized
+from tests.optimizing import optimized, target_for
 from tests.running import builds, label
 from tests.spellings import TABLES as SPELLINGS
 from tests.traps import TABLES
@@ -28,7 +28,7 @@ def every(names: Iterable[str]) -> list[object]:
 
 @pytest.mark.parametrize(("case", "how"), every(LOOKALIKES))
 def test_trap_is_not_fused(case: Trap, how: Build) -> None:
-    _, report = optimized(case, how)
+    _, report = optimized(case, how, target=target_for(how))
     invited = case.invites.kind if case.invites is not None else "LayerNormalization"
     assert invited not in [site.kind for site in report.sites if site.status in FUSED], case.why
     if case.rule is not None:

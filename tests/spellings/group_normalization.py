@@ -86,7 +86,8 @@ BY_INSTANCE = [
 
 BY_REDUCTION = [
     group_norm("three axes",
-        f"f = Shape(x)  t = Reshape(x, [0, 4, -1])  {over('[2]')}  h = Reshape(n, f)  {GAIN_BIAS}"),
+        f"f = Shape(x)  t = Reshape(x, [0, 4, -1])  {over('[2]')}  h = Reshape(n, f)  {GAIN_BIAS}",
+        dtypes=("float", "float16")),
     group_norm("two axes, batch and groups merged", f"""
         f = Shape(x)  t = Reshape(x, [-1, 40])  {over("[1]")}  h = Reshape(n, f)  {GAIN_BIAS}""", "B 8 4 5"),
     group_norm("five axes", f"""

@@ -61,7 +61,7 @@ def over(axes: str, x: str = "x") -> str:
 
 
 REDUCED = [
-    instance_norm("two spatial axes", f"{over('[2, 3]')}  {GAIN_BIAS}"),
+    instance_norm("two spatial axes", f"{over('[2, 3]')}  {GAIN_BIAS}", dtypes=("float", "float16", "bfloat16")),
     instance_norm("without gain and bias", over("[2, 3]").replace("n =", "y ="), scale=1.0, bias=0.0),
     instance_norm("gain alone", f"{over('[-1, -2]')}  y = Mul(n, gamma)", bias=0.0),
     instance_norm("parameters [1, C, 1, 1]",

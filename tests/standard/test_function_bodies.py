@@ -30,8 +30,8 @@ AXES: Mapping[str, Callable[[Attributes, int], tuple[int, ...]]] = {
 #: Operator and element type → the rules for which ONNX Runtime's CPU provider, the default target, has it left alone.
 KEPT: Mapping[tuple[str, str], frozenset[str]] = {
     ("RMSNormalization", "bfloat16"): frozenset({"contrib"}),
-    # Instances and groups need its InstanceNormalization, which takes float32; one group may be a LayerNormalization.
-    **{("GroupNormalization", dtype): frozenset({"no-kernel", "dynamic-axis"}) for dtype in DTYPES if dtype != "float"},
+    ("LayerNormalization", "double"): frozenset({"not-worth-it"}),
+    ("GroupNormalization", "double"): frozenset({"not-worth-it", "proof-failed"}),
     ("MeanVarianceNormalization", "float"): frozenset({"not-worth-it"}),
 }
 #: Its LayerNormalization computes E[x²] − μ² in float, which loses more than bfloat16 does where all of x is alike.
