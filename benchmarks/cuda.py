@@ -25,6 +25,7 @@ from textwrap import fill
 from typing import Any, TypeVar
 
 from operators import HEADINGS, Outcome, outcomes, rows_in_float32
+from prepared import Prepared, prepare
 from speed import NAMES, Subject, speed_table, subject, told
 from tables import WIDTH, Table, surroundings, table_of, write_section
 
@@ -80,14 +81,18 @@ def operator_tables(provider: str, budget: float, deadline: float) -> list[Table
 def model_tables(paths: Sequence[Path], options: argparse.Namespace, deadline: float) -> tuple[list[Table], str]:
     """Whole models, run by run and with CUDA graphs; and what became of the other tools."""
     tables, lines = [], ""
+    ready: list[Prepared] = []
+    for path in paths:
+        if time.monotonic() < deadline:
+            made = attempted(path.name, prepare, path, options.provider, options.python)
+            ready += [] if made is None else [made]
     for graphs in (False, True) if provider_named(options.provider).graphs else (False,):
         subjects: list[Subject] = []
-        for path in paths:
+        for prepared in ready:
             if time.monotonic() < deadline:
-                made = attempted(
-                    path.name, subject, path, options.provider, 0, options.budget, options.python, graphs=graphs
-                )
-                subjects += [] if made is None else [made]
+                what = prepared.path.name
+                found = attempted(what, subject, prepared, options.provider, 0, options.budget, graphs=graphs)
+                subjects += [] if found is None else [found]
         tables.append(speed_table(f"Whole models{', with CUDA graphs' if graphs else ''}", subjects))
         lines = lines or told(subjects)
     return tables, lines

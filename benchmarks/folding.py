@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -27,8 +26,8 @@ from typing import Any
 
 import onnx
 from folding_peer import TOOLS, counted
-from peer import NOT_INSTALLED
 from tables import WIDTH, Table, surroundings, table_of, write_section
+from workers import answers_of, command_of, versions_in_words
 
 from normgraph.cli.text import merged
 
@@ -37,7 +36,6 @@ ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-4
 #: Seconds for all models that are left; a tool that takes longer is stopped, and the model at hand counts as failed.
 PATIENCE = 1200
-CRASHED = {"failure": "the process ended"}
 OWN = "normgraph"
 #: The name of a node or tensor in a reason.
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)")
@@ -90,33 +88,16 @@ def models(folder: Path, names: Sequence[str]) -> list[Subject]:
     return found
 
 
-def answers_of(tool: str, subjects: Sequence[Subject], interpreter: str, folder: Path) -> dict[str, Answer]:
+def made_by(tool: str, subjects: Sequence[Subject], interpreter: str, folder: Path) -> dict[str, Answer]:
     """Let a tool work off the models; after a crash, go on behind the model that it crashed on.
 
     Returns:
         For each model's name what `folding_peer.py` says of it; nothing if the tool isn't installed.
     """
-    found: dict[str, Answer] = {}
-    left = list(subjects)
     folder.mkdir()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    while left:
-        command = [interpreter, str(ROOT / "benchmarks" / "folding_peer.py"), tool, str(folder)]
-        text = "".join(json.dumps({"source": str(s.path), "sample": s.sample}) + "\n" for s in left).encode()
-        try:
-            done = subprocess.run(
-                command, input=text, env=environment, capture_output=True, timeout=PATIENCE, check=False
-            )
-            status, printed = done.returncode, done.stdout
-        except subprocess.TimeoutExpired as expired:
-            status, printed = None, expired.stdout or b""
-        if status == NOT_INSTALLED:
-            return found
-        answers = [json.loads(line) for line in printed.splitlines()]
-        answers += [CRASHED] if len(answers) < len(left) else []
-        found.update(zip((subject.name for subject in left), answers, strict=False))
-        left = left[len(answers) :]
-    return found
+    jobs = [{"source": str(subject.path), "sample": subject.sample} for subject in subjects]
+    answers = answers_of(command_of(interpreter, "folding_peer.py", tool, folder), jobs, patience=PATIENCE)
+    return dict(zip((subject.name for subject in subjects), answers or (), strict=answers is not None))
 
 
 def verdict(answer: Answer) -> str:
@@ -218,7 +199,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for tool in TOOLS:
             interpreter = sys.executable if tool == OWN else arguments.python
-            told[tool] = answers_of(tool, subjects, interpreter, Path(folder) / tool.replace(" ", "_"))
+            told[tool] = made_by(tool, subjects, interpreter, Path(folder) / tool.replace(" ", "_"))
             print(f"{tool}: {'done' if told[tool] else 'not installed'}", file=sys.stderr)
         tables = [totals_table(subjects, told), counts_table(subjects, told), left_table(subjects, told[OWN])]
         if arguments.models and arguments.budget:
@@ -244,7 +225,7 @@ def write(tables: Sequence[Table], arguments: argparse.Namespace) -> None:
     paragraphs = [
         HEADINGS[section],
         fill(explanation, WIDTH),
-        fill(f"{versions(arguments.python)}. {surroundings('onnx', 'onnxruntime')}", WIDTH),
+        fill(f"{versions_in_words(arguments.python)}. {surroundings('onnx', 'onnxruntime')}", WIDTH),
         *(table.markdown() for table in tables),
         f"Made by `{command}`.",
     ]
@@ -262,18 +243,6 @@ EXPLANATION = {
     "provider runs original and results in turn in one run, with {threads} thread(s) and all its optimizations on, "
     "for at most {budget:g} seconds a model.",
 }
-
-
-def versions(interpreter: str) -> str:
-    """The versions of the tools in their environment, of those that are there."""
-    code = (
-        "from importlib.metadata import version, PackageNotFoundError as E\n"
-        "for n in ('onnxruntime', 'onnxscript', 'onnxslim', 'onnxsim', 'onnxoptimizer'):\n"
-        "    try: print(n, version(n))\n"
-        "    except E: pass"
-    )
-    printed = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout
-    return ", ".join(printed.split("\n")[:-1])
 
 
 if __name__ == "__main__":

@@ -7,16 +7,14 @@ and the tool, nothing else of normgraph.  Exits with NOT_INSTALLED without the t
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from peer import NOT_INSTALLED, Optimize, difference, onnxoptimizer, onnxsim, onnxslim
+from peer import difference
+from tools import Optimize, Tool, onnxoptimizer, onnxruntime, onnxscript, onnxsim, onnxslim, work_off
 
 #: Linear operators, whose number says whether branches were merged.
 LINEAR = frozenset({"Conv", "ConvTranspose", "FusedConv", "FusedMatMul", "Gemm", "MatMul"})
@@ -34,37 +32,11 @@ def normgraph() -> Optimize:
     return run
 
 
-def onnxruntime(level: str) -> Optimize:
-    import onnxruntime as ort
-
-    def run(source: str, target: str) -> None:
-        options = ort.SessionOptions()
-        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{level.upper()}")
-        options.optimized_model_filepath = target
-        options.log_severity_level = 4
-        ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-    return run
-
-
-def onnxscript() -> Optimize:
-    import onnx
-    from onnxscript import ir, optimizer, rewriter
-
-    def run(source: str, target: str) -> None:
-        model = ir.load(source)
-        optimizer.optimize(model)
-        rewriter.rewrite(model)
-        onnx.save(ir.to_proto(model), target)
-
-    return run
-
-
-TOOLS: Mapping[str, Callable[[], Optimize]] = {
+TOOLS: Mapping[str, Tool] = {
     "normgraph": normgraph,
     "onnxruntime basic": partial(onnxruntime, "basic"),
     "onnxruntime extended": partial(onnxruntime, "extended"),
-    "onnxscript": onnxscript,
+    "onnxscript": partial(onnxscript, fusions=False),
     "onnxslim": onnxslim,
     "onnxsim": onnxsim,
     "onnxoptimizer": onnxoptimizer,
@@ -116,25 +88,5 @@ def examined(run: Optimize, sample: Mapping[str, Any], source: str, target: str)
     }
 
 
-def main() -> int:
-    """Work off the models that standard input lists."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the tools print is no answer
-    tool, folder = sys.argv[1:]
-    try:
-        run = TOOLS[tool]()
-    except ImportError:
-        return NOT_INSTALLED
-    for line in sys.stdin:
-        job = json.loads(line)
-        target = str(Path(folder) / Path(job["source"]).name)
-        try:
-            answer = examined(run, job["sample"], job["source"], target)
-        except Exception as failure:  # every tool has its own
-            answer = {"failure": f"{type(failure).__name__}: {str(failure).strip().splitlines()[:1]}"}
-        print(json.dumps(answer), file=answers, flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work_off(TOOLS, examined))

@@ -1,21 +1,18 @@
 """One optimizer on many models, in a process of its own: what it fuses, and whether the result computes the same.
 
 Run by `peers.py`: `python peer.py TOOL FOLDER`, a JSON object per model on standard input, one per result on standard
-output; `python peer.py TOOL FOLDER FILE` optimizes one file and looks at nothing.  Needs numpy, onnx, onnxruntime and
-the tool, nothing of normgraph.  Exits with NOT_INSTALLED without the tool.
+output.  Needs numpy, onnx, onnxruntime and the tool, nothing of normgraph.  Exits with NOT_INSTALLED without the tool.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-NOT_INSTALLED = 3
+from tools import OTHERS, Optimize, Tool, work_off
+
 #: Operators as which a normalization comes out of an optimizer → what they compute.
 KINDS: Mapping[str, str] = {
     "GroupNorm": "GroupNormalization",
@@ -31,9 +28,6 @@ KINDS: Mapping[str, str] = {
     "SkipLayerNormalization": "LayerNormalization",
     "SkipSimplifiedLayerNormalization": "RMSNormalization",
 }
-
-Optimize = Callable[[str, str], dict[str, Any] | None]
-
 
 #: The newest opset of the standard that ONNX Runtime computes, and normgraph at it.
 NEWEST = 25
@@ -60,77 +54,7 @@ def for_the_standard() -> Optimize:
     return normgraph("onnx", NEWEST)
 
 
-def onnxruntime() -> Optimize:
-    import onnxruntime as ort
-
-    def run(source: str, target: str) -> None:
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.optimized_model_filepath = target
-        options.log_severity_level = 4
-        ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-    return run
-
-
-def transformers() -> Optimize:
-    from onnxruntime.transformers.optimizer import optimize_model
-
-    def run(source: str, target: str) -> None:
-        optimize_model(source, model_type="bert", opt_level=0).save_model_to_file(target)
-
-    return run
-
-
-def onnxscript() -> Optimize:
-    import onnx
-    from onnxscript import ir, optimizer, rewriter, version_converter
-    from onnxscript.rewriter.rules.fusion import _layer_norm, _rms_normalization
-
-    def run(source: str, target: str) -> None:
-        model = ir.load(source)
-        # Its rules write RMSNormalization, which opset 23 brought, at any; its converter takes none before 18.
-        if 18 <= model.opset_imports[""] < 23:
-            version_converter.convert_version(model, 23)
-        optimizer.optimize(model)
-        rewriter.rewrite(model)
-        _rms_normalization.fuse_rms_normalization(model)
-        _layer_norm.fuse_layer_normalization(model)
-        onnx.save(ir.to_proto(model), target)
-
-    return run
-
-
-def onnxslim() -> Optimize:
-    from onnxslim import slim
-
-    return slim
-
-
-def onnxsim() -> Optimize:
-    import onnx
-    import onnxsim as tool
-
-    return lambda source, target: onnx.save(tool.simplify(onnx.load(source))[0], target)
-
-
-def onnxoptimizer() -> Optimize:
-    import onnx
-    import onnxoptimizer as tool
-
-    return lambda source, target: onnx.save(tool.optimize(onnx.load(source)), target)
-
-
-TOOLS: Mapping[str, Callable[[], Optimize]] = {
-    "normgraph": normgraph,
-    STANDARD: for_the_standard,
-    "onnxruntime": onnxruntime,
-    "onnxruntime.transformers": transformers,
-    "onnxscript": onnxscript,
-    "onnxslim": onnxslim,
-    "onnxsim": onnxsim,
-    "onnxoptimizer": onnxoptimizer,
-}
+TOOLS: Mapping[str, Tool] = {"normgraph": normgraph, STANDARD: for_the_standard, **OTHERS}
 
 
 def norms_in(path: str) -> Counter[str]:
@@ -191,29 +115,5 @@ def examined(run: Optimize, sample: Mapping[str, Any], source: str, target: str)
     return result
 
 
-def main() -> int:
-    """Work off the samples that standard input lists, or the one file that is named."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the tools print is no answer
-    tool, folder, *files = sys.argv[1:]
-    try:
-        run = TOOLS[tool]()
-    except ImportError:
-        return NOT_INSTALLED
-    if files:
-        (source,) = files
-        run(source, str(Path(folder) / Path(source).name))
-        return 0
-    for line in sys.stdin:
-        job = json.loads(line)
-        target = str(Path(folder) / Path(job["source"]).name)
-        try:
-            answer = examined(run, job["sample"], job["source"], target)
-        except Exception as failure:  # every tool has its own
-            answer = {"failure": f"{type(failure).__name__}: {str(failure).strip().splitlines()[:1]}"}
-        print(json.dumps(answer), file=answers, flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work_off(TOOLS, examined))

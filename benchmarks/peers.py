@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -23,9 +21,10 @@ from typing import Any
 
 from backend_models import EXPORTER as BACKEND_TESTS
 from backend_models import backend_samples
-from peer import NOT_INSTALLED, STANDARD, TOOLS
+from peer import STANDARD, TOOLS
 from remaining import fates, kind_of, remaining_table
 from tables import WIDTH, Table, surroundings, table_of, write_section
+from workers import answers_of, command_of, versions_in_words
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A result counts as wrong where it differs by more than this from the original, relative to its largest element.
@@ -36,7 +35,6 @@ PATIENCE = 600
 BATCH = 50
 #: The tools that run in this interpreter.
 OWN = ("normgraph", STANDARD)
-CRASHED = {"failure": "the process ended"}
 #: Kind → those as which it may come out in part: a LayerNorm whose mean stays outside, a group norm of reshaped groups.
 IN_PART: Mapping[str, tuple[str, ...]] = {
     "GroupNormalization": ("InstanceNormalization", "LayerNormalization", "RMSNormalization"),
@@ -87,29 +85,11 @@ def spelled_out(sample: Sample) -> Counter[str]:
 
 def outcome(tool: str, samples: Sequence[Sample], interpreter: str) -> Outcome:
     """Let a tool work off the samples; after a crash, go on behind the sample that it crashed on."""
-    result = Outcome()
-    left = list(samples)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with tempfile.TemporaryDirectory() as folder:
-        while left:
-            command = [interpreter, str(ROOT / "benchmarks" / "peer.py"), tool, folder]
-            batch = left[:BATCH]
-            jobs = [{"source": str(ROOT / "models" / sample["file"]), "sample": sample} for sample in batch]
-            text = "".join(json.dumps(job) + "\n" for job in jobs).encode()
-            try:
-                done = subprocess.run(
-                    command, input=text, env=environment, capture_output=True, timeout=PATIENCE, check=False
-                )
-                status, printed = done.returncode, done.stdout
-            except subprocess.TimeoutExpired as expired:
-                status, printed = None, expired.stdout or b""
-            if status == NOT_INSTALLED:
-                return result
-            answers = [json.loads(line) for line in printed.splitlines()]
-            answers += [CRASHED] if len(answers) < len(batch) else []
-            result.answers.update(zip((sample["file"] for sample in batch), answers, strict=False))
-            left = left[len(answers) :]
-    return result
+        jobs = [{"source": str(ROOT / "models" / sample["file"]), "sample": sample} for sample in samples]
+        command = command_of(interpreter, "peer.py", tool, folder)
+        answers = answers_of(command, jobs, patience=PATIENCE, batch=BATCH)
+    return Outcome(dict(zip((sample["file"] for sample in samples), answers or (), strict=answers is not None)))
 
 
 def coverage_table(samples: Sequence[Sample], outcomes: Mapping[str, Outcome]) -> Table:
@@ -200,14 +180,6 @@ def main() -> None:
 
 def page(tables: Sequence[Table], interpreter: str) -> str:
     """The text of docs/coverage.md."""
-    listed = [tool for tool in TOOLS if tool not in (*OWN, "onnxruntime.transformers")]
-    code = (
-        "from importlib.metadata import version, PackageNotFoundError as E\n"
-        f"for n in {listed}:\n"
-        "    try: print(n, version(n))\n"
-        "    except E: pass"
-    )
-    versions = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout.split("\n")
     explanation = (
         "Each tool works in a process of its own, and its result is compared with the original in ONNX Runtime, whose "
         f"optimizations are off: it is wrong where it differs by more than {TOLERANCE['float32']:g} (in half precision "
@@ -224,7 +196,7 @@ def page(tables: Sequence[Table], interpreter: str) -> str:
         "operator of the standard does that, so that these count for nobody, though normgraph writes them in fewer "
         f"nodes. The samples are those of models/, and the models of {BACKEND_TESTS} in which a function is expanded."
     )
-    environment = f"{', '.join(filter(None, versions))}. {surroundings('onnx')}"
+    environment = f"{versions_in_words(interpreter)}. {surroundings('onnx')}"
     command = "Made by `python benchmarks/peers.py --python INTERPRETER --write`."
     paragraphs = [fill(text, WIDTH) for text in (explanation, columns, environment)]
     return "\n\n".join([*paragraphs, *(table.markdown() for table in tables), command])

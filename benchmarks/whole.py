@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -22,11 +21,13 @@ from statistics import median
 from textwrap import fill
 
 import onnx
-from peer import KINDS, NOT_INSTALLED
+from peer import KINDS
 from processes import Cost, cost_of
 from tables import DOCS, WIDTH, Table, surroundings, table_of, write_section
+from tools import NOT_INSTALLED
 from whole_peer import TOOLS
 from whole_plot import plot
+from workers import command_of, worker_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, REFERENCE = "cp", "onnx.load + save"
@@ -89,16 +90,14 @@ def norms_in(path: Path) -> int:
 
 def run_once(tool: str, sources: Sequence[Path], folder: Path, interpreter: str, row: Row) -> None:
     """Let a tool work off the sources once and note what it cost."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with tempfile.TemporaryDirectory(dir=folder) as place:
         target = Path(place) / "result.onnx" if len(sources) == 1 else Path(place)
         if tool == COPY:
             files = [file for source in sources for file in (source, Path(f"{source}.data")) if file.exists()]
             command = ["cp", *map(str, files), place]
         else:
-            worker = str(ROOT / "benchmarks" / "whole_peer.py")
-            command = [interpreter, worker, tool, str(target), *map(str, sources)]
-        cost = cost_of(command, environment, PATIENCE)
+            command = command_of(interpreter, "whole_peer.py", tool, target, *sources)
+        cost = cost_of(command, worker_environment(), PATIENCE)
         row.failure = failure_of(cost)
         if row.failure is not None:
             return
@@ -157,7 +156,7 @@ def sources_of(model: str, models: Path, place: Path) -> list[Path]:
 def table(model: str, sources: Sequence[Path], rows: Mapping[str, Row]) -> Table:
     """The figures of a model."""
     size = sum(f.stat().st_size for s in sources for f in (s, Path(f"{s}.data")) if f.exists())
-    title = LARGE.get(model, f"{COUNT} samples in one process")
+    title = f"{COUNT} samples in one process" if model == SMALL else LARGE.get(model, model)
     lines = [(tool, *row.figures(rows[REFERENCE])) for tool, row in rows.items()]
     return table_of(f"{title}, {size / 1e6:,.0f} MB", HEADINGS, lines)
 

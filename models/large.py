@@ -61,7 +61,7 @@ def write_exported(architecture: Architecture, path: Path, checked: bool) -> Non
         AssertionError: ONNX Runtime doesn't compute what PyTorch does.
     """
     import torch
-    from export_torch import check, dtype_of, exported
+    from export_torch import check, exported
     from manifest import Export
 
     torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def write_exported(architecture: Architecture, path: Path, checked: bool) -> Non
         warnings.simplefilter("ignore")
         proto = exported(architecture, exporter, opset)
     made = Export(
-        architecture.name, architecture.title, exporter, opset, dtype_of(architecture), architecture.inputs, {}, proto
+        architecture.name, architecture.title, exporter, opset, architecture.dtype, architecture.inputs, {}, proto
     )
     if checked:
         check(architecture, made, seeds=(1,), of_largest=True)
