@@ -13,17 +13,15 @@ from onnx import helper, numpy_helper
 
 from normgraph.axes import Size
 from normgraph.errors import NormgraphError
-from normgraph.facts import FLOATING, Facts, subgraphs_of
+from normgraph.facts import Facts, subgraphs_of
 from normgraph.lowering import INPUT, Replacement
 from normgraph.match import Match
 from normgraph.region import Rewritable
+from normgraph.widening import FLOATS, in_double
 
 DOUBLE = int(ir.DataType.DOUBLE)
-#: Operators that compute their statistics in the type that their attribute stash_type names, by default float32.
-_STASHING = frozenset({"GroupNormalization", "LayerNormalization", "RMSNormalization"})
 #: What fragments call the base tensor, and what a replacement makes.
 BASE, RESULT = "x", "y"
-_FLOAT_TYPES = frozenset(int(dtype) for dtype in FLOATING)
 
 
 class NotExtractable(NormgraphError):
@@ -58,26 +56,8 @@ class Fragment:
 
     def in_double(self) -> Fragment:
         """The same computation with every floating tensor a double."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        for tensor in model.graph.initializer:
-            if tensor.data_type in _FLOAT_TYPES:
-                tensor.CopyFrom(_as_double(tensor))
-        for value in (*model.graph.input, *model.graph.output):
-            if value.type.tensor_type.elem_type in _FLOAT_TYPES:
-                value.type.tensor_type.elem_type = DOUBLE
-        for node in model.graph.node:
-            if node.op_type in _STASHING and not node.domain:
-                others = [attr for attr in node.attribute if attr.name != "stash_type"]
-                del node.attribute[:]
-                node.attribute.extend([*others, helper.make_attribute("stash_type", DOUBLE)])
-            for attr in node.attribute:
-                if node.op_type == "Cast" and attr.name == "to" and attr.i in _FLOAT_TYPES:
-                    attr.i = DOUBLE
-                elif attr.type == onnx.AttributeProto.TENSOR and attr.t.data_type in _FLOAT_TYPES:
-                    attr.t.CopyFrom(_as_double(attr.t))
-        inputs = tuple((n, DOUBLE if t in _FLOAT_TYPES else t, shape) for n, t, shape in self.inputs)
-        return Fragment(model, inputs, self.output)
+        inputs = tuple((n, DOUBLE if t in FLOATS else t, shape) for n, t, shape in self.inputs)
+        return Fragment(in_double(self.model), inputs, self.output)
 
     def small_inputs(self, axes: Sequence[int], least: int) -> tuple[Input, ...]:
         """The inputs, smaller where no constant gives a size: a few rows prove as much as many.
@@ -101,10 +81,6 @@ def _sizes_in(tensor: onnx.TensorProto) -> list[int]:
     """The sizes that a constant gives: those of its dimensions, and its elements where it may be a shape."""
     integral = tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32) and len(tensor.dims) <= 1
     return [*tensor.dims, *(numpy_helper.to_array(tensor).reshape(-1).tolist() if integral else ())]
-
-
-def _as_double(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.asarray(numpy_helper.to_array(tensor), np.float64), tensor.name)
 
 
 def original_fragment(region: Rewritable, facts: Facts) -> Fragment:

@@ -16,9 +16,10 @@ import normgraph
 from normgraph.inventory import Site
 from normgraph.model_io import as_model
 from normgraph.model_io.carried import to_proto
+from normgraph.widening import nodes_of
 from tests.cases import Array
 from tests.running import error, run
-from tests.samples import FOLDER, SAMPLES, Sample, feeds, name_of, nodes_of, path_of, truth
+from tests.samples import FOLDER, SAMPLES, Sample, feeds, name_of, path_of, truth
 
 
 @dataclass(frozen=True)

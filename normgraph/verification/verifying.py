@@ -92,7 +92,9 @@ def _verified(before: Source, after: Source, how: Verifying, folder: Path, progr
     except NotRunnable as refused:
         return Verification(one.name, other.name, runtime, "not computed", (f"{other.name}: {refused}",))
     feeds = _feeds(signatures[0], how.feeding, first)
-    truth = truth_of(one.model, folder, feeds[0].arrays) if how.truth else Truth("not computed: it wasn't asked for")
+    truth = Truth("not computed: it wasn't asked for")
+    if how.truth:
+        truth = truth_of(one.model, folder, feeds[0].arrays, first(feeds[0].arrays))
     found, problems = _compared(first, second, truth, feeds, how, progress)
     divergence = None
     if how.bisect and any(not comparison.passed for comparison in found):
