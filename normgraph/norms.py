@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -20,7 +20,7 @@ import numpy as np
 from normgraph.algebra import HALF, Polynomial, base, constant
 from normgraph.atoms import UNIT, Absolute, Axes, Base, Clamp, Mean, Monomial, Sum
 from normgraph.axes import Axis, Dimension, Layout, product
-from normgraph.coefficients import TOLERANCE, Coefficient, axes_of_coefficient, close, combine
+from normgraph.coefficients import TOLERANCE, Coefficient, LabelledArray, axes_of_coefficient, close, combine
 from normgraph.kernels import (
     group_normalization,
     instance_normalization,
@@ -231,52 +231,90 @@ NORMS: tuple[Row, ...] = (
 
 def recognise(value: Polynomial, layout: Layout) -> Norm | None:
     """The normalization that the value is of a base tensor of this layout, or None."""
+    outline = frozenset((m, c if isinstance(c, float) else c.axes) for m, c in value.terms.items())
+    reading = _reading(outline, layout)
+    if reading is None:
+        return None
+    gain, bias = value.terms[reading.leading], value.terms.get(UNIT, 0.0)
+    equal: dict[Definition, bool] = {}
+    found: list[Row] = []
+    for row, plain in reading.rows:
+        if any(row.kind == other.kind for other in found):
+            continue
+        if row.definition not in equal:
+            equal[row.definition] = _is_scaled(value, plain, gain, bias)
+        if equal[row.definition]:
+            found.append(row)
+    if not found:
+        return None
+    first, kinds = found[0], tuple(row.kind for row in found)
+    return Norm(kinds, reading.over, reading.epsilon, gain, bias, first.guard, first.power)
+
+
+#: The terms of a polynomial, of coefficients that are arrays no more than their axes.
+_Outline = frozenset[tuple[Monomial, float | tuple[Axis, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the outline of a value leaves open: which normalizations it may be, if its coefficients are right.
+
+    Attributes:
+        leading: the product whose coefficient is the gain: x itself, divided by a deviation.
+        over: the axes of the statistics.
+        epsilon: ε.
+        rows: the rows that admit such a norm, each with its kernel run without gain and bias.
+    """
+
+    leading: Monomial
+    over: Axes
+    epsilon: float
+    rows: tuple[tuple[Row, Polynomial], ...]
+
+
+@lru_cache(maxsize=256)
+def _reading(outline: _Outline, layout: Layout) -> _Reading | None:
+    """Which rows may hold for values of this outline, None for none: the norms of a model are mostly alike."""
+    # No row asks for the elements of an array, but for its axes and whether it is this or that number.
+    value = Polynomial({m: c if isinstance(c, float) else LabelledArray(c, _ANY) for m, c in outline})
     parameters = _parameters(value)
     if parameters is None:
         return None
-    x, over, epsilon, gain, bias = parameters
-    equal: dict[Definition, bool] = {}
-    found: Norm | None = None
+    leading, x, over, epsilon = parameters
+    gain, bias = value.terms[leading], value.terms.get(UNIT, 0.0)
+    rows: list[tuple[Row, Polynomial]] = []
     for row in NORMS:
-        norm = Norm((row.kind,), over, epsilon, gain, bias, row.guard, row.power)
-        if (found is not None and row.kind in found.kinds) or not row.admits(norm, layout):
-            continue
-        if row.definition not in equal:
-            equal[row.definition] = _is_scaled(value, _plain(row, x, over, epsilon), gain, bias)
-        if equal[row.definition]:
-            found = norm if found is None else replace(found, kinds=(*found.kinds, row.kind))
-    return found
+        if row.admits(Norm((row.kind,), over, epsilon, gain, bias, row.guard, row.power), layout):
+            plain = row.definition(base(x.axes), axes=over, epsilon=epsilon, gain=1.0, bias=0.0)
+            if UNIT in plain.terms or value.terms.keys() - {UNIT} == plain.terms.keys():
+                rows.append((row, plain))
+    return _Reading(leading, over, epsilon, tuple(rows)) if rows else None
+
+
+#: The elements of an array of which only the axes are known; NaN equals nothing.
+_ANY = np.full((), math.nan)
 
 
 def _is_scaled(value: Polynomial, plain: Polynomial, gain: Coefficient, bias: Coefficient) -> bool:
     """Whether the value is gain·plain + bias."""
     if UNIT in plain.terms:
         return (plain * constant(gain) + constant(bias)).close_to(value)
-    if value.terms.keys() - {UNIT} != plain.terms.keys():
-        return False
     return all(close(value.terms[m], combine(np.multiply, gain, c)) for m, c in plain.terms.items())
 
 
-@lru_cache(maxsize=256)
-def _plain(row: Row, x: Base, over: Axes, epsilon: float) -> Polynomial:
-    """The kernel without gain and bias; the norms of a model are mostly alike."""
-    return row.definition(base(x.axes), axes=over, epsilon=epsilon, gain=1.0, bias=0.0)
-
-
-def _parameters(value: Polynomial) -> tuple[Base, Axes, float, Coefficient, Coefficient] | None:
-    """x, axes, ε, gain and bias, read off the one term in which x itself is divided by a deviation."""
-    found = [(c, *divided) for m, c in value.terms.items() if (divided := _divided_base(m)) is not None]
+def _parameters(value: Polynomial) -> tuple[Monomial, Base, Axes, float] | None:
+    """The one product in which x itself is divided by a deviation, x, and the axes and the ε of the deviation."""
+    found = [(m, *divided) for m in value.terms if (divided := _divided_base(m)) is not None]
     if len(found) != 1:
         return None
-    gain, x, divisor = found[0]
-    bias = value.terms.get(UNIT, 0.0)
+    leading, x, divisor = found[0]
     if isinstance(divisor, Mean):  # (E[x²])^(−½): there is no ε
-        return x, divisor.over, 0.0, gain, bias
+        return leading, x, divisor.over, 0.0
     epsilon = divisor.minimum if isinstance(divisor, Clamp) else divisor.of.terms.get(UNIT, 0.0)
     over = _axes_of_spread(divisor.of, x)
     if over is None or not isinstance(epsilon, float) or not 0 <= epsilon < math.inf:
         return None
-    return x, over, epsilon, gain, bias
+    return leading, x, over, epsilon
 
 
 def _divided_base(monomial: Monomial) -> tuple[Base, Mean | Sum | Clamp] | None:
