@@ -195,7 +195,12 @@ class Polynomial:
 
     def renamed(self, renaming: Renaming) -> Polynomial:
         """The polynomial with fresh axes replaced by the axes they turned out to be."""
-        if not renaming or self.axes.isdisjoint(renaming):
+        if not renaming:
+            return self
+        if len(self.terms) == 1 and UNIT in self.terms:  # the constants of a graph, mostly
+            value = rename(self.terms[UNIT], renaming)
+            return self if value is self.terms[UNIT] else Polynomial({UNIT: value})
+        if self.axes.isdisjoint(renaming):
             return self
         return Polynomial({renamed(m, renaming): rename(c, renaming) for m, c in self.terms.items()})
 

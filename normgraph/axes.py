@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from functools import reduce as fold
 
 from normgraph.errors import NormgraphError
 
@@ -29,6 +28,14 @@ class Size:
 
     factor: int
     symbols: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Size) and self.factor == other.factor and self.symbols == other.symbols
+
+    def __hash__(self) -> int:
+        return hash((self.factor, self.symbols))
 
     @property
     def static(self) -> int | None:
@@ -56,12 +63,22 @@ class Size:
         return "*".join([*parts, *self.symbols])
 
 
-ONE = Size(1)
+@lru_cache(maxsize=4096)
+def static_size(extent: int) -> Size:
+    """The size of a dimension whose extent is known; equal ones are the same object, whose comparison costs nothing."""
+    return Size(extent)
+
+
+ONE = static_size(1)
 
 
 def product(sizes: Iterable[Size]) -> Size:
     """The product of the sizes; ONE for none."""
-    return fold(Size.__mul__, sizes, ONE)
+    factor, symbols = 1, list[str]()
+    for size in sizes:
+        factor *= size.factor
+        symbols.extend(size.symbols)
+    return Size(factor, tuple(sorted(symbols))) if symbols else static_size(factor)
 
 
 @dataclass(frozen=True, slots=True)

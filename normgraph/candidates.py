@@ -6,13 +6,14 @@ They are the statistic's dominators: the values through which everything that it
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 
 import onnx_ir as ir
 
 from normgraph.facts import FLOATING, Facts
 from normgraph.interpret import MAXIMAL_NODES
-from normgraph.transfer import LAYOUT_OPERATORS, is_reduction, transfer_of
+from normgraph.transfer import LAYOUT_OPERATORS, REDUCTIONS, is_reduction, transfer_of
 
 #: At most this many dominators of a statistic are tried as its base.
 MAXIMAL_CANDIDATES = 8
@@ -24,7 +25,37 @@ _WIDENING = frozenset({"Cast", "Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 
 def begins_search(node: ir.Node, facts: Facts) -> bool:
     """Whether the node makes a statistic, or is the native norm that other norms are written with."""
-    return (node.op_type in NATIVE_STATISTICS and not node.domain and bool(node.inputs)) or is_reduction(node, facts)
+    operator = node.op_type
+    if operator in REDUCTIONS:
+        return is_reduction(node, facts)
+    return operator in NATIVE_STATISTICS and not node.domain and bool(node.inputs)
+
+
+@dataclass(eq=False, slots=True)
+class _Place:
+    """Where a value stands in the tree of dominators.
+
+    Attributes:
+        value: the value.
+        parent: its immediate dominator, None where it has none.
+        depth: how many dominators it has.
+        farther: a dominator to jump to; the place itself at depth zero.
+    """
+
+    value: ir.Value
+    parent: _Place | None = None
+    depth: int = 0
+    farther: _Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.parent is None:
+            self.farther = self
+        else:
+            # Jumps as long as the two before together, so that their lengths double.
+            parent, jump = self.parent, self.parent.farther
+            as_long = parent.depth - jump.depth == jump.depth - jump.farther.depth
+            self.farther = jump.farther if as_long else parent
+            self.depth = parent.depth + 1
 
 
 class Dominators:
@@ -39,64 +70,57 @@ class Dominators:
     """
 
     def __init__(self, graph: ir.Graph, facts: Facts) -> None:
-        self._parents: dict[ir.Value, ir.Value | None] = {}
-        self._jumps: dict[ir.Value, ir.Value] = {}
-        self._depths: dict[ir.Value, int] = {}
+        self._places: dict[ir.Value, _Place] = {}
         for node in graph:
             transfer = transfer_of(node, facts)
             if transfer is None:
                 continue
-            operands = [v for v in transfer.operands_of(node) if v is not None and not facts.depends_on_shapes_only(v)]
-            if operands:
-                dominator: ir.Value | None = operands[0]
-                for operand in operands[1:]:
-                    dominator = None if dominator is None else self._common(dominator, operand)
-                self._put(node.outputs[0], dominator)
+            nearest: _Place | None = None
+            found = False
+            for operand in transfer.operands_of(node):
+                if operand is not None and not facts.depends_on_shapes_only(operand):
+                    place = self._places.get(operand) or self._put(operand, None)
+                    nearest = _common(nearest, place) if found else place
+                    found = True
+            if found:
+                self._put(node.outputs[0], nearest)
 
     def above(self, value: ir.Value | None) -> Iterator[ir.Value]:
         """The value and its dominators, the nearest first."""
-        while value is not None:
-            yield value
-            value = self._parents.get(value)
-
-    def _put(self, value: ir.Value, parent: ir.Value | None) -> None:
-        self._parents[value] = parent
-        if parent is None:
+        if value is None:
             return
-        self._depths[value] = self._depth(parent) + 1
-        jump = self._jump(parent)
-        farther = self._jump(jump)
-        as_long = self._depth(parent) - self._depth(jump) == self._depth(jump) - self._depth(farther)
-        self._jumps[value] = farther if as_long else parent
+        yield value
+        place = self._places.get(value)
+        while place is not None and place.parent is not None:
+            place = place.parent
+            yield place.value
 
-    def _depth(self, value: ir.Value) -> int:
-        return self._depths.get(value, 0)
+    def _put(self, value: ir.Value, parent: _Place | None) -> _Place:
+        place = self._places[value] = _Place(value, parent)
+        return place
 
-    def _jump(self, value: ir.Value) -> ir.Value:
-        return self._jumps.get(value, value)
 
-    def _common(self, a: ir.Value, b: ir.Value) -> ir.Value | None:
-        depth = min(self._depth(a), self._depth(b))
-        left, right = self._up_to(depth, a), self._up_to(depth, b)
-        while left is not right:
-            if not self._depth(left):
-                return None
-            # How far a jump goes is decided by the depth alone; where both meet behind it they may have met before.
-            over = self._jump(left) is not self._jump(right)
-            left = self._jump(left) if over else self._parent(left)
-            right = self._jump(right) if over else self._parent(right)
-        return left
+def _common(a: _Place | None, b: _Place) -> _Place | None:
+    """The nearest place that is above both, or one of them."""
+    if a is None:
+        return None
+    depth = min(a.depth, b.depth)
+    left, right = _up_to(depth, a), _up_to(depth, b)
+    while left is not right:
+        if left.parent is None or right.parent is None:
+            return None
+        # How far a jump goes is decided by the depth alone; where both meet behind it they may have met before.
+        over = left.farther is not right.farther
+        left = left.farther if over else left.parent
+        right = right.farther if over else right.parent
+    return left
 
-    def _up_to(self, depth: int, value: ir.Value) -> ir.Value:
-        while self._depth(value) > depth:
-            jump = self._jump(value)
-            value = jump if self._depth(jump) >= depth else self._parent(value)
-        return value
 
-    def _parent(self, value: ir.Value) -> ir.Value:
-        parent = self._parents[value]
-        assert parent is not None, "only a value of depth zero has no dominator"
-        return parent
+def _up_to(depth: int, place: _Place) -> _Place:
+    while place.depth > depth:
+        assert place.parent is not None, "only a value of depth zero has no dominator"
+        place = place.farther if place.farther.depth >= depth else place.parent
+    return place
 
 
 class Candidates:

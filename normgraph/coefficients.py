@@ -60,8 +60,8 @@ def coefficient(values: npt.ArrayLike, dimensions: Iterable[Dimension]) -> Coeff
     array = np.asarray(values, dtype=np.float64)
     if array.size == 1:
         return array.item()
-    if array.size and array.flat[-1] == array.flat[0] and np.all(array == array.flat[0]):
-        return float(array.flat[0])
+    if array.size and array.item(-1) == array.item(0) and np.all(array == array.item(0)):
+        return array.item(0)
     axes = tuple(axis for dimension in dimensions for axis in dimension)
     return _ordered(axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)]))
 
@@ -118,10 +118,11 @@ def _aligned(a: Coefficient, b: Coefficient) -> tuple[tuple[Axis, ...], FloatArr
 
 def collapse(value: LabelledArray) -> Coefficient:
     """The array as a float if it is uniform."""
-    first = float(value.values.flat[0]) if value.values.size else 0.0
-    if value.values.size and value.values.flat[-1] != first:
+    values = value.values
+    first = values.item(0) if values.size else 0.0
+    if values.size and values.item(-1) != first:
         return value
-    return first if bool(np.all(value.values == first)) else value
+    return first if bool(np.all(values == first)) else value
 
 
 def spread(value: Coefficient, axes: tuple[Axis, ...]) -> FloatArray:
@@ -186,10 +187,10 @@ def close(a: Coefficient, b: Coefficient) -> bool:
     if isinstance(a, float) and isinstance(b, float):
         return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
     _, left, right = _aligned(a, b)
+    if np.all(left == right):  # the same numbers by the same route, mostly
+        return True
     with np.errstate(all="ignore"):
         difference = np.abs(left - right)
-        if not difference.any():  # the same numbers by the same route, mostly
-            return True
         return bool(np.all(difference <= TOLERANCE * np.maximum(np.abs(left), np.abs(right))))
 
 

@@ -25,7 +25,7 @@ MAXIMAL_ELEMENTS = 1 << 24
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
     """The value of an attribute, or `default` where the node hasn't got it or it refers to a function's attribute."""
-    found = node.attributes.get(name)
+    found = node.attributes.data.get(name)  # of the plain dictionary within, which is asked ten times as fast
     return default if found is None or found.is_ref() else found.value
 
 

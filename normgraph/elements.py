@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from normgraph.axes import Size, product
+from normgraph.axes import Size, product, static_size
 from normgraph.constants import attribute
 from normgraph.shapes import axes_of
 
@@ -150,20 +150,20 @@ def _cycled(elements: Elements, count: int) -> tuple[Size | None, ...]:
 
 
 def _sum(a: Size, b: Size) -> Size | None:
-    return Size(a.factor + b.factor) if not a.symbols and not b.symbols else None
+    return static_size(a.factor + b.factor) if not a.symbols and not b.symbols else None
 
 
 def _difference(a: Size, b: Size) -> Size | None:
-    return Size(a.factor - b.factor) if not a.symbols and not b.symbols else None
+    return static_size(a.factor - b.factor) if not a.symbols and not b.symbols else None
 
 
 def _equal(a: Size, b: Size) -> Size | None:
     """1 or 0; a dynamic size is never negative, and equals itself."""
     if a == b:
-        return Size(1)
+        return static_size(1)
     if not a.symbols and not b.symbols:
-        return Size(0)
-    return Size(0) if min(a.factor, b.factor) < 0 <= max(a.factor, b.factor) else None
+        return static_size(0)
+    return static_size(0) if min(a.factor, b.factor) < 0 <= max(a.factor, b.factor) else None
 
 
 def _where(node: ir.Node, facts: Facts) -> Elements | None:
@@ -197,9 +197,9 @@ def _constant_of_shape(node: ir.Node, facts: Facts) -> Elements | None:
     if shape is None or len(shape) > 1 or value is None or not value.dtype.is_integer():
         return None
     count = shape[0] if shape else 1
-    return (
-        Elements((Size(int(value.numpy().reshape(-1)[0])),) * count, len(shape)) if count <= MAXIMAL_TRACKED else None
-    )
+    if count > MAXIMAL_TRACKED:
+        return None
+    return Elements((static_size(int(value.numpy().reshape(-1)[0])),) * count, len(shape))
 
 
 ELEMENT_RULES: dict[str, Rule] = {

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.axes import ONE, Size, product
+from normgraph.axes import ONE, Size, product, static_size
 from normgraph.constants import FOLDERS, Array, Constants, attribute, extents_of, is_foldable, stored_tensor
 from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
 from normgraph.inference import infer_shapes
@@ -67,15 +68,15 @@ class Facts:
 
     def depends_on_shapes_only(self, value: ir.Value) -> bool:
         """Whether the value is computed from constants and shapes, never from the elements of another tensor."""
-        if value in self.constants.known:
+        if value in self.constants.known or value in self.elements:
             return True
-        return value in self.uniform or value in self.elements or value in self.expanded
+        return value in self.uniform or value in self.expanded
 
     def constant(self, value: ir.Value | None) -> Array | None:
         """The elements of a constant, else None."""
         return self.constants.array(value)
 
-    @property
+    @cached_property
     def opset(self) -> int:
         """The version of the default domain, under either of its names; 0 if the model doesn't import it."""
         return self.opsets.get("", self.opsets.get("ai.onnx", 0))
@@ -129,10 +130,11 @@ def graphs_of(model: ir.Model) -> Iterator[ir.Graph]:
 
 def subgraphs_of(node: ir.Node) -> Sequence[ir.Graph]:
     """The graphs in the node's attributes (the branches of If, the bodies of Loop and Scan)."""
-    if not node.attributes:
+    attributes = node.attributes.data  # the plain dictionary within, whose iteration costs next to nothing
+    if not attributes:
         return ()
     found: list[ir.Graph] = []
-    for attr in node.attributes.data.values():  # the plain dictionary within, whose iteration costs next to nothing
+    for attr in attributes.values():
         if attr.type == ir.AttributeType.GRAPH and not attr.is_ref():
             found.append(attr.value)
         elif attr.type == ir.AttributeType.GRAPHS and not attr.is_ref():
@@ -178,52 +180,66 @@ def _note_stored(value: ir.Value, facts: Facts) -> None:
     extents, dtype = extents_of(tensor), tensor.dtype  # made anew whenever they are asked for
     facts.constants.known.add(value)
     facts.dtypes[value] = dtype
-    facts.shapes[value] = tuple(map(Size, extents))
-    if len(extents) <= 1 and dtype.is_integer() and math.prod(extents) <= MAXIMAL_TRACKED:
+    facts.shapes[value] = _static_shape(tuple(extents))
+    if len(extents) <= 1 and math.prod(extents) <= MAXIMAL_TRACKED and dtype.is_integer():
         array = np.asarray(tensor.numpy()).reshape(-1)
-        facts.elements[value] = Elements(tuple(Size(int(e)) for e in array), rank=len(extents))
+        facts.elements[value] = Elements(tuple(map(static_size, array.tolist())), rank=len(extents))
+
+
+@lru_cache(maxsize=4096)
+def _static_shape(extents: tuple[int, ...]) -> Shape:
+    """The shape of these extents; equal ones are the same object, whose comparison costs nothing."""
+    return tuple(map(static_size, extents))
 
 
 def _survey_node(node: ir.Node, facts: Facts) -> None:
-    if node.op_type == "Constant" and not node.domain:
-        _note_stored(node.outputs[0], facts)
+    operator, outputs, is_standard = node.op_type, node.outputs, not node.domain
+    if operator == "Constant" and is_standard:
+        _note_stored(outputs[0], facts)
         return
-    for position, output in enumerate(node.outputs):
+    for position, output in enumerate(outputs):
         dtype = infer_type(node, position, facts) if output.dtype is None else None
         if dtype is not None:
             facts.dtypes[output] = dtype
-    followed = not node.domain and facts.opset >= OLDEST_OPSET
-    constants = facts.constants.known
-    if followed and all(i is None or i in constants for i in node.inputs) and is_foldable(node):
-        facts.constants.known.add(node.outputs[0])
-    if followed and node.op_type == "CastLike":
-        _note_cast_like(node, facts)
-    if node.op_type == "If" and not node.domain:
+    if operator == "If" and is_standard:
         _note_branches(node, facts)
+    followed = is_standard and facts.opset >= OLDEST_OPSET
+    shape_rule = SHAPE_RULES.get(operator) if followed else None
     if followed:
-        element_rule = ELEMENT_RULES.get(node.op_type)
-        found = element_rule(node, facts) if element_rule else None
-        if found is not None:
-            _note_elements(node, found, facts)
-        _note_uniform(node, facts)
-        _note_uniform_result(node, facts)
-    shape_rule = SHAPE_RULES.get(node.op_type) if followed else None
+        _note_values(node, facts)
     inferred: Sequence[Shape | None] = (shape_rule(node, facts) if shape_rule else None) or ()
-    if not inferred and any(output.shape is None and output not in facts.shapes for output in node.outputs):
+    if not inferred and any(output.shape is None and output not in facts.shapes for output in outputs):
         inferred = infer_shapes(node, facts, facts.opsets) or ()
-    for position, output in enumerate(node.outputs):
+    for position, output in enumerate(outputs):
         shape = inferred[position] if position < len(inferred) else None
-        if shape is None:
-            if output not in facts.shapes:
-                _declare(output, facts)
-        else:
-            facts.shapes[output] = _refined(shape, output)
+        if shape is not None:
+            facts.shapes[output] = shape if output.shape is None else _refined(shape, output)
+        elif output not in facts.shapes:
+            _declare(output, facts)
+
+
+def _note_values(node: ir.Node, facts: Facts) -> None:
+    """What is known of the elements of the node's output."""
+    operator = node.op_type
+    known = facts.constants.known
+    if is_foldable(node) and all(value is None or value in known for value in node.inputs):
+        known.add(node.outputs[0])
+    if operator == "CastLike":
+        _note_cast_like(node, facts)
+    element_rule = ELEMENT_RULES.get(operator)
+    found = element_rule(node, facts) if element_rule else None
+    if found is not None:
+        _note_elements(node, found, facts)
+    if operator in _FILLING:
+        _note_uniform(node, facts)
+    if facts.uniform and (operator in _ELEMENTWISE or operator == "ReduceSum"):
+        _note_uniform_result(node, facts)
 
 
 def _note_elements(node: ir.Node, found: Elements, facts: Facts) -> None:
     output = node.outputs[0]
     facts.elements[output] = found
-    facts.shapes[output] = (Size(len(found.sizes)),) * found.rank
+    facts.shapes[output] = (static_size(len(found.sizes)),) * found.rank
     static = [size.factor for size in found.sizes if size is not None and not size.symbols]
     if len(static) == len(found.sizes) and output not in facts.constants.known:
         array = np.asarray(static, _stored_type(node, facts)).reshape((len(static),) * found.rank)
@@ -261,15 +277,17 @@ def _note_branches(node: ir.Node, facts: Facts) -> None:
             facts.shapes[output] = tuple(c[0] if len(set(c)) == 1 else facts.new_symbol() for c in columns)
 
 
+#: Operators that make tensors that are one number everywhere, or pass such on.
+_FILLING = frozenset({"Cast", "ConstantOfShape", "Expand", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+
+
 def _note_uniform(node: ir.Node, facts: Facts) -> None:
     """ConstantOfShape and Expand make tensors that are one number everywhere, whatever their shape at run time."""
     output = node.outputs[0]
     if node.op_type == "ConstantOfShape":
         fill = attribute(node, "value")
         facts.uniform[output] = 0.0 if fill is None else float(fill.numpy().reshape(-1)[0])
-    elif (
-        node.op_type in ("Expand", "Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze") and node.inputs[0] is not None
-    ):
+    elif node.inputs[0] is not None:
         source = node.inputs[0]
         if source in facts.uniform:
             dtype = facts.dtype(output)  # a Cast rounds
@@ -292,11 +310,10 @@ _ELEMENTWISE = frozenset(
 
 def _note_uniform_result(node: ir.Node, facts: Facts) -> None:
     """What is computed from uniform tensors and single numbers is uniform, and so is its sum over a known number."""
-    uniform = facts.uniform
-    if not uniform:
+    if facts.uniform.keys().isdisjoint(node.inputs):
         return
     output, dtype = node.outputs[0], facts.dtype(node.outputs[0])
-    if dtype is None or output in facts.constants.known or not any(value in uniform for value in node.inputs):
+    if dtype is None or output in facts.constants.known:
         return
     if node.op_type in _ELEMENTWISE:
         numbers = [_number(value, facts) for value in node.inputs]
@@ -330,7 +347,7 @@ def _declare(value: ir.Value, facts: Facts) -> None:
     sizes = []
     for dim in value.shape:
         if isinstance(dim, int):
-            sizes.append(Size(dim))
+            sizes.append(static_size(dim))
         else:
             sizes.append(Size(1, (dim.value,)) if dim.value else facts.new_symbol())
     facts.shapes[value] = tuple(sizes)
@@ -342,7 +359,7 @@ def _refined(shape: Shape, value: ir.Value) -> Shape:
     if declared is None or len(declared) != len(shape) or all(not size.symbols for size in shape):
         return shape
     return tuple(
-        Size(dim) if isinstance(dim, int) and _is_unknown(size) else size
+        static_size(dim) if isinstance(dim, int) and _is_unknown(size) else size
         for size, dim in zip(shape, declared, strict=True)
     )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -54,9 +53,8 @@ class Scope:
         self.next_axis += len(shape)
         return layout
 
-    def count(self, sizes: Iterable[Size]) -> Polynomial:
-        """How many elements dimensions of these sizes span."""
-        size = axes.product(sizes)
+    def count(self, size: Size) -> Polynomial:
+        """How many elements dimensions span whose product this is."""
         count = algebra.constant(float(size.factor))
         for symbol in size.symbols:
             count = count * algebra.extent(symbol)
@@ -90,7 +88,7 @@ class Scope:
         """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""
         known = self.facts.elements.get(value)
         if known is not None and len(known.sizes) == 1 and known.sizes[0] is not None and known.sizes[0].symbols:
-            return Form(self.count([known.sizes[0]]), ((),) * known.rank, self.facts.dtype(value))
+            return Form(self.count(known.sizes[0]), ((),) * known.rank, self.facts.dtype(value))
         shape = self.facts.shape(value)
         if shape is None:
             return None
@@ -101,7 +99,7 @@ class Scope:
             return None if source is None else self.expanded(source, shape)
         if not self.facts.is_constant(value):
             return None
-        if math.prod(size.factor for size in shape) > MAXIMAL_CONSTANT:
+        if axes.product(shape).factor > MAXIMAL_CONSTANT:
             raise NotRepresentable("too-complex", f"the constant '{value.name}' is too large to reason about")
         array = self.facts.constant(value)
         if array is None or array.dtype.kind not in "bfiuV" or not array.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -90,12 +91,15 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
     lost: dict[ir.Value, Unknown] = {}
     queue: list[tuple[int, ir.Node]] = []
     queued: set[ir.Node] = set()
+    positions = facts.positions
 
     def enqueue_readers(value: ir.Value) -> None:
-        for reader in value.consumers():
-            if reader not in queued and reader.graph is graph and reader in facts.positions:
+        for use in value.uses():
+            reader = use.node
+            position = positions.get(reader)
+            if position is not None and reader not in queued and reader.graph is graph:
                 queued.add(reader)
-                heapq.heappush(queue, (facts.positions[reader], reader))
+                heapq.heappush(queue, (position, reader))
 
     enqueue_readers(base)
     visited = 0
@@ -122,27 +126,40 @@ def _form_of(
     transfer = transfer_of(node, scope.facts)
     if transfer is None:
         return None
-    values = [value for value in transfer.operands_of(node) if value is not None]
-    reached = [forms[value] for value in values if value in forms]
-    if not reached:
+    values = transfer.operands_of(node)
+    if forms.keys().isdisjoint(values):
         return None
     operands: list[Form] = []
     try:
         for value in values:
+            if value is None:
+                continue
             form = forms.get(value) or scope.constant(value)
-            earlier = _lost_before(value, lost, scope.facts) if form is None else None
-            if earlier is not None:
-                return Unknown(earlier.rule, earlier.reason, earlier.node, tuple(reached) + earlier.operands)
             if form is None:
-                what = f"'{value.name}', an operand of {node.op_type}"
-                reason = f"{what}, is neither constant nor computed from the input"
-                return Unknown("different-base", reason, node, tuple(reached))
+                return _without(value, node, _reached(values, forms), lost, scope.facts)
             operands.append(form)
         return transfer.rule(node, operands, scope)
     except NotRepresentable as failure:
-        return Unknown(failure.rule, str(failure), node, tuple(reached))
+        return Unknown(failure.rule, str(failure), node, _reached(values, forms))
     except SIGNS_OF_INVALID_NODES as failure:
-        return Unknown("invalid-node", f"{node.op_type} doesn't fit its operands: {failure}", node, tuple(reached))
+        reason = f"{node.op_type} doesn't fit its operands: {failure}"
+        return Unknown("invalid-node", reason, node, _reached(values, forms))
+
+
+def _reached(values: Sequence[ir.Value | None], forms: dict[ir.Value, Form]) -> tuple[Form, ...]:
+    """The forms of those values that have one."""
+    return tuple(forms[value] for value in values if value is not None and value in forms)
+
+
+def _without(
+    value: ir.Value, node: ir.Node, reached: tuple[Form, ...], lost: dict[ir.Value, Unknown], facts: Facts
+) -> Unknown:
+    """Why a node has no form one of whose operands has none."""
+    earlier = _lost_before(value, lost, facts)
+    if earlier is not None:
+        return Unknown(earlier.rule, earlier.reason, earlier.node, reached + earlier.operands)
+    what = f"'{value.name}', an operand of {node.op_type}"
+    return Unknown("different-base", f"{what}, is neither constant nor computed from the input", node, reached)
 
 
 def _lost_before(value: ir.Value, lost: dict[ir.Value, Unknown], facts: Facts) -> Unknown | None:

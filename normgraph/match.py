@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import onnx_ir as ir
 
@@ -183,7 +184,9 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     if not recognised:
         return ()
     base, forms = interpretation.base, interpretation.forms
-    regions = {output: region_of(base, output, forms, facts) for output in recognised}
+    regions: dict[ir.Value, tuple[ir.Node, ...]] = {}
+    for output in recognised:  # what is nearer the base first
+        regions[output] = region_of(base, output, forms, facts, regions)
     recognised = {
         output: norm
         for output, norm in recognised.items()
@@ -246,11 +249,10 @@ def _is_native(region: Sequence[ir.Node]) -> bool:
 
     An InstanceNormalization that elements are moved around may be another norm.
     """
-    moving = [node for node in region if node.op_type in LAYOUT_OPERATORS]
-    others = [node for node in region if node.op_type not in LAYOUT_OPERATORS]
-    if len(others) != 1 or others[0].op_type not in NATIVE_STATISTICS:
+    others = list(islice((node.op_type for node in region if node.op_type not in LAYOUT_OPERATORS), 2))
+    if len(others) != 1 or others[0] not in NATIVE_STATISTICS:
         return False
-    return not moving or others[0].op_type != "InstanceNormalization"
+    return len(region) == 1 or others[0] != "InstanceNormalization"
 
 
 def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Norm], facts: Facts) -> bool:
@@ -262,10 +264,12 @@ def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
     """The values that are normalizations of the base, of its type, with its dimensions in whatever order."""
     found: dict[ir.Value, Norm] = {}
     layout, dtype = interpretation.layout, interpretation.forms[interpretation.base].dtype
-    dimensions = sorted_dimensions(layout)
+    rank, singles, dimensions = len(layout), layout.count(()), sorted_dimensions(layout)
     recognised: dict[int, Norm | None] = {}
     for value, form in interpretation.forms.items():
-        if form.dtype != dtype or (form.layout != layout and sorted_dimensions(form.layout) != dimensions):
+        if form.dtype != dtype or len(form.layout) != rank or form.layout.count(()) != singles:
+            continue
+        if form.layout != layout and sorted_dimensions(form.layout) != dimensions:
             continue
         if id(form.value) not in recognised:  # where elements are only moved, the value is the same object
             recognised[id(form.value)] = recognise(form.value, layout)

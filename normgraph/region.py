@@ -45,14 +45,31 @@ class Rewritable(Protocol):
         """The dimensions of the base over which statistics are taken; none for a linear region."""
 
 
-def region_of(base: ir.Value, output: ir.Value, forms: Mapping[ir.Value, Form], facts: Facts) -> tuple[ir.Node, ...]:
-    """The nodes through which `output` is computed from `base`, in the order of the graph."""
+def region_of(
+    base: ir.Value,
+    output: ir.Value,
+    forms: Mapping[ir.Value, Form],
+    facts: Facts,
+    known: Mapping[ir.Value, Iterable[ir.Node]] | None = None,
+) -> tuple[ir.Node, ...]:
+    """The nodes through which `output` is computed from `base`, in the order of the graph.
+
+    Args:
+        base: where the region begins.
+        output: where it ends.
+        forms: the values between.
+        facts: the facts about the model.
+        known: regions of some of these values, found before.
+    """
     nodes: set[ir.Node] = set()
     pending = [output]
     while pending:
         value = pending.pop()
         node = value.producer()
         if value is base or node is None or node in nodes:
+            continue
+        if known is not None and value in known:
+            nodes.update(known[value])
             continue
         nodes.add(node)
         transfer = transfer_of(node, facts)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from normgraph.axes import ONE, Size, product
+from normgraph.axes import ONE, Size, product, static_size
 from normgraph.constants import attribute
 
 if TYPE_CHECKING:
@@ -28,8 +28,14 @@ def _input(node: ir.Node, facts: Facts, position: int = 0) -> Shape | None:
 
 def broadcast_shapes(shapes: Sequence[Shape], facts: Facts) -> Shape:
     """The shape that shapes broadcast to; two different dynamic sizes give one of which nothing is known."""
-    if all(shape == shapes[0] for shape in shapes):
-        return shapes[0]
+    first = shapes[0]
+    if len(shapes) == 2:
+        second = shapes[1]
+        longer, shorter = (first, second) if len(first) >= len(second) else (second, first)
+        if longer[len(longer) - len(shorter) :] == shorter:
+            return longer
+    elif all(shape == first for shape in shapes):
+        return first
     rank = max(len(shape) for shape in shapes)
     lacking = [rank - len(shape) for shape in shapes]
     return tuple(
@@ -40,9 +46,8 @@ def broadcast_shapes(shapes: Sequence[Shape], facts: Facts) -> Shape:
 
 def _common_size(sizes: Sequence[Size], facts: Facts) -> Size:
     """The size that dimensions of these sizes are broadcast to."""
-    found = sizes[0]
-    if all(size == found for size in sizes):
-        return found
+    if sizes.count(sizes[0]) == len(sizes):
+        return sizes[0]
     distinct = {size for size in sizes if size != ONE}
     static = {size for size in distinct if not size.symbols}
     if len(static) == 1:  # a dynamic size beside it can only be the same or one
@@ -51,9 +56,14 @@ def _common_size(sizes: Sequence[Size], facts: Facts) -> Size:
 
 
 def _elementwise(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
-    shapes = [_input(node, facts, position) for position, value in enumerate(node.inputs) if value is not None]
-    known = [shape for shape in shapes if shape is not None]
-    return [broadcast_shapes(known, facts)] if known and len(known) == len(shapes) else None
+    shapes: list[Shape] = []
+    for value in node.inputs:
+        if value is not None:
+            shape = facts.shapes.get(value)
+            if shape is None:
+                return None
+            shapes.append(shape)
+    return [broadcast_shapes(shapes, facts)] if shapes else None
 
 
 def _like_first(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
@@ -124,21 +134,26 @@ def _transpose(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     return [tuple(shape[position] for position in order)]
 
 
+#: What a Reshape is told of a dimension: to leave it alone, and to make it fit.
+_SAME, _INFERRED = static_size(0), static_size(-1)
+
+
 def _reshape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     source = _input(node, facts)
     target = facts.elements.get(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     if target is None:
         array = facts.constant(node.inputs[1]) if len(node.inputs) > 1 else None
-        sizes: list[Size | None] = [] if array is None else [Size(int(size)) for size in array]
+        sizes: list[Size | None] = [] if array is None else [static_size(int(size)) for size in array]
         if array is None:
             return None
     else:
         sizes = list(target.sizes)
-    inferred = [position for position, size in enumerate(sizes) if size == Size(-1)]
+    unknown: list[int] = []
     for position, size in enumerate(sizes):
-        if size == Size(0) and not attribute(node, "allowzero", 0):
+        if size == _SAME and not attribute(node, "allowzero", 0):
             sizes[position] = source[position] if source is not None and position < len(source) else None
-    unknown = [position for position, size in enumerate(sizes) if size is None or position in inferred]
+        if sizes[position] is None or size == _INFERRED:
+            unknown.append(position)
     if source is not None and len(unknown) == 1:
         known = product(size for position, size in enumerate(sizes) if size is not None and position != unknown[0])
         sizes[unknown[0]] = product(source).divided_by(known)
@@ -197,10 +212,10 @@ def _windows(node: ir.Node, spatial: Shape, kernel: Sequence[int | None], rank: 
         if extent is None or width is None or attribute(node, "ceil_mode", 0):
             result.append(facts.new_symbol())
         elif automatic in ("SAME_UPPER", "SAME_LOWER"):
-            result.append(Size(-(-extent // strides[i])))
+            result.append(static_size(-(-extent // strides[i])))
         else:
             padding = 0 if automatic == "VALID" else pads[i] + pads[i + rank]
-            result.append(Size((extent + padding - dilations[i] * (width - 1) - 1) // strides[i] + 1))
+            result.append(static_size((extent + padding - dilations[i] * (width - 1) - 1) // strides[i] + 1))
     return tuple(result)
 
 
@@ -224,7 +239,7 @@ def _concat(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
         return None
     axis = attribute(node, "axis") % len(known[0])
     static = [shape[axis].static for shape in known]
-    total = facts.new_symbol() if None in static else Size(sum(size for size in static if size is not None))
+    total = facts.new_symbol() if None in static else static_size(sum(size for size in static if size is not None))
     columns = [{shape[position] for shape in known} for position in range(len(known[0]))]
     agreed = [
         next((size for size in column if not size.symbols), next(iter(column))) for column in map(_sorted, columns)
@@ -275,7 +290,7 @@ def _slice(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
         if starts is None or ends is None or steps is None or extent is None:
             sizes[axis] = facts.new_symbol()
         else:
-            sizes[axis] = Size(len(range(extent)[starts[i] : ends[i] : steps[i]]))
+            sizes[axis] = static_size(len(range(extent)[starts[i] : ends[i] : steps[i]]))
     return [tuple(sizes)]
 
 
@@ -289,7 +304,7 @@ def _split(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     extent = data[axis].static
     if parts is None and not given and extent is not None and extent % len(node.outputs) == 0:
         parts = (extent // len(node.outputs),) * len(node.outputs)
-    sizes = [Size(part) for part in parts] if parts else [facts.new_symbol() for _ in node.outputs]
+    sizes = [static_size(part) for part in parts] if parts else [facts.new_symbol() for _ in node.outputs]
     return [(*data[:axis], size, *data[axis + 1 :]) for size in sizes]
 
 

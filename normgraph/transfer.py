@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import onnx_ir as ir
 
@@ -19,7 +20,7 @@ from normgraph import transfer_contraction as contraction
 from normgraph import transfer_layout as layout
 from normgraph import transfer_native as native
 from normgraph.algebra import HALF, Polynomial
-from normgraph.axes import Axis
+from normgraph.axes import Axis, Layout, Size, product
 from normgraph.bounds import is_nonnegative
 from normgraph.constants import attribute
 from normgraph.errors import NotRepresentable
@@ -145,16 +146,22 @@ def _reduction(finish: Callable[[Polynomial, frozenset[Axis], Polynomial], Polyn
         reduced = axes_of(node, scope.facts, len(form.layout))
         if reduced is None:
             raise NotRepresentable("axes", "the axes of the reduction are computed at run time")
-        over = frozenset(axis for position in reduced for axis in form.layout[position])
-        keep = attribute(node, "keepdims", 1)
-        layout = tuple(
-            () if position in reduced else dimension
-            for position, dimension in enumerate(form.layout)
-            if keep or position not in reduced
-        )
-        return Form(finish(form.value, over, scope.count(axis.size for axis in over)), layout, form.dtype)
+        over, layout, size = _reduced(form.layout, reduced, bool(attribute(node, "keepdims", 1)))
+        return Form(finish(form.value, over, scope.count(size)), layout, form.dtype)
 
     return rule
+
+
+@lru_cache(maxsize=1024)
+def _reduced(layout: Layout, reduced: tuple[int, ...], keep: bool) -> tuple[frozenset[Axis], Layout, Size]:
+    """The axes of the dimensions that are reduced, the layout that is left, and how many elements become one."""
+    over = frozenset(axis for position in reduced for axis in layout[position])
+    left = tuple(
+        () if position in reduced else dimension
+        for position, dimension in enumerate(layout)
+        if keep or position not in reduced
+    )
+    return over, left, product(axis.size for axis in over)
 
 
 def _leads_to(*operators: str, forward: bool) -> Callable[[ir.Node, Facts], bool]:
@@ -241,8 +248,8 @@ TRANSFER: dict[str, Transfer] = {
     "Where": Transfer(choice.where),
 }
 
-#: The operators whose readers make a statistic of their input.
-_REDUCTIONS = frozenset(
+#: The operators that may make a statistic of their input.
+REDUCTIONS = frozenset(
     ("AveragePool Conv Einsum Gemm GlobalAveragePool MatMul ReduceL1 ReduceL2 ReduceMean ReduceSum "
      "ReduceSumSquare").split()
 )  # fmt: skip
@@ -253,10 +260,12 @@ LAYOUT_OPERATORS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Tran
 
 def transfer_of(node: ir.Node, facts: Facts) -> Transfer | None:
     """The node's row of the table, None for an operator that the algebra knows nothing of."""
-    row = None if node.domain else TRANSFER.get(node.op_type)
-    return row if row is None or row.applies is None or row.applies(node, facts) else None
+    row = TRANSFER.get(node.op_type)
+    if row is None or node.domain or (row.applies is not None and not row.applies(node, facts)):
+        return None
+    return row
 
 
 def is_reduction(node: ir.Node, facts: Facts) -> bool:
     """Whether the node makes a statistic of its input."""
-    return node.op_type in _REDUCTIONS and transfer_of(node, facts) is not None
+    return node.op_type in REDUCTIONS and transfer_of(node, facts) is not None

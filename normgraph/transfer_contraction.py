@@ -25,9 +25,11 @@ Label = str | tuple[str, int]
 
 def is_matrix_mean(node: ir.Node, facts: Facts) -> bool:
     """Whether a MatMul or Gemm has even weights, or multiplies rows by columns: [.., 1, n] by [.., n, 1]."""
-    if any(facts.constants.weights(value) is not None for value in node.inputs[:2]):
-        return True
-    shapes = [None if value is None else facts.shape(value) for value in node.inputs[:2]]
+    factors = node.inputs[:2]
+    for value in factors:
+        if facts.constants.weights(value) is not None:
+            return True
+    shapes = [None if value is None else facts.shape(value) for value in factors]
     a, b = shapes if len(shapes) == 2 else (None, None)
     if node.op_type == "Gemm" or a is None or b is None or len(a) < 2 or len(b) < 2:
         return False
@@ -96,8 +98,8 @@ def contract(operands: Sequence[Form], terms: Sequence[Sequence[Label]], result:
             whole = Form(a * b, layout, whole.dtype)
     assert whole is not None
     over = frozenset(axis for dimension in whole.layout[len(result) :] for axis in dimension)
-    sizes = [_extent(name, operands, terms) for name in summed]
-    return Form(whole.value.mean(axis=over) * scope.count(sizes), whole.layout[: len(result)], operands[0].dtype)
+    count = scope.count(axes.product(_extent(name, operands, terms) for name in summed))
+    return Form(whole.value.mean(axis=over) * count, whole.layout[: len(result)], operands[0].dtype)
 
 
 def _extent(name: Label, operands: Sequence[Form], terms: Sequence[Sequence[Label]]) -> Size:
@@ -151,7 +153,7 @@ def _product(
         value_of, _, layout = scope.aligned(form, Form(algebra.constant(0.0), expected, form.dtype))
         moved = list(term)
         moved[place] = next(name for name in terms[position] if name != "inner")
-        mean = value_of.mean(axis=frozenset(layout[place])) * scope.count([axes.size_of(square)])
+        mean = value_of.mean(axis=frozenset(layout[place])) * scope.count(axes.size_of(square))
         whole = Form(value_of * weights.own + mean * weights.others, layout, form.dtype)
         return contract([whole], [moved], result, scope)
     return contract(operands, terms, result, scope)
