@@ -47,6 +47,7 @@ from normgraph.bounds import is_nonnegative, lower_bound
 from normgraph.coefficients import (
     TOLERANCE,
     Coefficient,
+    LabelledArray,
     apply,
     axes_of_coefficient,
     close,
@@ -195,12 +196,7 @@ class Polynomial:
 
     def renamed(self, renaming: Renaming) -> Polynomial:
         """The polynomial with fresh axes replaced by the axes they turned out to be."""
-        if not renaming:
-            return self
-        if len(self.terms) == 1 and UNIT in self.terms:  # the constants of a graph, mostly
-            value = rename(self.terms[UNIT], renaming)
-            return self if value is self.terms[UNIT] else Polynomial({UNIT: value})
-        if self.axes.isdisjoint(renaming):
+        if not renaming or (not isinstance(self.constant, LabelledArray) and self.axes.isdisjoint(renaming)):
             return self
         return Polynomial({renamed(m, renaming): rename(c, renaming) for m, c in self.terms.items()})
 
