@@ -19,6 +19,8 @@ import onnx_ir as ir
 from normgraph.model_io import FileTensor
 
 Array = npt.NDArray[Any]
+#: A tensor in a file of more bytes than this is read anew whenever it is asked for, so that models may be large.
+MAXIMAL_KEPT = 1 << 18
 #: A constant of more elements than this isn't computed from others.
 MAXIMAL_ELEMENTS = 1 << 24
 
@@ -234,7 +236,7 @@ def _is_made(value: ir.Value) -> bool:
 
 
 class Constants:
-    """The constants of a model, computed when asked for and kept.
+    """The constants of a model, computed when asked for and kept, but for large ones.
 
     Args:
         known: the values known to be constant: stored ones, and outputs of foldable nodes whose inputs are in `known`.
@@ -250,6 +252,9 @@ class Constants:
         if value is None or value not in self.known:
             return None
         if value not in self._arrays:
+            tensor = stored_tensor(value)
+            if isinstance(tensor, FileTensor) and tensor.nbytes > MAXIMAL_KEPT:
+                return np.asarray(tensor.numpy())
             self._arrays[value] = self._compute(value)
         return self._arrays[value]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
+from threadpoolctl import ThreadpoolController
 
 from normgraph.constants import Array
 from normgraph.errors import NormgraphError
@@ -92,6 +95,20 @@ class Reference:
             raise NotRunnable(f"onnx's reference evaluator fails on it: {first_line(failure)}") from failure
 
 
+def one_thread() -> AbstractContextManager[Any]:
+    """NumPy's products on one thread: small ones are slower on several, which wait for each other in busy loops.
+
+    Nor do the last digits of results depend on the number of cores then.
+    """
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 def runner_of(model: onnx.ModelProto) -> Runner:
     """The model in ONNX Runtime; in the reference evaluator where types or operators are missing there."""
     types = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
@@ -103,11 +120,16 @@ def runner_of(model: onnx.ModelProto) -> Runner:
     return Reference(model)
 
 
-def truth_of(model: onnx.ModelProto) -> Runner:
-    """A model in float64: in ONNX Runtime where it is plain arithmetic, else in onnx's reference evaluator."""
-    if all(node.op_type in PLAIN and not node.domain for node in model.graph.node):
-        return runner_of(model)
-    return Reference(model)
+def truth_of(model: onnx.ModelProto, constants: Mapping[str, Array]) -> Runner:
+    """A model in float64: in ONNX Runtime where it is plain arithmetic, else in onnx's reference evaluator.
+
+    Args:
+        model: the model.
+        constants: what some of its inputs are fed whenever it is run.
+    """
+    plain = all(node.op_type in PLAIN and not node.domain for node in model.graph.node)
+    runner = runner_of(model) if plain else Reference(model)
+    return (lambda feed: runner({**constants, **feed})) if constants else runner
 
 
 def first_line(failure: Exception) -> str:

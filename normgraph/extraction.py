@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from normgraph.axes import Size
+from normgraph.constants import Array
 from normgraph.errors import NormgraphError
 from normgraph.facts import Facts, subgraphs_of
 from normgraph.lowering import INPUT, Replacement
@@ -20,6 +22,8 @@ from normgraph.region import Rewritable
 from normgraph.widening import FLOATS, in_double
 
 DOUBLE = int(ir.DataType.DOUBLE)
+#: Constants of so many elements are held once only where they are made doubles: as arrays, not in a model too.
+_LARGE = 1 << 16
 #: What fragments call the base tensor, and what a replacement makes.
 BASE, RESULT = "x", "y"
 
@@ -42,12 +46,14 @@ class Fragment:
             shapes only.
         output: the name of the output.
         sources: what the inputs are called in the graph that it was cut out of; empty where that isn't told.
+        constants: inputs of the model beside those, with what they are always to be fed.
     """
 
     model: onnx.ModelProto
     inputs: tuple[Input, ...]
     output: str
     sources: tuple[str, ...] = ()
+    constants: Mapping[str, Array] = field(default_factory=dict)
 
     def key(self) -> bytes:
         """The same bytes for fragments that are the same computation with the same constants."""
@@ -55,9 +61,21 @@ class Fragment:
         return interface + bytes(self.model.SerializeToString(deterministic=True))
 
     def in_double(self) -> Fragment:
-        """The same computation with every floating tensor a double."""
+        """The same computation with every floating tensor a double; large constants are left to be fed."""
+        model = onnx.ModelProto(ir_version=self.model.ir_version, opset_import=self.model.opset_import)
+        graph, own = model.graph, self.model.graph
+        graph.name = own.name
+        for part in ("node", "input", "output"):
+            getattr(graph, part).extend(getattr(own, part))
+        constants: dict[str, Array] = {}
+        for tensor in own.initializer:
+            if tensor.data_type in FLOATS and math.prod(tensor.dims) >= _LARGE:
+                constants[tensor.name] = np.asarray(numpy_helper.to_array(tensor), np.float64)
+                graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+            else:
+                graph.initializer.append(tensor)
         inputs = tuple((n, DOUBLE if t in FLOATS else t, shape) for n, t, shape in self.inputs)
-        return Fragment(in_double(self.model), inputs, self.output)
+        return Fragment(in_double(model), inputs, self.output, constants=constants)
 
     def small_inputs(self, axes: Sequence[int], least: int) -> tuple[Input, ...]:
         """The inputs, smaller where no constant gives a size: a few rows prove as much as many.
@@ -67,14 +85,22 @@ class Fragment:
             least: the least size that a static dimension is given.
         """
         (name, element_type, shape), *others = self.inputs
+        free = self.free_dimensions(axes)
+        small = (Size(min(size.factor, least + i)) if i in free else size for i, size in enumerate(shape))
+        return ((name, element_type, tuple(small)), *others)
+
+    def free_dimensions(self, axes: Sequence[int] = ()) -> frozenset[int]:
+        """The static dimensions of the base tensor whose sizes no constant gives, so that any size would do.
+
+        Args:
+            axes: dimensions that aren't free whatever the constants say.
+        """
+        (_, _, shape), *others = self.inputs
         if others:  # their sizes belong together in ways that only the nodes know
-            return self.inputs
+            return frozenset()
         told = {size for tensor in self.model.graph.initializer for size in _sizes_in(tensor)}
-        small = (
-            size if i in axes or size.symbols or size.factor in told else Size(min(size.factor, least + i))
-            for i, size in enumerate(shape)
-        )
-        return ((name, element_type, tuple(small)),)
+        static = {i for i, size in enumerate(shape) if not size.symbols and size.factor not in told}
+        return frozenset(static - set(axes))
 
 
 def _sizes_in(tensor: onnx.TensorProto) -> list[int]:

@@ -27,7 +27,11 @@ def find_batch_normalizations(graph: ir.Graph, facts: Facts, taken: set[ir.Node]
         facts: the facts about the model.
         taken: nodes that belong to other normalizations.
     """
-    candidates = [node for node in graph if node.op_type in _FIRST and not node.domain and node not in taken]
+    candidates = [
+        node
+        for node in graph
+        if node.op_type in _FIRST and not node.domain and node not in taken and _base(node, facts) is not None
+    ]
     if not candidates:
         return []
     unavailable = set(taken)
@@ -44,14 +48,17 @@ def find_batch_normalizations(graph: ir.Graph, facts: Facts, taken: set[ir.Node]
     return found
 
 
-def _largest(node: ir.Node, graph: ir.Graph, facts: Facts, unavailable: set[ir.Node]) -> Affine | None:
+def _base(node: ir.Node, facts: Facts) -> ir.Value | None:
+    """What a map that begins with the node may be one of."""
     base = next((v for v in node.inputs if v is not None and not facts.depends_on_shapes_only(v)), None)
-    if (
-        base is None
-        or facts.dtype(base) not in FLOATING
-        or continues_affine(base, facts)
-        or not leads_to_scale(base, facts)
-    ):
+    if base is None or facts.dtype(base) not in FLOATING or continues_affine(base, facts):
+        return None
+    return base if leads_to_scale(base, facts) else None
+
+
+def _largest(node: ir.Node, graph: ir.Graph, facts: Facts, unavailable: set[ir.Node]) -> Affine | None:
+    base = _base(node, facts)
+    if base is None:
         return None
     producer = base.producer()
     if producer in unavailable or (producer is not None and producer.op_type in NATIVE):

@@ -99,3 +99,49 @@ def test_branches_side_by_side_are_tried_no_larger_than_one() -> None:
     shapes = {trial.shape for fold in result.report.folds if fold.evidence for trial in fold.evidence.trials}
     assert {batch for batch, *_ in shapes} == {0, 1, 2}
     assert max(extent for shape in shapes for extent in shape) < 12
+
+
+def proven(
+    attributes: str, kernel: tuple[int, int], shape: str = "N, 4, 224, 224"
+) -> list[tuple[str, tuple[int, ...]]]:
+    """What the fold behind a convolution was tried at: families and shapes."""
+    random = np.random.default_rng(3)
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> test (float[{shape}] x) => (float[a, b, c, d] y)'
+        f"{{ c = Conv{attributes}(x, w) y = BatchNormalization(c, gain, bias, mean, variance) }}"
+    )
+    tensors = {"w": random.standard_normal((6, 4, *kernel)), "variance": random.random(6) + 0.5}
+    for name, array in (tensors | {name: random.standard_normal(6) for name in ("gain", "bias", "mean")}).items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), name))
+    (fold,) = normgraph.optimize(model).report.folds
+    assert fold.status == "folded", fold.reason
+    assert fold.evidence is not None
+    return [(trial.family, trial.shape) for trial in fold.evidence.trials]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kernel", "extents"),
+    [
+        pytest.param("", (1, 1), (2, 3), id="pointwise: two neighbours"),
+        pytest.param("", (3, 3), (4, 5), id="no padding: two neighbours"),
+        pytest.param("<pads=[1, 1, 1, 1]>", (3, 3), (3, 4), id="padding: either border and between"),
+        pytest.param("<pads=[1, 1, 1, 1], strides=[2, 2]>", (3, 3), (5, 6), id="strides"),
+        pytest.param("<pads=[2, 2, 2, 2], dilations=[2, 2]>", (3, 3), (5, 6), id="dilations"),
+        pytest.param("<pads=[3, 3, 3, 3], strides=[2, 2]>", (7, 7), (8, 9), id="a wide window"),
+        pytest.param("<auto_pad=\"SAME_UPPER\">", (3, 3), (3, 4), id="automatic padding"),
+        pytest.param("<pads=[0, 3, 0, 3]>", (1, 7), (7, 8), id="wide along one axis"),
+    ],
+)  # fmt: skip
+def test_fold_is_tried_where_windows_reach_over_either_border_and_not(
+    attributes: str, kernel: tuple[int, int], extents: tuple[int, int]
+) -> None:
+    tried = proven(attributes, kernel)
+    assert {shape[2:] for _, shape in tried} == {extents}
+    families = ["normal", "offset 100", "offset 10000", "large magnitude", "subnormal"]
+    assert [family for family, shape in tried if shape[0] == 2] == families
+    assert [family for family, shape in tried if shape[0] == 1] == families[:2]
+    assert [family for family, shape in tried if shape[0] == 0] == families[:1]
+
+
+def test_fold_is_never_tried_larger_than_it_stands() -> None:
+    assert {shape for _, shape in proven("<pads=[3, 3, 3, 3]>", (7, 7), "1, 4, 2, 9")} == {(1, 4, 2, 8)}

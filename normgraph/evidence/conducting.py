@@ -9,14 +9,14 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.constants import Array
-from normgraph.evidence.experiment import Candidate, Experiment, experiment, experiment_with, opset_of
+from normgraph.evidence.experiment import Experiment, experiment, opset_of
 from normgraph.evidence.measuring import ULPS, Float64, allowed_errors, errors_of_each, nudged, sensitivity, spacing_at
 from normgraph.evidence.overflow import overflow_of
 from normgraph.evidence.preconditions import broken, established, established_of_match
 from normgraph.evidence.record import SEED, Evidence, Trial
 from normgraph.evidence.sizes import SMALL, Assignment, assigned, assignments
 from normgraph.execution import NotRunnable, Runner, runner_of, truth_of
-from normgraph.extraction import Fragment, Input, NotExtractable
+from normgraph.extraction import Input, NotExtractable
 from normgraph.facts import FLOATING, Facts
 from normgraph.feeds import draw
 from normgraph.lowering import Replacement, Target
@@ -56,23 +56,20 @@ def prove(
     return replace(evidence, preconditions=preconditions)
 
 
-def compare(
-    region: Rewritable, replaced: Callable[[Fragment], Candidate], facts: Facts, *, least_extent: int = 2
-) -> Evidence:
+def compare(region: Rewritable, designed: Callable[[], Experiment], facts: Facts) -> Evidence:
     """The same for a region and what is made of it.
 
     Args:
         region: what is replaced.
-        replaced: makes what replaces it, given the region as a model of its own.
+        designed: makes the experiment, once the preconditions are established.
         facts: the facts about the graph.
-        least_extent: the least size that dynamic dimensions are tried at.
     """
     preconditions = established(region, facts)
     failure = broken(preconditions)
     if failure is not None:
         return Evidence(failure=failure, preconditions=preconditions)
     try:
-        evidence = conduct(experiment_with(region, replaced, facts, least_extent=least_extent))
+        evidence = conduct(designed())
     except (NotExtractable, NotRunnable) as failed:
         evidence = Evidence(failure=str(failed))
     return replace(evidence, preconditions=preconditions)
@@ -92,8 +89,10 @@ def conduct(experiment: Experiment) -> Evidence:
         NotRunnable: the original or its replacement can't be computed.
     """
     original = experiment.original
-    runners = _Runners(truth_of(original.in_double().model), runner_of(original.model), experiment.candidate.runner())
-    small = original.small_inputs(experiment.axes, max(SMALL, experiment.least_extent))
+    before, after = runner_of(original.model), experiment.candidate.runner()
+    double = original.in_double()
+    runners = _Runners(truth_of(double.model, double.constants), before, after)
+    small = experiment.small or original.small_inputs(experiment.axes, max(SMALL, experiment.least_extent))
     evidence = _tried(experiment, small, runners)
     if not evidence.accepted and small != original.inputs:
         evidence = _tried(experiment, original.inputs, runners)  # it may hold at just these sizes
@@ -132,7 +131,7 @@ def _tried(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -
 
 
 def _trials(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -> Iterator[Trial]:
-    for assignment in assignments(inputs, experiment.assumed, experiment.least_extent):
+    for assignment in assignments(inputs, experiment.assumed, experiment.least_extent, experiment.families):
         yield from _trials_at(experiment, inputs, runners, assignment)
 
 

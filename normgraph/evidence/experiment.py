@@ -7,18 +7,17 @@ make equal experiments, which need to be conducted once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from normgraph.constants import Array
 from normgraph.definitions import compute
 from normgraph.execution import Runner, runner_of
-from normgraph.extraction import Fragment, original_fragment, replacement_fragment
+from normgraph.extraction import Fragment, Input, original_fragment, replacement_fragment
 from normgraph.facts import Facts
+from normgraph.feeds import FAMILIES
 from normgraph.lowering import OUTPUT, Replacement, Target
 from normgraph.match import Match
-from normgraph.region import Rewritable
 
 
 class Candidate(Protocol):
@@ -92,6 +91,8 @@ class Experiment:
         axes: the dimensions of the first input over which statistics are taken.
         assumed: sizes that constants demand of its dynamic dimensions: (dimension, size).
         least_extent: the least size that dynamic dimensions are tried at.
+        families: the families of inputs that are tried.
+        small: the inputs at the sizes that are tried first; None for what `Fragment.small_inputs` makes of them.
     """
 
     original: Fragment
@@ -99,10 +100,12 @@ class Experiment:
     axes: tuple[int, ...]
     assumed: tuple[tuple[int, int], ...]
     least_extent: int = 2
+    families: tuple[str, ...] = tuple(FAMILIES)
+    small: tuple[Input, ...] | None = None
 
     def key(self) -> str:
         """A digest that equal experiments share, and no others do."""
-        rest = repr((self.axes, self.assumed, self.least_extent)).encode()
+        rest = repr((self.axes, self.assumed, self.least_extent, self.families, self.small)).encode()
         digest = hashlib.sha256()
         for part in (self.original.key(), self.candidate.key(), rest):
             digest.update(len(part).to_bytes(8, "big"))
@@ -132,19 +135,6 @@ def experiment(
     needed = None if made is None else match.needed[made]
     region = match if needed is None else replace(match, output=needed.value, nodes=needed.nodes)
     return Experiment(original_fragment(region, facts), candidate, match.axes, match.assumed)
-
-
-def experiment_with(
-    region: Rewritable, replaced: Callable[[Fragment], Candidate], facts: Facts, *, least_extent: int
-) -> Experiment:
-    """The experiment that proves what is made of a region by a function of the region as a model.
-
-    Raises:
-        NotExtractable: the region can't be made a model of its own.
-        NotRunnable: the function makes nothing of it.
-    """
-    original = original_fragment(region, facts)
-    return Experiment(original, replaced(original), region.axes, region.assumed, least_extent)
 
 
 def opset_of(replacement: Replacement, facts: Facts) -> int:

@@ -33,7 +33,12 @@ class Assignment:
     optional: bool = False
 
 
-def assignments(inputs: Sequence[Input], assumed: Sequence[tuple[int, int]], least: int) -> list[Assignment]:
+def assignments(
+    inputs: Sequence[Input],
+    assumed: Sequence[tuple[int, int]],
+    least: int,
+    families: Sequence[str] = tuple(FAMILIES),
+) -> list[Assignment]:
     """Sizes for the dynamic dimensions.
 
     Where there are any: two assignments with sizes that can't be confused, with a small batch and with a batch of one;
@@ -43,8 +48,10 @@ def assignments(inputs: Sequence[Input], assumed: Sequence[tuple[int, int]], lea
         inputs: the fragment's inputs.
         assumed: sizes that are demanded of dimensions of the first input.
         least: the least size; below it only small batches are tried.
+        families: what is tried, the rarer of it at the first sizes only.
     """
-    families = _families(inputs)
+    families = _families(inputs, families)
+    further, few = (tuple(family for family in some if family in families) for some in (_FURTHER, _FEW))
     symbols = list(dict.fromkeys(s for _, _, shape in inputs for size in shape for s in size.symbols))
     demanded: dict[str, int] = {}
     for position, size in assumed:
@@ -58,18 +65,18 @@ def assignments(inputs: Sequence[Input], assumed: Sequence[tuple[int, int]], lea
     second = {s: demanded.get(s, 1 if s in leading else least + 3 + 2 * i) for i, s in enumerate(symbols)}
     ones = {s: demanded.get(s, 1) for s in symbols}
     none = {s: 0 if s in leading else n for s, n in first.items()}
-    found = [Assignment(first, families), Assignment(second, _FURTHER)]
+    found = [Assignment(first, families), Assignment(second, further)]
     if ones != second and least <= _SMALLEST:
-        found.append(Assignment(ones, _FEW, optional=True))
+        found.append(Assignment(ones, few, optional=True))
     if any(s in leading and s not in demanded for s in symbols):
         found.append(Assignment(none, ORDINARY, optional=True))
     return found
 
 
-def _families(inputs: Sequence[Input]) -> tuple[str, ...]:
-    """All families; but the squares of the largest numbers overflow in float32, in which float16 is computed too."""
+def _families(inputs: Sequence[Input], families: Sequence[str]) -> tuple[str, ...]:
+    """Those that fit the type: the largest numbers' squares overflow in float32, in which float16 is computed too."""
     half = inputs[0][1] == int(ir.DataType.FLOAT16)
-    return tuple(family for family in FAMILIES if half or family != "largest")
+    return tuple(family for family in families if half or family != "largest")
 
 
 #: Up to this least size nothing in a region has windows that have to fit into its dimensions.

@@ -202,16 +202,17 @@ def _alike(a: Linear, b: Linear) -> bool:
 
 def _convolutions(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, dict[str, tuple[int, ...]]] | None:
     """Kernels laid over each other; None where that doesn't work out or multiplies more often."""
-    outputs, width = kept.weights.weight.shape[:2]
-    spatial = kept.weights.weight.ndim - 2
+    outputs, width = kept.outline.weight.shape[:2]
+    spatial = kept.outline.weight.ndim - 2
     parts: list[tuple[Float64, Float64, Geometry]] = []
     cost = 0
     for branch in branches:
         if branch.linear is not None:
-            weights = branch.linear.weights
-            geometry = geometry_of(branch.linear.node, weights.weight.shape[2:])
-            if geometry is None or weights.weight.shape[:2] != (outputs, width):
+            outline = branch.linear.outline
+            geometry = geometry_of(branch.linear.node, outline.weight.shape[2:])
+            if geometry is None or outline.weight.shape[:2] != (outputs, width):
                 return None
+            weights = branch.linear.weights()
             parts.append((weights.weight, weights.bias, geometry))
             cost += weights.weight.size
             continue
@@ -232,17 +233,18 @@ def _convolutions(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, di
 
 def _products(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, dict[str, tuple[int, ...]]] | None:
     """Matrices added up."""
-    shape, transposed = kept.weights.weight.shape, kept.node.attributes.get("transA")
+    shape, transposed = kept.outline.weight.shape, kept.node.attributes.get("transA")
     if len(shape) != 2 or (transposed is not None and transposed.value):
         return None
-    weight, bias = np.zeros(shape), np.zeros((1,) * kept.weights.bias.ndim)
+    weight, bias = np.zeros(shape), np.zeros((1,) * kept.outline.bias.ndim)
     for branch in branches:
         if branch.linear is not None:
-            if branch.linear.weights.weight.shape != shape or branch.linear.node.attributes.get("transB") != (
+            if branch.linear.outline.weight.shape != shape or branch.linear.node.attributes.get("transB") != (
                 kept.node.attributes.get("transB")
             ):
                 return None
-            weight, bias = weight + branch.linear.weights.weight, bias + branch.linear.weights.bias
+            weights = branch.linear.weights()
+            weight, bias = weight + weights.weight, bias + weights.bias
             continue
         vectors = branch.mapped.vectors(branch.mapped.rank - 1, shape[0])
         if vectors is None or shape[0] != shape[1]:

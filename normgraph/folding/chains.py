@@ -15,6 +15,7 @@ import onnx_ir as ir
 from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
+from normgraph.folding.channel_map import Float64
 from normgraph.folding.convolutions import group_of
 from normgraph.folding.geometry import Geometry, attributes_of, geometry_of
 from normgraph.folding.linear import Linear, linear_of
@@ -73,42 +74,54 @@ def _plan(first: Linear, second: Linear, facts: Facts) -> MergePlan | None:
 
 
 def _convolutions(first: Linear, second: Linear, facts: Facts) -> _Composed | None:
-    u, v = first.weights.weight, second.weights.weight
-    if group_of(first.node) != 1 or group_of(second.node) != 1 or u.ndim != v.ndim or v.shape[1] != u.shape[0]:
+    inner, outer = first.outline, second.outline
+    if group_of(first.node) != 1 or group_of(second.node) != 1 or inner.weight.ndim != outer.weight.ndim:
         return None
-    before, after = geometry_of(first.node, u.shape[2:]), geometry_of(second.node, v.shape[2:])
+    if outer.weight.shape[1] != inner.weight.shape[0]:
+        return None
+    before = geometry_of(first.node, inner.weight.shape[2:])
+    after = geometry_of(second.node, outer.weight.shape[2:])
     if before is None or after is None:
         return None
-    moved = (v * first.weights.bias.reshape(1, -1, *(1,) * (v.ndim - 2))).sum(axis=tuple(range(1, v.ndim)))
-    bias = second.weights.bias + moved.reshape(second.weights.bias.shape)
     if after.is_pointwise:
-        weight = np.einsum("om,mc...->oc...", v.reshape(v.shape[:2]), u)
         strides = tuple(a * b for a, b in zip(before.strides, after.strides, strict=True))
-        whole = Geometry(before.kernel, strides, before.dilations, before.begin, before.end)
+        whole, equation = (
+            Geometry(before.kernel, strides, before.dilations, before.begin, before.end),
+            "om,mc...->oc...",
+        )
     elif before.is_pointwise and set(before.strides) == {1}:
-        if np.any(first.weights.bias != 0) and (any(after.begin) or any(after.end)):
+        if np.any(inner.bias != 0) and (any(after.begin) or any(after.end)):
             return None
-        weight = np.einsum("om...,mc->oc...", v, u.reshape(u.shape[:2]))
-        whole = after
+        whole, equation = after, "om...,mc->oc..."
     else:
         return None
     # Multiplications per output position of the second; the first one's outputs are more by the strides.
-    saved = u.size * prod(after.strides) + v.size - weight.size
-    return (Weights(weight, bias), attributes_of(whole)) if saved > 0 else None
+    size = outer.weight.shape[0] * inner.weight.shape[1] * prod(whole.kernel)
+    if inner.weight.size * prod(after.strides) + outer.weight.size <= size:
+        return None
+    u, v = first.weights().weight, second.weights().weight
+    moved = (v * inner.bias.reshape(1, -1, *(1,) * (v.ndim - 2))).sum(axis=tuple(range(1, v.ndim)))
+    bias = outer.bias + moved.reshape(outer.bias.shape)
+    pointwise = v.reshape(v.shape[:2]) if after.is_pointwise else u.reshape(u.shape[:2])
+    operands = (pointwise, u) if after.is_pointwise else (v, pointwise)
+    return Weights(np.einsum(equation, *operands), bias), attributes_of(whole)
 
 
 def _products(first: Linear, second: Linear) -> _Composed | None:
     """Matrices multiplied, of Gemms or MatMuls."""
     if first.node.op_type not in ("Gemm", "MatMul") or attribute(second.node, "transA", 0):
         return None
-    u, v = (
-        linear.weights.weight.T if attribute(linear.node, "transB", 0) else linear.weights.weight
-        for linear in (first, second)
-    )
+    u, v = (_matrix(linear, linear.outline.weight) for linear in (first, second))
     if attribute(first.node, "transA", 0) or u.ndim != 2 or v.ndim != 2:
         return None
-    weight = u @ v
-    if weight.size >= u.size + v.size:
+    if u.shape[0] * v.shape[1] >= u.size + v.size:
         return None
+    u, v = (_matrix(linear, linear.weights().weight) for linear in (first, second))
+    weight = u @ v
     stored = weight.T if attribute(second.node, "transB", 0) else weight
-    return Weights(stored, second.weights.bias + first.weights.bias @ v), {}
+    return Weights(stored, second.outline.bias + first.outline.bias @ v), {}
+
+
+def _matrix(linear: Linear, weight: Float64) -> Float64:
+    """A weight as it stands in the product."""
+    return weight.T if attribute(linear.node, "transB", 0) else weight

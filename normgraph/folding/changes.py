@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -25,11 +26,12 @@ class Store:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self._made: dict[tuple[int, str, tuple[int, ...], bytes], ir.Value] = {}
+        self._made: dict[tuple[int, str, tuple[int, ...], bytes], ir.Value] = {}  # by a digest of the content
 
     def initializer(self, graph: ir.Graph, name: str, array: Array) -> ir.Value:
         """An initializer of the graph with this content, under this name or one like it if it is new."""
-        key = (id(graph), str(array.dtype), array.shape, np.ascontiguousarray(array).tobytes())
+        content = hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").digest()
+        key = (id(graph), str(array.dtype), array.shape, content)
         found = self._made.get(key)
         if found is None or found.graph is not graph:  # it may have been removed with what read it
             found = self._made[key] = new_initializer(graph, name, array, self.names)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
@@ -86,9 +85,8 @@ class Linear:
     load: Callable[[], Float64]
     addition: ir.Node | None = None
 
-    @cached_property
     def weights(self) -> Weights:
-        """The weights as they enter the arithmetic; reading them takes time and memory, so ask for them last."""
+        """The weights as they enter the arithmetic; they are read anew each time, so ask for them last and once."""
         return replace(self.outline, weight=self.load())
 
     @property

@@ -171,7 +171,7 @@ def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node],
 
 
 def _into(linear: Linear, channel_map: ChannelMap, walk: _Walk, *, copied: bool) -> Shortfall | None:
-    weights = linear.row.behind(linear.node, linear.weights, channel_map)
+    weights = linear.row.behind(linear.node, linear.weights(), channel_map)
     return weights if isinstance(weights, Shortfall) else walk.take(linear, weights, (), copied=copied)
 
 
@@ -302,7 +302,7 @@ def _ahead(value: ir.Value, channel_map: ChannelMap, way: tuple[ir.Node, ...], w
         linear = linear_of(reader, walk.facts, with_addition=True)
         passage = passage_of(reader)
         if linear is not None and linear.data is value:
-            weights = linear.row.before(reader, linear.weights, channel_map)
+            weights = linear.row.before(reader, linear.weights(), channel_map)
             shortfall = weights if isinstance(weights, Shortfall) else walk.take(linear, weights, way)
         elif passage is not None and passage.forward is not None and value in passage.data(reader):
             shortfall = _through(reader, value, channel_map, way, walk)

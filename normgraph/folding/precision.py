@@ -29,7 +29,7 @@ def rounded(linear: Linear, weights: Weights) -> tuple[Array, Array | None] | Sh
     for name, array, exact in (("weight", weight, weights.weight), ("bias", bias, weights.bias)):
         if not np.all(np.isfinite(exact)):
             return Shortfall("parameter-range", f"the {name} wouldn't be finite: the variance isn't positive")
-        if not np.all(np.isfinite(array.astype(np.float64))):
+        if not np.all(np.isfinite(array)):
             largest = float(np.max(np.abs(exact), initial=0.0))
             return Shortfall("parameter-range", f"the {name} would reach {largest:.3g}, beyond {dtype}")
     loss = _loss(linear, weights.weight, weight)

@@ -6,26 +6,24 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from normgraph.constants import attribute
-from normgraph.evidence import SMALL, Evidence, Modelled, Ulps, compare
-from normgraph.execution import NotRunnable
-from normgraph.extraction import Fragment
+from normgraph.evidence import Evidence, Experiment, Modelled, Ulps, compare
+from normgraph.execution import NotRunnable, one_thread
+from normgraph.extraction import Fragment, original_fragment
 from normgraph.facts import Facts, survey
 from normgraph.feeds import ORDINARY
 from normgraph.feeds.families import limits
 from normgraph.folding.changes import Store
 from normgraph.folding.directions import DIRECTIONS, apply
+from normgraph.folding.extents import least_extent, small_inputs
 from normgraph.folding.plan import Refusal, Region
 from normgraph.rewrite import Names, remove_dead
 
-#: Operators with windows over space.
-_WINDOWS = frozenset({"AveragePool", "Conv", "MaxPool"})
-#: So many outputs of the last window are wanted along each dimension: two at the borders and one between.
-_OUTPUTS = 3
+#: The families of inputs that tell folds apart. What they compute is a linear map and a shift: the first shows the map,
+#: the last the shift, the others what is left of both where the numbers are far from zero. Rows of one number and
+#: variances say nothing of it.
+FAMILIES_OF_FOLDS = ("normal", "offset 100", "offset 10000", "large magnitude", "largest", "subnormal")
 #: One element in a hundred of the original that errs by this much of itself isn't rounding.
 _ANOTHER_FUNCTION = 0.5
-#: Dynamic dimensions without windows are tried at no less than this.
-_LEAST = 2
 
 
 def prove(region: Region, direction: str, facts: Facts) -> Evidence:
@@ -34,9 +32,22 @@ def prove(region: Region, direction: str, facts: Facts) -> Evidence:
     Where onnx's reference evaluator and the runtime don't agree about the original (nearest neighbours that are equally
     near, for one), float64 says nothing of the fold, and it isn't made.
     """
-    evidence = compare(
-        region, lambda fragment: folded_alone(fragment, direction), facts, least_extent=least_extent(region, facts)
-    )
+
+    def designed() -> Experiment:
+        original = original_fragment(region, facts)
+        extent = least_extent(region, facts)
+        return Experiment(
+            original,
+            folded_alone(original, direction),
+            region.axes,
+            region.assumed,
+            extent,
+            FAMILIES_OF_FOLDS,
+            small_inputs(original, extent),
+        )
+
+    with one_thread():
+        evidence = compare(region, designed, facts)
     before = Ulps.largest_of(trial.ulps_before for trial in evidence.trials if trial.family in ORDINARY)
     dtype = evidence.dtype
     if before is None or dtype is None or before.p99 * float(limits(dtype.numpy()).eps) < _ANOTHER_FUNCTION:
@@ -46,36 +57,6 @@ def prove(region: Region, direction: str, facts: Facts) -> Evidence:
         f"the runtime and the reference evaluator don't agree about what {others} compute, so that nothing is proven"
     )
     return replace(evidence, failure=reason)
-
-
-def least_extent(region: Region, facts: Facts) -> int:
-    """The size of space at which every window of a region fits in and has neighbours; small, for proofs take time."""
-    needed: dict[ir.Value | None, int] = {region.output: _OUTPUTS}
-    for node in reversed(region.nodes):
-        extent = max(needed.get(output, 1) for output in node.outputs)
-        if _has_windows(node):
-            stride, reach = _window(node, facts)
-            extent = (extent - 1) * stride + reach
-        for value in node.inputs:
-            needed[value] = max(needed.get(value, 1), extent)
-    extent = needed.get(region.base, 1)
-    space = (facts.shape(region.base) or ())[2:]
-    # Static dimensions are tried at SMALL or more anyway: then only the batch is dynamic, and can be small.
-    fits = extent <= SMALL + 2 and all(size.static is not None for size in space)
-    return extent if any(map(_has_windows, region.nodes)) and not fits else _LEAST
-
-
-def _has_windows(node: ir.Node) -> bool:
-    return node.op_type in _WINDOWS and not node.domain
-
-
-def _window(node: ir.Node, facts: Facts) -> tuple[int, int]:
-    """The largest stride of a node's window, and over how many elements it reaches."""
-    weight = facts.shape(node.inputs[1]) if node.op_type == "Conv" and node.inputs[1] is not None else None
-    kernel = attribute(node, "kernel_shape") or [size.factor for size in (weight or ())[2:]] or [1]
-    dilations = attribute(node, "dilations") or [1] * len(kernel)
-    reach = max(d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True))
-    return max(attribute(node, "strides") or [1]), reach
 
 
 def folded_alone(fragment: Fragment, direction: str) -> Modelled:

@@ -137,16 +137,24 @@ def _is_regular(target: object) -> bool:
 
 
 def _read(source: OpenFile, offset: int, dtype: ir.DataType, shape: ir.Shape) -> ir.TensorProtocol:
-    """The range as a read-only tensor: a view of the mapped file where its layout allows one, else a copy."""
+    """The range as a read-only tensor: a copy, or of a large one a view of the mapped file where its layout allows it.
+
+    What has been touched of a mapped file counts as used as long as the file is open.
+    """
     dims, size = shape.numpy(), math.prod(shape.numpy())
     if dtype.bitwidth in PACKED_BITS:
         raw = source[offset : offset + _packed_size(dtype, size)]
         return ir.serde.deserialize_tensor(onnx.TensorProto(dims=dims, data_type=dtype.value, raw_data=raw))
     element = dtype.numpy().newbyteorder("<")
-    flat = np.frombuffer(source.mapped, element, size, offset) if size else np.empty(0, element)
+    if not size:
+        flat = np.empty(0, element)
+    elif size * element.itemsize <= CHUNK_BYTES or offset % element.itemsize:
+        # Protobuf aligns nothing, but libraries that take arrays by their address may count on it.
+        flat = np.frombuffer(source[offset : offset + size * element.itemsize], element)
+    else:
+        flat = np.frombuffer(source.mapped, element, size, offset)
     array = flat.reshape(dims)
-    # Protobuf aligns nothing, but libraries that take arrays by their address may count on it.
-    if not array.flags.aligned or sys.byteorder != "little":
+    if sys.byteorder != "little":
         array = array.astype(dtype.numpy())
         array.flags.writeable = False
     return ir.Tensor(array, dtype, shape=shape)

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from normgraph.axes import Size
-from normgraph.evidence import ULPS, Evidence, Trial, Ulps, assignments, compare, conducting, experiment, prove
+from normgraph.evidence import (
+    ULPS,
+    Evidence,
+    Experiment,
+    Trial,
+    Ulps,
+    assignments,
+    compare,
+    conducting,
+    experiment,
+    prove,
+)
 from normgraph.evidence.measuring import errors, sensitivity, spacing_at
 from normgraph.execution import NotRunnable, Runner, runner_of
 from normgraph.extraction import original_fragment
@@ -144,7 +155,8 @@ def test_runner_that_fails_half_way_is_no_proof() -> None:
         def key(self) -> bytes:
             return b""
 
-    evidence = compare(match, lambda fragment: Failing(), found.facts)
+    original = original_fragment(match, found.facts)
+    evidence = compare(match, lambda: Experiment(original, Failing(), match.axes, match.assumed), found.facts)
     assert not evidence.accepted
     assert evidence.failure == "no more"
 
