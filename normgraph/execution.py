@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from normgraph.constants import Array
 from normgraph.errors import NormgraphError
 from normgraph.reference_operators import OPERATORS
-from normgraph.runtime import onnxruntime
+from normgraph.runtime import first_line, onnxruntime
 
 #: Arithmetic, comparison and shape operators: ONNX Runtime computes them in float64 as NumPy does, ten times as fast as
 #: onnx's reference evaluator.
@@ -130,9 +130,3 @@ def truth_of(model: onnx.ModelProto, constants: Mapping[str, Array]) -> Runner:
     plain = all(node.op_type in PLAIN and not node.domain for node in model.graph.node)
     runner = runner_of(model) if plain else Reference(model)
     return (lambda feed: runner({**constants, **feed})) if constants else runner
-
-
-def first_line(failure: Exception) -> str:
-    """What an exception says, to its first line break."""
-    lines = str(failure).strip().splitlines()
-    return lines[0] if lines else type(failure).__name__

@@ -21,3 +21,11 @@ def onnxruntime() -> ModuleType:
         ) from error
     module: ModuleType = onnxruntime
     return module
+
+
+def first_line(failure: Exception) -> str:
+    """What an exception says, to its first line break; where ONNX Runtime announces a list, with that list's first."""
+    lines = [line.strip() for line in str(failure).strip().splitlines()]
+    if len(lines) > 1 and lines[0].endswith("for the following indices"):
+        return f"{lines[0]}: {lines[1]}"
+    return lines[0] if lines else type(failure).__name__

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from normgraph.errors import MissingProviderError, RefusedError, UsageError
 from normgraph.providers import PROVIDERS, Provider
-from normgraph.runtime import onnxruntime
+from normgraph.runtime import first_line, onnxruntime
 
 #: Levels of ONNX Runtime's own graph optimizations: as they are asked for → as it calls them.
 LEVELS: Mapping[str, str] = {
@@ -183,10 +183,5 @@ def _placed(array: Array, device: str) -> Any:
 def _refused(name: str, setting: Setting, failure: Exception) -> RefusedError:
     return RefusedError(
         f"a model must run on the provider {setting.provider.name}, and this one doesn't: {name} "
-        f"({_first_line(failure)}); check it with onnx.checker, its inputs, or choose another provider"
+        f"({first_line(failure)}); check it with onnx.checker, its inputs, or choose another provider"
     )
-
-
-def _first_line(failure: Exception) -> str:
-    lines = str(failure).strip().splitlines()
-    return lines[0] if lines else type(failure).__name__

@@ -18,6 +18,9 @@ from normgraph.cli import main
 from tests.commands import BERT, NEAR_MISSES, command, contents
 from tests.samples import FOLDER
 
+VERIFY = ["verify", "model.onnx", "model.onnx"]
+CHECK = ["check", "model.onnx", "--expect", "nodes>0"]
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -100,6 +103,16 @@ def test_bad_input_gets_one_line_and_no_output(make: Callable[[Path], None], exp
         pytest.param(["optimize", "model.onnx", "--report", "sub"], "report must be a file", id="report folder"),
         pytest.param(["optimize", "model.onnx", "--report", "model.onnx"], "over a model", id="report on input"),
         pytest.param(["optimize", "model.onnx", "--report", "model.opt.onnx"], "over a model", id="report on output"),
+        pytest.param([*VERIFY, "--report", "link.onnx"], "over a model", id="findings on a model"),
+        pytest.param([*VERIFY, "--report", "no/a"], "folder must exist: no", id="folder of the findings"),
+        pytest.param([*VERIFY, "--dim", "x.0=2"], "isn't one: model.onnx", id="no dynamic dimension"),
+        pytest.param([*VERIFY, "--inputs", "x.npz", "--family", "normal"], "leave out --family", id="two origins"),
+        pytest.param([*VERIFY, "--quick"], "see normgraph verify --help", id="no such option of verify"),
+        pytest.param(["verify", "file:///model.onnx", "model.onnx"], "copy it first", id="a URL"),
+        pytest.param(
+            ["check", "model.onnx", "--expect", "nodes>0", "--write", "json=model.onnx"], "over a model", id="form"
+        ),
+        pytest.param(["bench", "s3://x/model.onnx"], "copy it first", id="a URL to time"),
     ],
 )
 def test_wrong_usage_gets_one_line_and_no_output(

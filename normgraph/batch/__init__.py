@@ -1,7 +1,7 @@
 """The same work on many models: in parallel processes, each failure kept to the model that it belongs to."""
 
 from normgraph.batch.cluster import run_on
-from normgraph.batch.places import Place, delivered, expand, fetched, is_pattern, is_url, places
+from normgraph.batch.places import Place, delivered, expand, fetched, is_of_this_process, is_pattern, is_url, places
 from normgraph.batch.processes import Failed, Outcome, attempt, run_all, workers_for
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "delivered",
     "expand",
     "fetched",
+    "is_of_this_process",
     "is_pattern",
     "is_url",
     "places",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from normgraph.batch.processes import Failed, Item, Outcome, Result, attempt
@@ -30,7 +31,12 @@ def run_on(address: str, work: Callable[[Item], Result], items: Sequence[Item]) 
         from distributed import Client, as_completed
     except ImportError as error:
         raise UsageError("--dask needs Dask's distributed scheduler: install 'normgraph[dask]'") from error
-    named = {"address": address} if "://" in address or ":" in address else {"scheduler_file": address}
+    named = {"address": address} if ":" in address else {"scheduler_file": address}
+    if ":" not in address and not Path(address).is_file():  # which Dask would wait for, without an end
+        raise UsageError(
+            f"a Dask scheduler is named by its address, such as tcp://10.0.0.5:8786, or by its scheduler file, and "
+            f"there is no such file: {address}; check the path"
+        )
     try:
         client = Client(**named, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from normgraph.errors import BadModelError, OutputError, UsageError
+from normgraph.errors import BadModelError, NormgraphError, OutputError, UsageError
 
 _MAGIC = frozenset("*?[")
 
@@ -32,6 +32,11 @@ class Place:
 def is_url(text: str) -> bool:
     """Whether a text is a URL, not a path."""
     return "://" in text
+
+
+def is_of_this_process(text: str) -> bool:
+    """Whether a URL is of a file system that every process has for itself, as ``memory://`` is."""
+    return text.startswith("memory://")
 
 
 def is_pattern(text: str) -> bool:
@@ -60,10 +65,12 @@ def places(patterns: Iterable[str]) -> list[Place]:
 
     Raises:
         BadModelError: a folder or pattern has no file, or a URL can't be looked at.
-        UsageError: there is a URL and fsspec isn't installed.
+        UsageError: there is a URL and fsspec isn't installed, or a name is empty.
     """
     found: dict[str, Place] = {}
     for pattern in patterns:
+        if not pattern:
+            raise UsageError("a model must have a name, and an empty one was given; name a file, folder or pattern")
         for place in _remote(pattern) if is_url(pattern) else _local(pattern):
             found.setdefault(place.path, place)
     return list(found.values())
@@ -131,7 +138,18 @@ def fetched(path: str) -> Iterator[Path]:
                 raise BadModelError(f"external data must lie in its model's folder, not at {location!r}: {path}")
             (local.parent / location).parent.mkdir(parents=True, exist_ok=True)
             _download(f"{path.rpartition('/')[0]}/{location}", local.parent / location)
-        yield local
+        with _told_of(local, path):
+            yield local
+
+
+@contextmanager
+def _told_of(local: Path, url: str) -> Iterator[None]:
+    """Let errors name the URL, not the copy that nobody knows of."""
+    try:
+        yield
+    except NormgraphError as error:
+        error.args = tuple(part.replace(str(local), url) if isinstance(part, str) else part for part in error.args)
+        raise
 
 
 def _download(url: str, local: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,20 @@ class Configuration:
             if _matches(model, patterns, self.folder):
                 joined = joined.joined(contract)
         return joined
+
+    def check_matched(self, models: Sequence[str]) -> None:
+        """Make sure that every contract is some model's: one that is nobody's would hold whatever the models are.
+
+        Raises:
+            UsageError: one is nobody's.
+        """
+        for number, (patterns, _) in enumerate(self.contracts, 1):
+            if not any(_matches(model, patterns, self.folder) for model in models):
+                raise UsageError(
+                    f"a contract must be that of a model, and no model that is checked matches "
+                    f"{' or '.join(map(repr, patterns)) or 'no pattern'}: {self.path}, contract {number}; "
+                    "correct its patterns, or take it out"
+                )
 
 
 def _matches(model: str, patterns: tuple[str, ...], folder: Path) -> bool:

@@ -70,7 +70,7 @@ class Judgement:
     Attributes:
         model: the model's path.
         findings: one for each condition, in the contract's order.
-        examination: what was looked at; None where the model couldn't be read.
+        examination: what was looked at; None where the model couldn't be read, or isn't there any more.
     """
 
     model: str
@@ -80,9 +80,8 @@ class Judgement:
     @property
     def status(self) -> Literal["passed", "failed", "broken"]:
         """Broken is a model that couldn't be examined."""
-        if self.examination is None:
-            return "broken"
-        return "failed" if any(finding.failure is not None for finding in self.findings) else "passed"
+        failed = {finding.rule for finding in self.findings if finding.failure is not None}
+        return "broken" if "readable" in failed else "failed" if failed else "passed"
 
 
 @dataclass(frozen=True)
@@ -179,6 +178,13 @@ class Contract:
             raise UsageError(
                 f"a largest error is that of rewrites, and the model is judged as it stands: {where}; "
                 "add --optimized (in a file: optimized = true), or leave max-error out"
+            )
+        rewrites = [expectation.quantity for expectation in self.expect if QUANTITIES[expectation.quantity].rewrites]
+        rewrites += [name for name in self.forbid if FORBIDDEN[name].rewrites]
+        if rewrites and not self.optimized:
+            raise UsageError(
+                f"'{rewrites[0]}' is told of rewrites, and the model is judged as it stands, which has none: {where}; "
+                "add --optimized (in a file: optimized = true), or leave it out"
             )
         return self
 

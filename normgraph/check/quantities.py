@@ -18,11 +18,13 @@ class Quantity:
         meaning: what is counted, for the documentation.
         count: counts it.
         unwanted: what to name where there are more than expected.
+        rewrites: whether it counts rewrites, of which there are none unless the model is optimized.
     """
 
     meaning: str
     count: Callable[[Examination], int]
     unwanted: Callable[[Examination], Sequence[Site | Fold]] = lambda _: ()
+    rewrites: bool = False
 
 
 def _kind(name: str) -> Quantity:
@@ -43,7 +45,7 @@ _KINDS = sorted({*NATIVE, *(kind for target in TARGETS.values() for kind in targ
 QUANTITIES: Mapping[str, Quantity] = {
     **{name: _kind(name) for name in _KINDS},
     "native": Quantity("normalizations that stood in the model as operators", lambda seen: seen.report.count("native")),
-    "fused": Quantity("normalizations that `optimize` fused", lambda seen: seen.report.count("fused")),
+    "fused": Quantity("normalizations that `optimize` fused", lambda seen: seen.report.count("fused"), rewrites=True),
     "decomposed": Quantity(
         "recognised normalizations that are spelled out, those aside that are best so on the target",
         lambda seen: len(seen.decomposed),
@@ -63,6 +65,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "folded_bn": Quantity(
         "those that `optimize` folded",
         lambda seen: sum(fold.status == "folded" and fold.subject == "map" for fold in seen.report.folds),
+        rewrites=True,
     ),
     "nodes": Quantity("nodes, those of subgraphs included", lambda seen: seen.report.nodes.after),
     "opset": Quantity("the version of the default operator set", lambda seen: seen.report.opset.after),
@@ -77,11 +80,13 @@ class Forbidden:
         meaning: what it is.
         found: where it is found.
         remedy: what to do about it.
+        rewrites: whether it comes of rewrites, of which there are none unless the model is optimized.
     """
 
     meaning: str
     found: Callable[[Examination], Sequence[Site | Fold]]
     remedy: str
+    rewrites: bool = False
 
 
 def _unproven(seen: Examination) -> list[Site | Fold]:
@@ -117,6 +122,9 @@ FORBIDDEN: Mapping[str, Forbidden] = {
         "a BatchNormalization that could be folded", lambda seen: seen.foldable, "run `normgraph optimize`"
     ),
     "failed-proof": Forbidden(
-        "a rewrite whose proof failed", _unproven, "see its figures in the report of `normgraph optimize`"
+        "a rewrite whose proof failed",
+        _unproven,
+        "see its figures in the report of `normgraph optimize`",
+        rewrites=True,
     ),
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from normgraph.batch import Failed, attempt, fetched, run_all, workers_for
+from normgraph.batch import Failed, attempt, fetched, is_of_this_process, is_url, run_all, workers_for
 from normgraph.check import baseline
 from normgraph.check.contract import Contract, Finding, Judgement, added, broken, judge
 from normgraph.check.examination import examine
@@ -51,7 +51,8 @@ def check(
     judgements: dict[int, Judgement] = {}
     progress("checking models", 0, len(models))
     work = partial(_judged, comparison)
-    for outcome in run_all(work, tasks, workers=workers_for(len(tasks), jobs)):
+    workers = 1 if any(map(is_of_this_process, models)) else workers_for(len(tasks), jobs)
+    for outcome in run_all(work, tasks, workers=workers):
         found = outcome.result
         model = outcome.item[0]
         judgements[outcome.position] = broken(model, found.message) if isinstance(found, Failed) else found
@@ -104,6 +105,25 @@ def _compared(judgement: Judgement, comparison: Comparison) -> list[Finding]:
         failure = "the model isn't in the baseline; if it is new, add it with --update-baseline"
         return [Finding("baseline", f"as good as in {where}", failure)]
     return baseline.compare(known, baseline.snapshot(judgement.examination), where)
+
+
+def gone(comparison: Comparison, models: Sequence[str]) -> list[Judgement]:
+    """A failed judgement for each model of the baseline that isn't among those that are checked, nor there any more."""
+    folder = comparison.path.parent
+    missing = [
+        key
+        for key in comparison.known.keys() - {baseline.key_of(model, comparison.path) for model in models}
+        if not is_url(key) and not (folder / key).exists()
+    ]
+    failure = "the model isn't there any more; if that is meant, take it out of the baseline with --update-baseline"
+    finding = Finding("baseline", f"as good as in {comparison.path}", failure)
+    return [Judgement(str(folder / key), (finding,)) for key in sorted(missing)]
+
+
+def without(comparison: Comparison, lost: Sequence[Judgement]) -> Comparison:
+    """A comparison without the models that aren't there any more."""
+    keys = {baseline.key_of(judgement.model, comparison.path) for judgement in lost}
+    return replace(comparison, known={key: seen for key, seen in comparison.known.items() if key not in keys})
 
 
 def updated(comparison: Comparison, judgements: Sequence[Judgement]) -> dict[str, baseline.Snapshot]:

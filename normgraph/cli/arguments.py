@@ -69,9 +69,12 @@ def parse(arguments: Sequence[str] | None) -> tuple[Command, Any]:
     Raises:
         SystemExit: help or a version was asked for, and is printed (0); or the arguments are wrong (2).
     """
-    parser = _parser()
-    namespace = vars(parser.parse_args(arguments))
+    parser, parsers = _parser()
+    known, unknown = parser.parse_known_args(arguments)
+    namespace = vars(known)
     name = namespace.pop("command")
+    if unknown:
+        parsers.get(name, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     if name is None:
         parser.print_help(sys.stderr)
         parser.exit(2)
@@ -79,7 +82,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[Command, Any]:
     return command, command.options(**namespace)
 
 
-def _parser() -> _Parser:
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser, and those of the commands."""
     parser = _Parser(prog="normgraph", description=_DESCRIPTION, epilog=_OVERVIEW)
     parser.add_argument(
         "--version",
@@ -96,10 +100,10 @@ def _parser() -> _Parser:
         help="print a script that completes command lines in this shell, and exit",
     )
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    own: dict[str, _Parser] = {}
     for command in COMMANDS.values():
-        command.add(
-            parsers.add_parser(
-                command.name, help=command.help, description=command.description, epilog=command.examples
-            )
+        own[command.name] = parsers.add_parser(
+            command.name, help=command.help, description=command.description, epilog=command.examples
         )
-    return parser
+        command.add(own[command.name])
+    return parser, own

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from normgraph.cli import timings
+from normgraph.cli.feeding import feeding_of
 from normgraph.cli.files import check_writable
 from normgraph.cli.options.bench import BenchOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
-from normgraph.feeds import Feeding
 from normgraph.feeds.families import ORDINARY
 from normgraph.timing import Plan, bench
 from normgraph.timing.benchmark import DEFAULT_LEVELS
@@ -34,9 +34,7 @@ def run(options: BenchOptions, started: float) -> int:
             levels=options.levels or DEFAULT_LEVELS,
             threads=options.threads,
             cuda_graphs=options.cuda_graphs,
-            feeding=Feeding(
-                options.inputs, dict(options.dims), tuple(options.families) or ORDINARY, options.seed, sizes=1
-            ),
+            feeding=feeding_of(options, sizes=1, families=ORDINARY),
             plan=Plan(options.precision / 100, options.budget, options.seed),
             per_site=options.per_site,
             target=options.target,

@@ -7,14 +7,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from normgraph.batch import expand
+from normgraph.batch import expand, is_url
 from normgraph.check import baseline, configuration
 from normgraph.check.budgets import LatencyBudget, parse_duration
 from normgraph.check.configuration import Configuration
 from normgraph.check.contract import Contract, Judgement, known, parse_expectations
 from normgraph.check.formats import FORMATS
 from normgraph.check.quantities import FORBIDDEN
-from normgraph.check.run import Comparison, check, updated
+from normgraph.check.run import Comparison, check, gone, updated, without
 from normgraph.cli import files, verdicts
 from normgraph.cli.options.check import CheckOptions
 from normgraph.cli.output import show, write, write_json
@@ -44,11 +44,18 @@ def run(options: CheckOptions, started: float) -> int:
         raise UsageError(
             "there must be something to check: say it with --expect, --forbid or --baseline, or in normgraph.toml"
         )
+    lost = [] if comparison is None or options.models else gone(comparison, models)
+    if options.update_baseline and comparison is not None:
+        comparison = without(comparison, lost)
+        lost = []
     compared = None if options.update_baseline else comparison
+    for _, path in options.write:
+        files.check_spares(path, "report", [Path(model) for model in models if not is_url(model)])
     with ExitStack() as stack:
         texts = {(name, path): stack.enter_context(files.written_report(path)) for name, path in options.write}
         with shown(wanted=not options.quiet) as progress:
             judgements = check(models, contracts.__getitem__, comparison=compared, jobs=options.jobs, progress=progress)
+            judgements += lost
         for (name, _), text in texts.items():
             text.append(FORMATS[name](judgements))
     if options.update_baseline and comparison is not None:
@@ -75,7 +82,9 @@ def _models(options: CheckOptions, found: Configuration) -> list[str]:
     if options.models:
         return expand(options.models)
     if found.models:
-        return expand(str(found.folder / pattern) for pattern in found.models)
+        models = expand(str(found.folder / pattern) for pattern in found.models)
+        found.check_matched(models)
+        return models
     raise UsageError(
         "there must be a model to check: name files, folders or patterns, or list them in normgraph.toml under [check] "
         'as in models = ["exports/*.onnx"]'
@@ -92,11 +101,12 @@ def _comparison(options: CheckOptions, found: Configuration) -> Comparison | Non
 
 
 def _contract(options: CheckOptions, found: Configuration, model: str) -> Contract:
-    for name in options.forbid:
+    forbidden = tuple(name.strip() for text in options.forbid for name in text.split(",") if name.strip())
+    for name in forbidden:
         known(name, FORBIDDEN, "such thing to forbid as", "--forbid")
     own = Contract(
         tuple(e for text in options.expect for e in parse_expectations(text, "--expect")),
-        tuple(options.forbid),
+        forbidden,
         options.max_error,
         _budget(options),
         options.target,
@@ -108,6 +118,11 @@ def _contract(options: CheckOptions, found: Configuration, model: str) -> Contra
 
 def _budget(options: CheckOptions) -> LatencyBudget | None:
     if options.max_latency is None:
+        if options.provider != "cpu" or options.threads or options.dims:
+            raise UsageError(
+                "--provider, --threads and --dim say how --max-latency is measured: give that too, or say them in "
+                'normgraph.toml, as in max-latency = { time = "5ms", threads = 1 }'
+            )
         return None
     seconds = parse_duration(options.max_latency, "--max-latency")
     return LatencyBudget(seconds, options.provider, options.threads, tuple(options.dims))

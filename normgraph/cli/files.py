@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,13 +30,10 @@ def output_of(options: OptimizeOptions) -> Path | None:
         check_writable(output, "output")
         if _is_device(output):
             raise OutputError(f"the output must be a regular file: {output}; name one, or use --dry-run to write none")
+    models = [options.model] if output is None else [options.model, output]
     for path, role in ((options.report, "report"), (options.tuning, "tuning")):
-        if path is None:
-            continue
-        for other in (options.model, output):
-            if other is not None and _same(path, other):
-                raise UsageError(f"the {role} may not be written over a model: {other}; name another file")
-        check_writable(path, role)
+        if path is not None:
+            check_spares(path, role, models)
     return output
 
 
@@ -64,6 +61,19 @@ def checked_output(source: Path, output: Path) -> Path:
         raise UsageError(f"the output may not be the input: {output}; name another folder, or ask for --in-place")
     check_writable(output, "output")
     return output
+
+
+def check_spares(path: Path, role: str, models: Iterable[Path]) -> None:
+    """Make sure that a file can be put there, and that it isn't one of the models.
+
+    Raises:
+        UsageError: it is one.
+        OutputError: nothing can be written there.
+    """
+    for model in models:
+        if _same(path, model):
+            raise UsageError(f"the {role} may not be written over a model: {model}; name another file")
+    check_writable(path, role)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -11,11 +11,11 @@ import onnx
 from normgraph import api
 from normgraph.batch import is_pattern, is_url
 from normgraph.cli import files, rendering
+from normgraph.cli.feeding import feeding_of
 from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
 from normgraph.errors import UsageError
-from normgraph.feeds import Feeding
 from normgraph.feeds.families import ORDINARY
 from normgraph.model_io import save
 from normgraph.model_io.external import data_files
@@ -76,9 +76,7 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             duplicate=options.duplicate,
             autotune=options.autotune,
             tuning=options.tuning,
-            feeding=Feeding(
-                options.inputs, dict(options.dims), tuple(options.families) or ORDINARY, options.seed, sizes=1
-            ),
+            feeding=feeding_of(options, sizes=1, families=ORDINARY),
             verify=_verifying(options),
             progress=progress,
         )
@@ -107,8 +105,7 @@ def _verifying(options: OptimizeOptions) -> Verifying | None:
         UsageError: inputs are described and nothing is asked for that takes any.
     """
     if options.verify == "model":
-        feeding = Feeding(options.inputs, dict(options.dims), tuple(options.families), options.seed, sizes=3)
-        return Verifying(feeding)
+        return Verifying(feeding_of(options, sizes=3))
     if (options.inputs or options.dims or options.families) and not (options.autotune or options.tuning):
         raise UsageError("inputs must be there for something: ask for --verify model, --autotune or --tuning as well")
     return None

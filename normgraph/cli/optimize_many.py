@@ -12,7 +12,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from normgraph.batch import Failed, Outcome, Place, delivered, fetched, is_url, places, run_all, run_on, workers_for
+from normgraph.batch import (
+    Failed,
+    Outcome,
+    Place,
+    delivered,
+    fetched,
+    is_of_this_process,
+    is_pattern,
+    is_url,
+    places,
+    run_all,
+    run_on,
+    workers_for,
+)
 from normgraph.batch.manifest import Made, Manifest, content_hash, options_hash
 from normgraph.cli import files, summary
 from normgraph.cli.exit_statuses import status_of
@@ -73,10 +86,11 @@ def run(options: OptimizeOptions, started: float) -> int:
             "timing needs the machine for itself, and several models are optimized side by side: "
             "give --autotune one model at a time, and then all of them its --tuning"
         )
-    found = _without_outputs(places(options.models), options)
-    outputs = [_output_of(place, options) for place in found]
+    alone = _is_one_into_a_file(options)
+    found = places(options.models) if alone else _without_outputs(places(options.models), options)
+    outputs = [options.output] if alone else [_output_of(place, options) for place in found]
     _demand_different(found, outputs)
-    kept = not options.dry_run and not options.in_place
+    kept = not options.dry_run and not options.in_place and not alone
     manifest = Manifest(str(options.output), fresh=options.fresh) if kept else None
     tasks = [
         Task(place, output, manifest.made(place.relative) if manifest else None)
@@ -115,18 +129,37 @@ def _written_at_the_end(manifest: Manifest | None) -> Iterator[None]:
 
 
 def _outcomes(options: OptimizeOptions, work: Any, tasks: Sequence[Task]) -> Iterator[Outcome[Task, Done]]:
+    own = [path for task in tasks for path in (task.place.path, task.output or "") if is_of_this_process(path)]
     if options.dask is not None:
+        if own:
+            raise UsageError(f"the workers of a cluster can't see what one process has in memory: {own[0]}; copy it")
         return run_on(options.dask, work, tasks)
-    return run_all(work, tasks, workers=workers_for(len(tasks), options.jobs))
+    return run_all(work, tasks, workers=1 if own else workers_for(len(tasks), options.jobs))
+
+
+def _is_one_into_a_file(options: OptimizeOptions) -> bool:
+    """Whether a single model was named, and a file for it: a URL at either end, or work for a cluster."""
+    if len(options.models) > 1 or is_pattern(options.models[0]) or options.output is None:
+        return False
+    return options.output.lower().endswith(".onnx") and not (is_pattern(options.output))
 
 
 def _without_outputs(found: list[Place], options: OptimizeOptions) -> list[Place]:
     """The models that don't lie in the folder of the outputs, where an earlier run has put them."""
-    if options.output is None or is_url(options.output):
-        prefix = (options.output or "\0").rstrip("/") + "/"
-        return [place for place in found if not place.path.startswith(prefix)]
-    folder = Path(options.output).resolve()
-    return [place for place in found if is_url(place.path) or not Path(place.path).resolve().is_relative_to(folder)]
+    if options.output is None:
+        return found
+    if is_url(options.output):
+        prefix = options.output.rstrip("/") + "/"
+        left = [place for place in found if not place.path.startswith(prefix)]
+    else:
+        folder = Path(options.output).resolve()
+        left = [place for place in found if is_url(place.path) or not Path(place.path).resolve().is_relative_to(folder)]
+    if not left:
+        raise UsageError(
+            "models in the folder of the outputs are taken for outputs of an earlier run, and all of them lie there: "
+            f"{options.output}; name another folder, or ask for --in-place"
+        )
+    return left
 
 
 def _output_of(place: Place, options: OptimizeOptions) -> str | None:
@@ -141,14 +174,22 @@ def _output_of(place: Place, options: OptimizeOptions) -> str | None:
             "for several models it must be said where the outputs go: name a folder with -o, or ask for --in-place or "
             "--dry-run"
         )
-    if not is_url(options.output) and Path(options.output).is_file():
+    local = not is_url(options.output)
+    if local and Path(options.output).is_file():
         raise UsageError(f"for several models the output must be a folder, and this is a file: {options.output}")
+    if options.output.lower().endswith(".onnx") and not (local and Path(options.output).is_dir()):
+        raise UsageError(
+            f"for several models the output must be a folder, and '{options.output}' is called as a model is; "
+            "name a folder, with a slash behind it if it is meant to be called so"
+        )
     return f"{options.output.rstrip('/')}/{place.relative}"
 
 
 def _demand_different(found: Sequence[Place], outputs: Sequence[str | None]) -> None:
     taken: dict[str, str] = {}
     for place, output in zip(found, outputs, strict=True):
+        if output == place.path and is_url(output):
+            raise UsageError(f"the output may not be the input: {output}; name another")
         if output is not None and output in taken:
             raise UsageError(
                 f"two models may not have one output: {taken[output]} and {place.path} would both become {output}; "

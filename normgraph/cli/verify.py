@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from normgraph.cli import files
+from normgraph.cli.feeding import feeding_of
 from normgraph.cli.options.verify import VerifyOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
 from normgraph.cli.text import counted, printable, scientific
 from normgraph.evidence import FACTOR, ULPS
-from normgraph.feeds import Feeding
 from normgraph.verification import Comparison, Divergence, Tolerance, Verification, Verifying, verify
 from normgraph.verification.comparing import RELATIVE
 
@@ -32,6 +32,8 @@ def run(options: VerifyOptions, started: float) -> int:
     Raises:
         NormgraphError: a model can't be read, or the first one doesn't run on what it is fed.
     """
+    if options.report is not None:
+        files.check_spares(options.report, "report", (options.before, options.after))
     with files.written_report(options.report) as texts, shown(wanted=not options.quiet) as progress:
         found = verify(options.before, options.after, _how(options), progress=progress)
         texts.append(found.to_json())
@@ -46,7 +48,7 @@ def _how(options: VerifyOptions) -> Verifying:
     tolerance = None
     if options.rtol is not None or options.atol is not None:
         tolerance = Tolerance(options.rtol or 0.0, options.atol or 0.0)
-    feeding = Feeding(options.inputs, dict(options.dims), tuple(options.families), options.seed, sizes=options.sizes)
+    feeding = feeding_of(options, sizes=options.sizes)
     return Verifying(feeding, tolerance, options.truth, options.runtime_optimizations)
 
 

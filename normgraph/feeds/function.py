@@ -32,16 +32,19 @@ def call_for_feeds(name: str, signature: Signature) -> list[Feed]:
     function = _function(name)
     try:
         returned = function()
-        mappings = [returned] if isinstance(returned, Mapping) else list(returned)
+        iterable = isinstance(returned, Iterable) and not isinstance(returned, Mapping)
+        mappings: list[Any] = list(returned) if iterable else [returned]
     except Exception as error:
         raise UsageError(
             f"the function that makes inputs must not fail: {name} ({type(error).__name__}: {error}); "
             "call it with no arguments to see why"
         ) from error
     if not mappings or not all(isinstance(mapping, Mapping) for mapping in mappings):
+        kinds = dict.fromkeys(type(mapping).__name__ for mapping in mappings if not isinstance(mapping, Mapping))
+        told = "nothing" if not mappings or returned is None else f"{'several ' if iterable else ''}{', '.join(kinds)}"
         raise UsageError(
             f"the function that makes inputs must return a mapping from names to arrays, or several: {name}; "
-            f"it returned {type(returned).__name__}"
+            f"it returned {told}"
         )
     return [
         checked(signature, name if len(mappings) == 1 else f"{name} {number}", _arrays(mapping))
@@ -53,7 +56,7 @@ def _arrays(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): np.asarray(value) for key, value in mapping.items()}
 
 
-def _function(name: str) -> Callable[[], Mapping[str, Any] | Iterable[Mapping[str, Any]]]:
+def _function(name: str) -> Callable[[], Any]:
     where, separator, attribute = name.rpartition(":")
     if not separator or not where or not attribute:
         raise UsageError(f"a function is named as module:function or file.py:function, not '{name}'")

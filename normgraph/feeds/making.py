@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from normgraph.errors import UsageError
 from normgraph.facts import FLOATING
 from normgraph.feeds.families import FAMILIES, draw
 from normgraph.feeds.signature import Input, Signature
+
+#: No machine has memory for an input of more elements, and NumPy has other errors for such sizes.
+MOST = 1 << 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +64,31 @@ def made(signature: Signature, sizes: Mapping[str, int], *, family: str = "norma
         seed: another gives other numbers.
 
     Raises:
-        UsageError: there is no such family, or an input takes what can't be made (text, complex numbers).
+        UsageError: there is no such family, an input takes what can't be made (text, complex numbers), or is larger
+            than memory.
     """
     if family not in FAMILIES:
         raise UsageError(f"there is no family of inputs '{family}': choose one of {', '.join(FAMILIES)}")
-    arrays = {item.name: _array(item, signature, sizes, family, seed) for item in signature.inputs}
+    arrays = {}
+    for item in signature.inputs:
+        shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in item.dims)
+        try:
+            if math.prod(shape) > MOST:
+                raise MemoryError
+            arrays[item.name] = _array(item, shape, signature, sizes, family, seed)
+        except MemoryError as error:
+            raise UsageError(
+                f"inputs must fit into memory, and '{item.name}' of {'×'.join(map(str, shape))} elements doesn't: "
+                f"{signature.model}; take smaller sizes"
+            ) from error
     told = ", ".join(f"{name}={size}" for name, size in sizes.items())
     label = f"{family}, seed {seed}" + (f", {told}" if told else "")
     return Feed(label, arrays, Recipe(family, seed, dict(sizes)))
 
 
-def _array(item: Input, signature: Signature, sizes: Mapping[str, int], family: str, seed: int) -> Array:
-    shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in item.dims)
+def _array(
+    item: Input, shape: tuple[int, ...], signature: Signature, sizes: Mapping[str, int], family: str, seed: int
+) -> Array:
     stream = (seed, zlib.crc32(item.name.encode()))
     values = item.values
     dtype = item.dtype

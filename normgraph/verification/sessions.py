@@ -14,9 +14,9 @@ import onnx
 import onnx_ir as ir
 
 from normgraph.constants import Array
-from normgraph.execution import NotRunnable, first_line
+from normgraph.execution import NotRunnable
 from normgraph.model_io import Source, as_model, load, save
-from normgraph.runtime import onnxruntime
+from normgraph.runtime import first_line, onnxruntime
 
 PROVIDER = "CPUExecutionProvider"
 

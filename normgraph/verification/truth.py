@@ -12,10 +12,11 @@ import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from normgraph.constants import Array
-from normgraph.execution import NotRunnable, first_line
+from normgraph.execution import NotRunnable
 from normgraph.model_io.carried import to_proto
 from normgraph.model_io.walk import initializers
 from normgraph.reference_operators import OPERATORS
+from normgraph.runtime import first_line
 from normgraph.verification.comparing import RELATIVE
 from normgraph.verification.sessions import Session
 from normgraph.widening import in_double, obstacle

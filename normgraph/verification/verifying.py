@@ -15,6 +15,7 @@ from normgraph.errors import UsageError
 from normgraph.execution import NotRunnable
 from normgraph.facts import FLOATING
 from normgraph.feeds import Feed, Feeding, Signature, feeds_for, signature_of
+from normgraph.feeds.signature import Input
 from normgraph.model_io import Source
 from normgraph.progress import Progress, silent
 from normgraph.verification.bisecting import Divergence, first_difference
@@ -115,11 +116,15 @@ def _signature_problems(one: ir.Model, other: ir.Model, first: Signature, second
             where = "first" if name in before else "second"
             problems.append(f"input '{name}' is in the {where} model only")
         elif before[name].dtype != after[name].dtype or len(before[name].dims) != len(after[name].dims):
-            problems.append(f"input '{name}' isn't of the same type and rank in both models")
+            problems.append(f"input '{name}' is {_told(before[name])} before and {_told(after[name])} after")
     made = [[value.name or "" for value in model.graph.outputs] for model in (one, other)]
     if made[0] != made[1]:
         problems.append(f"the outputs are {', '.join(made[0])} before and {', '.join(made[1])} after")
     return tuple(sorted(problems))
+
+
+def _told(item: Input) -> str:
+    return f"{item.dtype.name.lower()}[{', '.join(map(str, item.dims))}]"
 
 
 def _feeds(signature: Signature, feeding: Feeding, session: Session) -> list[Feed]:

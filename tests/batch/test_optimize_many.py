@@ -162,6 +162,11 @@ def test_reports_go_into_a_folder(folder: Path) -> None:
         pytest.param(["in/*.none", "-o", "out"], "there is none: in", id="no model"),
         pytest.param(["in", "-o", "file"], "must be a folder", id="the output is a file"),
         pytest.param(["in", "-o", "out", "--autotune"], "one model at a time", id="timed beside others"),
+        pytest.param(["in", "-o", "in"], "all of them lie there: in", id="nothing but outputs"),
+        pytest.param(["in", "-o", "out.onnx"], "called as a model is", id="a folder that is called as a model is"),
+        pytest.param(["", "-o", "out"], "must have a name", id="no name"),
+        pytest.param(["in", "-o", "out", "--dask", "no.json"], "no such file: no.json", id="no scheduler file"),
+        pytest.param(["in", "-o", "memory://x", "--dask", "tcp://127.0.0.1:9"], "in memory", id="memory of a cluster"),
         pytest.param(["in", "--dask", "127.0.0.1:9"], "said where the outputs go", id="a cluster, and nowhere to go"),
     ],
 )

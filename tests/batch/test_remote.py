@@ -53,6 +53,27 @@ def test_models_are_optimized_from_store_to_store(bucket: str, capsys: pytest.Ca
     assert "2 up to date" in capsys.readouterr().out
 
 
+def test_one_model_is_optimized_into_a_file(bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimize", f"{bucket}/in/bert.onnx", "-o", str(tmp_path / "one.onnx"), "-q"]) == 0
+    assert main(["optimize", f"{bucket}/in/bert.onnx", "-o", f"{bucket}/one.onnx", "-q"]) == 0
+    assert (tmp_path / "one.onnx").is_file()
+    assert fsspec.filesystem("memory").cat_file("/store/one.onnx") == (tmp_path / "one.onnx").read_bytes()
+    assert main(["optimize", f"{bucket}/in/bert.onnx", "-o", f"{bucket}/in/bert.onnx"]) == 2
+    assert "may not be the input" in capsys.readouterr().err
+
+
+def test_what_one_process_has_in_memory_is_worked_on_in_it(bucket: str) -> None:
+    assert main(["optimize", f"{bucket}/in/", "-o", f"{bucket}/out", "-q", "--jobs", "2"]) == 0
+    assert fsspec.filesystem("memory").exists("/store/out/x/m.onnx")
+    assert main(["check", f"{bucket}/out/", "--expect", "decomposed=0", "-q", "--jobs", "2"]) == 0
+
+
+def test_errors_name_the_url(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fsspec.filesystem("memory").pipe_file("/store/in/bad.onnx", b"no model")
+    assert main(["optimize", f"{bucket}/in/bad.onnx", "-o", f"{bucket}/out/"]) == 2
+    assert f"not an ONNX model: {bucket}/in/bad.onnx (" in capsys.readouterr().err
+
+
 def test_models_are_checked_at_their_urls(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", f"{bucket}/in/", "--expect", "decomposed=5", "--jobs", "1"]) == 1
     out = capsys.readouterr().out

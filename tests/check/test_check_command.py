@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
+import jsonschema
 import onnx
 import pytest
 
@@ -13,6 +14,7 @@ from normgraph.check.quantities import FORBIDDEN, QUANTITIES
 from normgraph.cli import main
 from tests.commands import BERT, NEAR_MISSES
 from tests.samples import FOLDER
+from tests.test_architecture import ROOT
 
 
 @pytest.fixture
@@ -40,6 +42,14 @@ def check(*words: str) -> int:
         pytest.param(["--expect", "nodes>0"], 2, id="no model"),
         pytest.param(["no*.onnx", "--expect", "nodes>0"], 2, id="a pattern without models"),
         pytest.param(["model.onnx", "--max-error", "1"], 2, id="an error of no rewrite"),
+        pytest.param(["model.onnx", "--forbid", "failed-proof"], 2, id="a proof of no rewrite"),
+        pytest.param(["model.onnx", "--forbid", "failed-proof", "--optimized"], 0, id="no failed proof"),
+        pytest.param(["model.onnx", "--expect", "fused=1"], 2, id="the number of no rewrites"),
+        pytest.param(["model.onnx", "--expect", "fused=1", "--optimized"], 0, id="the number of rewrites"),
+        pytest.param(["model.onnx", "--forbid", "near-miss, decomposed"], 1, id="two things at once"),
+        pytest.param(["model.onnx", "--forbid", "decomposed,near-mis"], 2, id="nothing to forbid"),
+        pytest.param(["model.onnx", "--expect", "nodes>0", "--threads", "1"], 2, id="threads for no latency"),
+        pytest.param(["", "--expect", "nodes>0"], 2, id="an empty name"),
         pytest.param(["model.onnx", "--max-error", "-1", "--optimized"], 2, id="an error that is none"),
         pytest.param(["model.onnx", "--expect", "nodes>0", "--update-baseline"], 2, id="no baseline to update"),
         pytest.param(["model.onnx", "--baseline", "absent.json"], 2, id="no baseline to compare with"),
@@ -135,6 +145,34 @@ def test_the_contract_stands_in_a_file(folder: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.startswith("exports/bert.onnx · failed")
     assert check("--optimized") == 0
     assert check("model.onnx", "--expect", "near_misses=1") == 0
+
+
+def test_a_contract_that_is_no_models_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "normgraph.toml").write_text(
+        '[check]\nmodels = ["exports"]\n[[check.contract]]\nmodels = "exports/bart*"\nexpect = "decomposed = 0"\n'
+    )
+    assert check() == 2
+    assert "matches 'exports/bart*': normgraph.toml, contract 1" in capsys.readouterr().err
+    assert check("model.onnx", "--expect", "near_misses=1") == 0  # of what is named here nothing else is asked
+
+
+def test_a_model_that_is_gone_is_worse_than_the_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "normgraph.toml").write_text('[check]\nmodels = ["**/*.onnx"]\nbaseline = "baseline.json"\n')
+    assert check("--update-baseline") == 0
+    assert check() == 0
+    (folder / "model.onnx").rename(folder / "renamed.onnx")
+    assert check("exports", "-q") == 0
+    capsys.readouterr()
+    assert check("--format", "json") == 1
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((ROOT / "normgraph" / "check.schema.json").read_text("utf-8")))
+    told = {model["model"]: model for model in document["models"]}
+    assert told["model.onnx"]["status"] == "failed"
+    assert "isn't there any more" in told["model.onnx"]["findings"][0]["failure"]
+    assert check("--update-baseline") == 0
+    known = json.loads((folder / "baseline.json").read_text("utf-8"))["models"]
+    assert list(known) == ["exports/bert.onnx", "renamed.onnx"]
+    assert check() == 0
 
 
 def test_every_quantity_and_every_thing_to_forbid_is_documented() -> None:

@@ -150,7 +150,9 @@ UNFIT = [
     pytest.param(written("def g(): pass"), "has no function 'f'", id="no-function"),
     pytest.param(written("def f(): raise ValueError('why')"), r"must not fail.*\(ValueError: why\)", id="fails"),
     pytest.param(written("def f(): return [1]"), "must return a mapping", id="returns-something-else"),
-    pytest.param(written("def f(): return []"), "must return a mapping", id="returns-nothing"),
+    pytest.param(written("def f(): return [{}, 1]"), "it returned several int", id="returns-another-thing-besides"),
+    pytest.param(written("def f(): return []"), "must return a mapping.*it returned nothing", id="returns-none-of-it"),
+    pytest.param(written("def f(): pass"), "must return a mapping.*it returned nothing", id="returns-nothing"),
     pytest.param(written("def f(:"), r"must be importable.*\(SyntaxError", id="syntax"),
 ]
 

@@ -212,3 +212,14 @@ def test_families_are_what_their_names_say() -> None:
 
 def test_command_line_offers_every_family() -> None:
     assert set(FAMILIES) == set(shared.FAMILIES)
+
+
+@pytest.mark.parametrize("size", [10**11, 10**20], ids=["more than memory", "more than can be counted"])
+def test_inputs_larger_than_memory_are_explained(size: int) -> None:
+    found = signature_of(
+        ir.from_onnx_text(
+            '<ir_version: 8, opset_import: ["" : 17]> g (float[N, 64] x) => (float[N, 64] y) { y = Exp(x) }'
+        )
+    )
+    with pytest.raises(UsageError, match=f"'x' of {size}×64 elements doesn't: g; take smaller sizes"):
+        made(found, {"N": size})

@@ -37,7 +37,7 @@ def _case(suite: ElementTree.Element, judgement: Judgement, finding: Finding) ->
     )
     if finding.failure is None:
         return
-    kind = "failure" if judgement.examination is not None else "error"
+    kind = "error" if judgement.status == "broken" else "failure"
     told = ElementTree.SubElement(case, kind, type=finding.rule, message=_text(finding.failure))
     told.text = _text("\n".join(f"{culprit.site}: {culprit.reason}" for culprit in finding.culprits))
 

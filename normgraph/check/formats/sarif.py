@@ -38,7 +38,7 @@ def written(judgements: Sequence[Judgement]) -> str:
         "tool": {"driver": _driver()},
         "columnKind": "utf16CodeUnits",
         "artifacts": [{"location": _location(model)} for model in models],
-        "invocations": [{"executionSuccessful": all(judgement.examination is not None for judgement in judgements)}],
+        "invocations": [{"executionSuccessful": all(judgement.status != "broken" for judgement in judgements)}],
         "results": results,
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}

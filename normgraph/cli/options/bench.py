@@ -32,9 +32,9 @@ exit status:
 """
 
 
-@dataclass(frozen=True)
-class BenchOptions:
-    """What `normgraph bench` was told.
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(shared.FeedingOptions):
+    """What `normgraph bench` was told, besides what the models are fed; of several families the first counts.
 
     Attributes:
         models: the files; all are compared with the first.
@@ -42,10 +42,6 @@ class BenchOptions:
         levels: of ONNX Runtime's own optimizations; empty for the default ones.
         threads: threads within an operator; 0 for as many as ONNX Runtime takes.
         cuda_graphs: capture runs as CUDA graphs.
-        inputs: where the inputs come from; None to make them.
-        dims: sizes of dynamic dimensions.
-        families: what floating inputs are drawn from; the first counts.
-        seed: of the inputs and of the order.
         precision: the half-width of an interval at which it is tight, in percent of the ratio.
         budget: the seconds that each level has.
         per_site: time each rewrite of the first model by itself.
@@ -60,10 +56,6 @@ class BenchOptions:
     levels: list[str]
     threads: int
     cuda_graphs: bool
-    inputs: str | None
-    dims: list[tuple[str, int]]
-    families: list[str]
-    seed: int
     precision: float
     budget: float
     per_site: bool
@@ -74,7 +66,9 @@ class BenchOptions:
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", metavar="MODEL", nargs="+", type=Path, help="ONNX files that take the same inputs")
+    parser.add_argument(
+        "models", metavar="MODEL", nargs="+", type=shared.model, help="ONNX files that take the same inputs"
+    )
     ran = parser.add_argument_group("how they are run")
     shared.add_provider(ran)
     ran.add_argument(
@@ -93,14 +87,14 @@ def _add(parser: argparse.ArgumentParser) -> None:
     long.add_argument(
         "--precision",
         metavar="PERCENT",
-        type=_positive,
+        type=shared.number(positive=True),
         default=1.0,
         help="done when the interval of a ratio reaches no further than this from it, either way (default: 1)",
     )
     long.add_argument(
         "--budget",
         metavar="SECONDS",
-        type=_positive,
+        type=shared.number(positive=True),
         default=60.0,
         help="or when this time is up, for each level (default: 60)",
     )
@@ -122,16 +116,6 @@ def _add(parser: argparse.ArgumentParser) -> None:
     told.add_argument(
         "--plot", metavar="FILE", type=_picture, help="write a picture, .svg or .png; needs the extra 'plot'"
     )
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"it is a number above 0, not '{text}'")
-    return number
 
 
 def _picture(text: str) -> Path:

@@ -99,7 +99,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="what must not be there, such as training-mode-bn, near-miss, failed-proof",
     )
     contract.add_argument(
-        "--max-error", metavar="X", type=_error, help="the largest error against float64 that a rewrite may have"
+        "--max-error",
+        metavar="X",
+        type=shared.number("a largest error"),
+        help="the largest error against float64 that a rewrite may have",
     )
     contract.add_argument(
         "--max-latency", metavar="TIME", help="the longest that the median run may take in ONNX Runtime, such as 5ms"
@@ -137,16 +140,6 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="write one of these forms to a file besides; can be given several times",
     )
     told.add_argument("-q", "--quiet", action="store_true", help="print nothing but what doesn't hold")
-
-
-def _error(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not number >= 0:
-        raise argparse.ArgumentTypeError(f"a largest error is a number from 0 on, not '{text}'")
-    return number
 
 
 def _form(text: str) -> tuple[str, Path]:

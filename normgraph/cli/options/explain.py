@@ -39,7 +39,7 @@ class ExplainOptions:
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="IN", type=Path, help="the model, an ONNX file")
+    parser.add_argument("model", metavar="IN", type=shared.model, help="the model, an ONNX file")
     shared.add_target(parser.add_argument_group("what could be done with it"))
     parser.add_argument_group("what is told").add_argument(
         "--json", action="store_true", help="print the report as JSON instead of tables"

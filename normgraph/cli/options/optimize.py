@@ -30,9 +30,9 @@ examples:
 """
 
 
-@dataclass(frozen=True)
-class OptimizeOptions:
-    """What `normgraph optimize` was told.
+@dataclass(frozen=True, kw_only=True)
+class OptimizeOptions(shared.FeedingOptions):
+    """What `normgraph optimize` was told, besides what models are fed.
 
     Attributes:
         models: the file to read, or several, folders, patterns or URLs.
@@ -48,10 +48,6 @@ class OptimizeOptions:
         report: the file to write the report to.
         autotune: the provider on which rewrites are timed; None to time nothing.
         tuning: the file of decisions which rewrites pay.
-        inputs: where the inputs come from that show the shapes, or verify the model; None to make them.
-        dims: sizes of dynamic dimensions.
-        families: what floating inputs are drawn from.
-        seed: of the inputs.
         json: print the report instead of tables.
         quiet: print nothing but errors.
         jobs: for several inputs, the number of processes; None for one for each processor.
@@ -73,10 +69,6 @@ class OptimizeOptions:
     report: Path | None
     autotune: str | None
     tuning: Path | None
-    inputs: str | None
-    dims: list[tuple[str, int]]
-    families: list[str]
-    seed: int
     json: bool
     quiet: bool
     jobs: int | None
@@ -115,7 +107,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--opset",
         metavar="N",
-        type=shared.opset,
+        type=shared.whole("an opset", 1),
         help="the opset of the result; by default it is raised only where a rewrite is worth it",
     )
     how.add_argument(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 #: The names in `normgraph.targets.TARGETS`, which imports onnx; a test keeps the two alike.
 TARGETS = ("onnx", "onnxruntime", "onnxruntime-cuda", "tensorrt", "openvino", "directml", "coreml")
@@ -14,6 +17,23 @@ FAMILIES = (
     "normal", "offset 10", "offset 100", "offset 1000", "offset 10000", "tiny variance", "constant rows",
     "large magnitude", "largest", "subnormal",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedingOptions:
+    """What a command was told of the inputs that models are fed.
+
+    Attributes:
+        inputs: where they come from; None to make them.
+        dims: sizes of dynamic dimensions.
+        families: what floating inputs are drawn from; empty for the default.
+        seed: what the random numbers follow from.
+    """
+
+    inputs: str | None
+    dims: list[tuple[str, int]]
+    families: list[str]
+    seed: int
 
 
 def add_target(group: argparse._ArgumentGroup, default: str | None = DEFAULT_TARGET) -> None:
@@ -55,7 +75,7 @@ def add_feeding(group: argparse._ArgumentGroup) -> None:
         dest="families",
         help=f"what floating inputs are drawn from, one or several of: {', '.join(FAMILIES)}",
     )
-    group.add_argument("--seed", metavar="N", type=natural, default=0, help="another gives other inputs (default: 0)")
+    group.add_argument("--seed", metavar="N", type=whole(), default=0, help="another gives other inputs (default: 0)")
 
 
 def add_dims(group: argparse._ArgumentGroup) -> None:
@@ -87,10 +107,20 @@ def add_threads(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--threads",
         metavar="N",
-        type=natural,
+        type=whole(),
         default=0,
         help="threads within an operator (default: as many as ONNX Runtime takes by itself)",
     )
+
+
+def model(text: str) -> Path:
+    """A model's file."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"a model is named here by its file, and '{text}' is a URL: only optimize and check "
+            "read those; copy it first"
+        )
+    return Path(text)
 
 
 def dim(text: str) -> tuple[str, int]:
@@ -101,11 +131,32 @@ def dim(text: str) -> tuple[str, int]:
     return name, int(size)
 
 
-def natural(text: str) -> int:
-    """A number from 0 on."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"it is a number from 0 on, not '{text}'")
-    return int(text)
+def whole(noun: str = "it", least: int = 0) -> Callable[[str], int]:
+    """What reads whole numbers from the least on; the noun is what it calls them where it complains."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{noun} is a number from {least} on, not '{text}'")
+        return int(text)
+
+    return read
+
+
+def number(noun: str = "it", *, positive: bool = False) -> Callable[[str], float]:
+    """What reads finite numbers from 0 on, or above 0; the noun as in `whole`."""
+
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = -1.0
+        if not 0 <= found < float("inf") or (positive and not found):
+            raise argparse.ArgumentTypeError(
+                f"{noun} is a number {'above 0' if positive else 'from 0 on'}, not '{text}'"
+            )
+        return found
+
+    return read
 
 
 def add_jobs(group: argparse._ArgumentGroup) -> None:
@@ -114,7 +165,7 @@ def add_jobs(group: argparse._ArgumentGroup) -> None:
         "-j",
         "--jobs",
         metavar="N",
-        type=jobs,
+        type=whole("a number of processes", 1),
         help="how many processes to run at once (default: one for each processor)",
     )
 
@@ -124,17 +175,3 @@ def target(text: str) -> str:
     if text.partition("@")[0] not in TARGETS:
         raise argparse.ArgumentTypeError(f"there is no target '{text}': choose one of {', '.join(TARGETS)}")
     return text
-
-
-def opset(text: str) -> int:
-    """An opset's number."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"an opset is a number from 1 on, not '{text}'")
-    return int(text)
-
-
-def jobs(text: str) -> int:
-    """A number of processes."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number of processes is a number from 1 on, not '{text}'")
-    return int(text)

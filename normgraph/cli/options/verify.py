@@ -25,17 +25,13 @@ examples:
 """
 
 
-@dataclass(frozen=True)
-class VerifyOptions:
-    """What `normgraph verify` was told.
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(shared.FeedingOptions):
+    """What `normgraph verify` was told, besides what the models are fed.
 
     Attributes:
         before: the first model's file.
         after: the second model's file.
-        inputs: where inputs come from; None to make them.
-        dims: sizes of dynamic dimensions.
-        families: what floating inputs are drawn from; empty for the default.
-        seed: what the random numbers follow from.
         sizes: how many assignments of sizes are tried.
         rtol: the relative tolerance; None for none.
         atol: the absolute tolerance; None for none.
@@ -48,10 +44,6 @@ class VerifyOptions:
 
     before: Path
     after: Path
-    inputs: str | None
-    dims: list[tuple[str, int]]
-    families: list[str]
-    seed: int
     sizes: int
     rtol: float | None
     atol: float | None
@@ -62,31 +54,17 @@ class VerifyOptions:
     quiet: bool
 
 
-def _tolerance(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"a tolerance is a number from 0 on, not '{text}'")
-    return number
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"it is a number from 1 on, not '{text}'")
-    return int(text)
-
-
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", metavar="BEFORE", type=Path, help="the model to be compared with, an ONNX file")
-    parser.add_argument("after", metavar="AFTER", type=Path, help="the model in question, an ONNX file")
+    parser.add_argument(
+        "before", metavar="BEFORE", type=shared.model, help="the model to be compared with, an ONNX file"
+    )
+    parser.add_argument("after", metavar="AFTER", type=shared.model, help="the model in question, an ONNX file")
     fed = parser.add_argument_group("what they are fed")
     shared.add_feeding(fed)
     fed.add_argument(
         "--sizes",
         metavar="N",
-        type=_count,
+        type=shared.whole(least=1),
         default=3,
         help="how many assignments of sizes to try where dimensions are dynamic (default: 3)",
     )
@@ -94,10 +72,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
     judged.add_argument(
         "--rtol",
         metavar="R",
-        type=_tolerance,
+        type=shared.number("a tolerance"),
         help="let outputs differ by no more than A + R·|before|, whatever float64 says",
     )
-    judged.add_argument("--atol", metavar="A", type=_tolerance, help="see --rtol")
+    judged.add_argument("--atol", metavar="A", type=shared.number("a tolerance"), help="see --rtol")
     judged.add_argument(
         "--no-truth", action="store_false", dest="truth", help="don't compute the first model in float64"
     )

@@ -1,0 +1,23 @@
+"""How models are to be fed, as a command was told."""
+
+from __future__ import annotations
+
+from normgraph.cli.options.shared import FeedingOptions
+from normgraph.errors import UsageError
+from normgraph.feeds import Feeding
+
+
+def feeding_of(options: FeedingOptions, *, sizes: int, families: tuple[str, ...] = ()) -> Feeding:
+    """How models are to be fed.
+
+    Args:
+        options: what the command was told.
+        sizes: how many assignments of sizes are tried.
+        families: what floating inputs are drawn from where no family was named.
+
+    Raises:
+        UsageError: inputs are given, and described besides.
+    """
+    if options.inputs is not None and options.families:
+        raise UsageError("families go with inputs that are made, and inputs are given: leave out --family, or --inputs")
+    return Feeding(options.inputs, dict(options.dims), tuple(options.families) or families, options.seed, sizes=sizes)
