@@ -131,7 +131,8 @@ def _tried(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -
 
 
 def _trials(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -> Iterator[Trial]:
-    for assignment in assignments(inputs, experiment.assumed, experiment.least_extent, experiment.families):
+    at = assignments(inputs, experiment.assumed, experiment.least_extent, experiment.families, experiment.axes)
+    for assignment in at:
         yield from _trials_at(experiment, inputs, runners, assignment)
 
 

@@ -38,6 +38,7 @@ def assignments(
     assumed: Sequence[tuple[int, int]],
     least: int,
     families: Sequence[str] = tuple(FAMILIES),
+    axes: Sequence[int] = (),
 ) -> list[Assignment]:
     """Sizes for the dynamic dimensions.
 
@@ -49,6 +50,8 @@ def assignments(
         assumed: sizes that are demanded of dimensions of the first input.
         least: the least size; below it only small batches are tried.
         families: what is tried, the rarer of it at the first sizes only.
+        axes: the dimensions of the first input over which statistics are taken. A mean of nothing isn't asked for: some
+            of ONNX Runtime's kernels read beyond the tensor then.
     """
     families = _families(inputs, families)
     further, few = (tuple(family for family in some if family in families) for some in (_FURTHER, _FEW))
@@ -68,7 +71,8 @@ def assignments(
     found = [Assignment(first, families), Assignment(second, further)]
     if ones != second and least <= _SMALLEST:
         found.append(Assignment(ones, few, optional=True))
-    if any(s in leading and s not in demanded for s in symbols):
+    averaged = {s for axis in axes for s in inputs[0][2][axis].symbols}
+    if any(s in leading and s not in demanded and s not in averaged for s in symbols):
         found.append(Assignment(none, ORDINARY, optional=True))
     return found
 

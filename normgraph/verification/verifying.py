@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from normgraph.constants import Array
@@ -154,6 +155,7 @@ def _compared(
     first: Session, second: Session, truth: Truth, feeds: Sequence[Feed], how: Verifying, progress: Progress
 ) -> tuple[list[Comparison], tuple[str, ...]]:
     found: list[Comparison] = []
+    judged = False
     for done, feed in enumerate(feeds):
         progress("running both models", done, len(feeds))
         try:
@@ -169,9 +171,17 @@ def _compared(
         except NotRunnable as refused:
             return found, (f"the second model doesn't run where the first does: {feed.label}: {refused}",)
         exact = truth(feed.arrays) or {}
+        judged |= any(not array.size or _has_numbers(array) for array in (*before.values(), *exact.values()))
         for name, array in before.items():
             found.append(compared(name, feed.label, array, after[name], exact.get(name), how.tolerance))
+    if found and not judged:
+        return found, ("whatever it is fed, the first model gives nothing but NaN and infinity: nothing was compared",)
     return found, ()
+
+
+def _has_numbers(array: Array) -> bool:
+    """Whether a tensor has an element that isn't NaN or infinite."""
+    return array.dtype.kind in "biuSUO" or bool(np.isfinite(array.astype(np.float64)).any())
 
 
 def _varies(before: Mapping[str, Array], again: Mapping[str, Array]) -> bool:

@@ -187,6 +187,13 @@ def test_scalar_constants_stay_scalars_in_a_fragment() -> None:
     assert dims[gather.input[1]] == []
 
 
+def test_no_mean_is_taken_of_an_empty_batch() -> None:
+    n, s = Size(1, ("N",)), Size(1, ("S",))
+    over_last, over_all = (assignments([("x", 1, (n, s))], (), 2, axes=axes) for axes in ((1,), (0, 1)))
+    assert 0 in [assignment.sizes["N"] for assignment in over_last]
+    assert 0 not in [assignment.sizes["N"] for assignment in over_all]
+
+
 def test_dynamic_dimensions_are_tried_at_sizes_that_cannot_be_confused() -> None:
     n, s = Size(1, ("N",)), Size(1, ("S",))
     found = assignments([("x", 1, (n, s, Size(4)))], (), 2)

@@ -162,6 +162,13 @@ def test_external_data_is_read_where_it_lies(tmp_path: Path) -> None:
     assert found.divergence.after == "MatMul 'y'"
 
 
+def test_nothing_but_nan_is_no_agreement() -> None:
+    nothing = model("n = Sub(x, x)  y = Div(n, n)")
+    found = valid(normgraph.verify(nothing, nothing))
+    assert not found.passed
+    assert "nothing but NaN" in found.describe()
+
+
 # --- the command --------------------------------------------------------------------------------------------------
 
 
