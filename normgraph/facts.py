@@ -213,7 +213,7 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
     for position, output in enumerate(outputs):
         shape = inferred[position] if position < len(inferred) else None
         if shape is not None:
-            facts.shapes[output] = shape if output.shape is None else _refined(shape, output)
+            facts.shapes[output] = _possible(shape if output.shape is None else _refined(shape, output), facts)
         elif output not in facts.shapes:
             _declare(output, facts)
 
@@ -347,7 +347,8 @@ def _declare(value: ir.Value, facts: Facts) -> None:
     sizes = []
     for dim in value.shape:
         if isinstance(dim, int):
-            sizes.append(static_size(dim))
+            # Some exporters write -1 for a dynamic size.
+            sizes.append(static_size(dim) if dim >= 0 else facts.new_symbol())
         else:
             sizes.append(Size(1, (dim.value,)) if dim.value else facts.new_symbol())
     facts.shapes[value] = tuple(sizes)
@@ -359,9 +360,16 @@ def _refined(shape: Shape, value: ir.Value) -> Shape:
     if declared is None or len(declared) != len(shape) or all(not size.symbols for size in shape):
         return shape
     return tuple(
-        static_size(dim) if isinstance(dim, int) and _is_unknown(size) else size
+        static_size(dim) if isinstance(dim, int) and dim >= 0 and _is_unknown(size) else size
         for size, dim in zip(shape, declared, strict=True)
     )
+
+
+def _possible(shape: Shape, facts: Facts) -> Shape:
+    """The shape; of a size that comes out negative, as where a window is larger than what it goes over, nothing."""
+    if all(size.factor >= 0 for size in shape):
+        return shape
+    return tuple(size if size.factor >= 0 else facts.new_symbol() for size in shape)
 
 
 def _is_unknown(size: Size) -> bool:

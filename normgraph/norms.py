@@ -281,6 +281,8 @@ def _reading(outline: _Outline, layout: Layout) -> _Reading | None:
     if parameters is None:
         return None
     leading, x, over, epsilon = parameters
+    if product(axis.size for axis in over).factor == 0:  # no operator takes a mean of nothing
+        return None
     gain, bias = value.terms[leading], value.terms.get(UNIT, 0.0)
     rows: list[tuple[Row, Polynomial]] = []
     for row in NORMS:

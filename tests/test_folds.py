@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
+import onnx.parser
 import pytest
 
 import normgraph
@@ -59,3 +60,12 @@ def test_fold_is_made_when_asked_for_and_only_then(case: FoldCase, how: Build, o
     assert [fold.rule for fold in report.folds if fold.status == "kept"] == ([case.rule] if case.rule else [])
     assert case.says in "".join(fold.reason or "" for fold in report.folds)
     assert operators(model) == (Counter(case.after.split()) if case.after else operators(build(case, how)))
+
+
+def test_map_stays_before_a_node_that_is_invalid() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 18]> g (float[B, 3] x) => (float[B, 3] y) {
+        k = Constant<value_floats = [1., 2., 3.]>()  a = Mul(x, k)  b = Add(a, k)
+        y = Transpose<perm = [0, 1, 2]>(b) }"""
+    result = normgraph.optimize(onnx.parser.parse_model(text))
+    assert "Transpose" in operators(result.to_proto())
+    assert [fold.status for fold in result.report.folds if fold.status == "folded"] == []

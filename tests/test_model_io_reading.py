@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -271,6 +272,17 @@ def test_reading_takes_no_memory_for_the_weights(tmp_path: Path) -> None:
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(done.stdout) * unit < 16 * 2**20
     assert (tmp_path / "model.onnx.copy").stat().st_size > 64 * 2**20
+
+
+@pytest.mark.parametrize("wrap", [lambda proto: proto, ir.from_proto], ids=["proto", "ir"])
+def test_default_domain_goes_by_one_name(wrap: Callable[[onnx.ModelProto], Any]) -> None:
+    proto = plain()
+    (standard,) = (entry for entry in proto.opset_import if not entry.domain)
+    wanted = dict(model_io.as_model(proto).opset_imports)
+    standard.domain = "ai.onnx"
+    assert model_io.as_model(wrap(proto)).opset_imports == wanted
+    standard.domain = "elsewhere"
+    assert "" not in model_io.as_model(wrap(proto)).opset_imports
 
 
 def helper_model_of(mebibytes: int) -> onnx.ModelProto:

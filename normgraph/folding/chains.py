@@ -119,7 +119,9 @@ def _products(first: Linear, second: Linear) -> _Composed | None:
     u, v = (_matrix(linear, linear.weights().weight) for linear in (first, second))
     weight = u @ v
     stored = weight.T if attribute(second.node, "transB", 0) else weight
-    return Weights(stored, second.outline.bias + first.outline.bias @ v), {}
+    bias = first.outline.bias
+    moved = np.broadcast_to(bias, (*bias.shape[:-1], v.shape[0])) @ v
+    return Weights(stored, second.outline.bias + moved), {}
 
 
 def _matrix(linear: Linear, weight: Float64) -> Float64:

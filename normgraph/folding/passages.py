@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from normgraph.diagnosis import Shortfall
-from normgraph.facts import Facts
+from normgraph.facts import SIGNS_OF_INVALID_NODES, Facts
 from normgraph.folding import moves, sums, windows
 from normgraph.folding.channel_map import ChannelMap, Float64
 from normgraph.folding.moves import Carried, Move
@@ -52,8 +52,11 @@ def _moving(forward: Move, backward: Move, condition: Condition | None = None, o
                 shortfall = None if condition is None else condition(node, channel_map, facts)
                 if shortfall is not None:
                     return shortfall
-            scales = move(node, [channel_map.scale for channel_map in maps], 1.0, facts)
-            shifts = move(node, [channel_map.shift for channel_map in maps], 0.0, facts)
+            try:
+                scales = move(node, [channel_map.scale for channel_map in maps], 1.0, facts)
+                shifts = move(node, [channel_map.shift for channel_map in maps], 0.0, facts)
+            except SIGNS_OF_INVALID_NODES as failure:
+                return Shortfall("invalid-node", f"{node.op_type} doesn't fit its operands: {failure}")
             if isinstance(scales, Shortfall):
                 return scales
             if isinstance(shifts, Shortfall):

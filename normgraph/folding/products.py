@@ -20,7 +20,8 @@ def _matrix(node: ir.Node, name: str, array: Float64) -> Float64:
 
 def gemm_effective(node: ir.Node, weights: Weights, rank: int) -> Weights | None:
     """Gemm computes α·A·B + β·C: with α in the constant matrix and β in C both become 1."""
-    bias = weights.bias * attribute(node, "beta", 1.0)
+    with np.errstate(invalid="ignore"):
+        bias = weights.bias * attribute(node, "beta", 1.0)
     if weights.weight.ndim != 2 or bias.ndim > 2:
         return None
     bias = bias.reshape((1,) * (2 - bias.ndim) + bias.shape)

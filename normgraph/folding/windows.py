@@ -42,10 +42,9 @@ def inference(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall
 
 def averages(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall | None:
     """AveragePool: with zeros counted in, the weights at the borders don't sum to one, and b isn't b there."""
-    padded = any(attribute(node, "pads", ()) or ()) or attribute(node, "auto_pad", "NOTSET").startswith("SAME")
-    if padded and attribute(node, "count_include_pad", 0) and channel_map.has_shift:
+    if _pads_itself(node) and attribute(node, "count_include_pad", 0) and channel_map.has_shift:
         return Shortfall("padding", f"{_called(node)} counts its zero padding in, which a shift doesn't move")
-    return flat(node, channel_map, facts)
+    return _empty(node, facts) or flat(node, channel_map, facts)
 
 
 def greatest(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall | None:
@@ -55,7 +54,30 @@ def greatest(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall 
         return Shortfall(
             "negative-gain", f"{_called(node)} takes greatest values, and channel {negative[0]} has a negative gain"
         )
-    return flat(node, channel_map, facts)
+    if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
+        return Shortfall("inner-reader", f"where {_called(node)} found them is needed, and values may become equal")
+    return _empty(node, facts) or flat(node, channel_map, facts)
+
+
+def _empty(node: ir.Node, facts: Facts) -> Shortfall | None:
+    """Of padding alone a pool makes a number that no map has seen: −∞ or zero.
+
+    A window of neighbours always has one that isn't padding, as does one whose taps are no further apart than the
+    input is long.
+    """
+    rank = len(attribute(node, "kernel_shape", ()))
+    dilations = attribute(node, "dilations") or (1,) * rank
+    if not _pads_itself(node) or set(dilations) <= {1}:
+        return None
+    shape = None if node.inputs[0] is None else facts.shape(node.inputs[0])
+    space = [size.static for size in (shape or ())[2:]]
+    if len(space) == rank and all(size is not None and size >= d for size, d in zip(space, dilations, strict=True)):
+        return None
+    return Shortfall("padding", f"a window of {_called(node)} may hold nothing but padding")
+
+
+def _pads_itself(node: ir.Node) -> bool:
+    return any(attribute(node, "pads", ()) or ()) or attribute(node, "auto_pad", "NOTSET").startswith("SAME")
 
 
 def interpolates(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall | None:

@@ -51,15 +51,23 @@ def as_model(source: Source) -> ir.Model:
         TypeError: It is none of the types above.
     """
     if isinstance(source, ir.Model):
-        return source.clone()
+        return _under_one_name(source.clone())
     if isinstance(source, onnx.ModelProto):
-        return _from_proto(source, "the given ModelProto", _refuse_external)
+        return _under_one_name(_from_proto(source, "the given ModelProto", _refuse_external))
     if isinstance(source, str | PathLike):
-        return load(source)
+        return _under_one_name(load(source))
     held = getattr(source, "model", None)
     if isinstance(held, ir.Model):
-        return held.clone()
+        return _under_one_name(held.clone())
     raise TypeError(f"a model is a path, ModelProto, onnx_ir.Model or ONNXProgram, not {type(source).__name__}")
+
+
+def _under_one_name(model: ir.Model) -> ir.Model:
+    """The model with the default domain imported as "", not by its other name, under which its nodes don't stand."""
+    for imports in (model.opset_imports, *(function.opset_imports for function in model.functions.values())):
+        if "ai.onnx" in imports and "" not in imports:
+            imports[""] = imports.pop("ai.onnx")
+    return model
 
 
 def load(path: str | PathLike[str]) -> ir.Model:

@@ -44,6 +44,23 @@ def test_dimensions_without_a_name_are_not_the_same() -> None:
     assert sizes[0] != sizes[1]
 
 
+def test_minus_one_is_declared_of_a_size_that_is_not_known() -> None:
+    proto = model("y = Abs(x)", "float[4, 4] x", outputs="float[4, 4] y")
+    for value in (proto.graph.input[0], proto.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = -1
+    found = known(proto)
+    for name in ("x", "y"):
+        batch, width = found.facts.shapes[found.values[name]]
+        assert batch.static is None
+        assert width == Size(4)
+
+
+def test_sizes_do_not_come_out_negative() -> None:
+    too_wide = {"w": np.ones((5, 4, 3, 3), np.float32)}
+    assert shape("y = Conv(x, w)", "y", "float[N, 4, 1, 6] x", constants=too_wide) == "N 5 ? 4"
+    assert shape("y = ConstantOfShape(s)", "y", "float[N] x", constants={"s": i64([-3, 2])}) == "? 2"
+
+
 def test_declaration_fills_what_cannot_be_inferred() -> None:
     proto = model("n = NonZero(x)  y = Cast<to=1>(n)", "float[3, 4] x", outputs="float[2, 7] y")
     found = known(proto)

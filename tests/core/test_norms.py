@@ -171,3 +171,10 @@ def test_every_row_and_every_diagnosis_is_tried() -> None:
 def test_no_norm_is_without_a_kind() -> None:
     with pytest.raises(TypeError):
         Norm(over=frozenset([W]), epsilon=0.0, gain=1.0, bias=0.0)  # type: ignore[call-arg]
+
+
+def test_mean_of_nothing_makes_no_norm() -> None:
+    empty = Axis(7, Size(0))
+    x = base((N, empty, W))
+    assert kinds(standardized(x, empty, W), ((N,), (empty,), (W,))) == ()
+    assert list(kinds(standardized(x, W), ((N,), (empty,), (W,)))) == [LAYER, INSTANCE]

@@ -11,6 +11,12 @@ SIDES = np.asarray([0, 0, 1, 1, 0, 0, 1, 1])
 SCALES = np.asarray([1, 1, 2, 2], np.float32)
 LINEARLY = 'Resize<mode="linear", coordinate_transformation_mode="half_pixel">'
 
+
+def gapped(pool: str) -> str:
+    """A pool whose windows leave out every second element."""
+    return f"{pool}<kernel_shape=[2, 2], dilations=[2, 2], pads=[1, 1, 1, 1]>"
+
+
 TABLE = [
     hit("through AveragePool", f"h = Conv(x, w)  p = AveragePool<kernel_shape=[2, 2]>(h)  y = {norm('p')}",
         "Conv AveragePool", constants=K),
@@ -26,6 +32,14 @@ TABLE = [
         "ReduceMean Gemm", "forward", constants={"w": (4, 5)}),
     hit("through MaxPool, gains positive", f"h = Conv(x, w)  p = MaxPool<kernel_shape=[2, 2]>(h)  y = {norm('p')}",
         "Conv MaxPool", constants={**K, **POSITIVE}),
+    hit("through MaxPool with gaps, longer than the gaps",
+        f"h = Conv(x, w)  p = {gapped('MaxPool')}(h)  y = {norm('p')}", "Conv MaxPool", constants={**K, **POSITIVE}),
+    hit("through MaxPool whose indices nothing reads",
+        f"h = Conv(x, w)  p, i = MaxPool<kernel_shape=[2, 2]>(h)  y = {norm('p')}", "Conv MaxPool",
+        constants={**K, **POSITIVE}),
+    hit("through AveragePool with gaps, longer than the gaps",
+        f"h = Conv(x, w)  p = {gapped('AveragePool')}(h)  y = {norm('p')}", "Conv AveragePool", constants=K,
+        opsets=(19, 23)),
     hit("through Concat, backward", f"a = Conv(x, w)  b = Conv(x, v)  h = Concat<axis=1>(a, b)  y = {norm('h')}",
         "Conv Conv Concat", constants={"w": (1, 4, 1, 1), "v": (3, 4, 1, 1)}),
     hit("through Concat, forward",
@@ -84,6 +98,15 @@ TABLE = [
 
     miss("through MaxPool, a gain negative", f"h = Conv(x, w)  p = MaxPool<kernel_shape=[2, 2]>(h)  y = {norm('p')}",
          "negative-gain", "MaxPool", constants=K),
+    miss("through MaxPool whose windows may hold padding alone",
+         f"h = Conv(x, w)  p = {gapped('MaxPool')}(h)  y = {norm('p')}", "padding", "MaxPool", dims="B 4 1 W",
+         constants={**K, **POSITIVE}),
+    miss("through AveragePool whose windows may hold padding alone",
+         f"h = {norm('x')}  p = {gapped('AveragePool')}(h)  y = Conv(p, w)", "padding", "AveragePool", dims="B 4 1 W",
+         constants=K, opsets=(19, 23), evaluated_in_double=False),
+    miss("through MaxPool whose indices are read",
+         f"h = Conv(x, w)  p, i = MaxPool<kernel_shape=[2, 2]>(h)  y = {norm('p')}", "inner-reader", "MaxPool",
+         constants={**K, **POSITIVE}, outputs=("y", "i")),
     miss("through AveragePool that counts its padding",
          "h = Conv(x, w)  p = AveragePool<kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1>(h)  "
          f"y = {norm('p')}", "padding", "AveragePool", constants=K),
