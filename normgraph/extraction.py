@@ -58,7 +58,8 @@ class Fragment:
     def key(self) -> bytes:
         """The same bytes for fragments that are the same computation with the same constants."""
         interface = repr((self.inputs, self.output)).encode()
-        return interface + bytes(self.model.SerializeToString(deterministic=True))
+        constants = b"".join(array.tobytes() for array in self.constants.values())
+        return interface + bytes(self.model.SerializeToString(deterministic=True)) + constants
 
     def in_double(self) -> Fragment:
         """The same computation with every floating tensor a double; large constants are left to be fed."""

@@ -86,17 +86,19 @@ def test_units_in_the_last_place_are_those_of_ordinary_inputs() -> None:
     assert re.search(r"2\.0e-6 → 1\.0e-6 +2\.2 → 1\.0\n", text)
 
 
-def test_what_is_gained_and_lost_in_range_is_told() -> None:
+def test_what_proofs_found_beyond_figures_is_told() -> None:
     trial = Trial("normal", (2, 3), 1e-3, 1e-3, 1e-2)
     refused = Trial("normal", (0, 3), 0.0, 0.0, 0.0, refused=True)
     sites = [
         replace(FUSED, name="a", evidence=Evidence((trial,), overflow=Overflow(300.0, 1.0))),
         replace(FUSED, name="b", evidence=Evidence((trial,), overflow=Overflow(250.0, 1.0))),
-        replace(FUSED, name="c", evidence=Evidence((trial, refused))),
+        replace(FUSED, name="c", evidence=Evidence((trial, refused), alike="a")),
     ]
     text = printed(rendering.optimized(report(*sites), RUN), 120)
     assert "gained at 2 of them: in float16 the original overflows from |x| ≈ 250 on, this doesn't" in text
     assert "an empty batch, which the original takes, is refused by what replaces it (1 site)" in text
+    assert "tried on fewer inputs, since another that is written alike was tried on all (1 site)" in text
+    assert "fewer inputs" not in printed(rendering.optimized(report(*sites[:2]), RUN), 120)
     assert "gained:" in printed(rendering.optimized(report(*sites[:2]), RUN), 120)
     assert "gained" not in printed(rendering.optimized(report(sites[2]), RUN), 120)
 

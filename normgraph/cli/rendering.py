@@ -166,6 +166,9 @@ def _remarks(section: Section[Entry]) -> Iterator[str]:
     if gains:
         which = "" if len(gains) == len(proofs) else f" at {len(gains):,} of them"
         yield f"gained{which}: in float16 the original overflows from |x| ≈ {min(gains):.0f} on, this doesn't"
+    alike = sum(proof.alike is not None for proof in proofs if proof.accepted)
+    if alike:
+        yield f"tried on fewer inputs, since another that is written alike was tried on all ({counted(alike, 'site')})"
     refusing = sum(any(trial.refused for trial in proof.trials) for proof in proofs if proof.accepted)
     if refusing:
         yield f"an empty batch, which the original takes, is refused by what replaces it ({counted(refusing, 'site')})"

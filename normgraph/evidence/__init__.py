@@ -5,9 +5,10 @@ computed in float64.  A replacement is accepted if every precondition holds and,
 isn't larger than `FACTOR` times the original's or `ULPS` units in the last place, of the result or of the input.
 """
 
-from normgraph.evidence.conducting import OnceEach, compare, conduct, prove
+from normgraph.evidence.conducting import compare, conduct, prove
 from normgraph.evidence.experiment import Candidate, Defined, Experiment, Modelled, experiment
 from normgraph.evidence.measuring import FACTOR, ULPS, Ulps
+from normgraph.evidence.once_each import OnceEach
 from normgraph.evidence.preconditions import Precondition, broken
 from normgraph.evidence.record import SEED, Evidence, Overflow, Trial, joined
 from normgraph.evidence.sizes import SMALL, assignments

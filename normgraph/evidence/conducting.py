@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import onnx_ir as ir
@@ -14,8 +16,9 @@ from normgraph.evidence.measuring import ULPS, Float64, allowed_errors, errors_o
 from normgraph.evidence.overflow import overflow_of
 from normgraph.evidence.preconditions import broken, established, established_of_match
 from normgraph.evidence.record import SEED, Evidence, Trial
-from normgraph.evidence.sizes import SMALL, Assignment, assigned, assignments
-from normgraph.execution import NotRunnable, Runner, runner_of, truth_of
+from normgraph.evidence.sizes import SMALL, Assignment, again, assigned, assignments
+from normgraph.evidence.structure import Runners, runners_of
+from normgraph.execution import NotRunnable, Runner
 from normgraph.extraction import Input, NotExtractable
 from normgraph.facts import FLOATING, Facts
 from normgraph.feeds import draw
@@ -50,7 +53,8 @@ def prove(
         for position in replacement.provides:
             other = carry_out(experiment(match, replacement, target, facts, position))
             trials = (*evidence.trials, *other.trials)
-            evidence = replace(evidence, trials=trials, failure=evidence.failure or other.failure)
+            failure, alike = evidence.failure or other.failure, evidence.alike or other.alike
+            evidence = replace(evidence, trials=trials, failure=failure, alike=alike)
     except (NotExtractable, NotRunnable) as failed:
         evidence = Evidence(failure=str(failed))
     return replace(evidence, preconditions=preconditions)
@@ -75,52 +79,58 @@ def compare(region: Rewritable, designed: Callable[[], Experiment], facts: Facts
     return replace(evidence, preconditions=preconditions)
 
 
-@dataclass(frozen=True, slots=True)
-class _Runners:
-    truth: Runner
-    before: Runner
-    after: Runner
-
-
-def conduct(experiment: Experiment) -> Evidence:
+def conduct(experiment: Experiment, runners: Runners | None = None) -> Evidence:
     """The numeric evidence: it follows from the experiment alone, and is the same whenever it is conducted.
+
+    Args:
+        experiment: the experiment.
+        runners: what computes it, where that is open already.
 
     Raises:
         NotRunnable: the original or its replacement can't be computed.
     """
-    original = experiment.original
-    before, after = runner_of(original.model), experiment.candidate.runner()
-    double = original.in_double()
-    runners = _Runners(truth_of(double.model, double.constants), before, after)
-    small = experiment.small or original.small_inputs(experiment.axes, max(SMALL, experiment.least_extent))
-    evidence = _tried(experiment, small, runners)
-    if not evidence.accepted and small != original.inputs:
-        evidence = _tried(experiment, original.inputs, runners)  # it may hold at just these sizes
+    evidence, running = Evidence(), runners or runners_of(experiment)
+    for inputs in _inputs(experiment):  # if not at small sizes, it may hold at just those of the model
+        evidence = _tried(experiment, inputs, running, _planned(experiment, inputs))
+        if evidence.accepted:
+            break
     return evidence
 
 
-class OnceEach:
-    """Conducts each experiment once: equal ones, their constants included, would only give the same evidence again.
+def conduct_again(experiment: Experiment, runners: Runners, known: Evidence) -> Evidence:
+    """The numeric evidence of an experiment by a few trials, all of which have been made with other weights.
 
-    The norms of a model are mostly written alike.  Those whose weights are alike as well, as before any training, are
-    one experiment; weights that differ are experiments of their own, for what a rewrite does depends on their range.
+    Args:
+        experiment: the experiment.
+        runners: what computes it.
+        known: the evidence of an experiment of the same structure, which was accepted.
     """
-
-    def __init__(self) -> None:
-        self._known: dict[str, Evidence] = {}
-
-    def __call__(self, experiment: Experiment) -> Evidence:
-        """See `conduct`."""
-        key = experiment.key()
-        if key not in self._known:
-            self._known[key] = conduct(experiment)
-        return self._known[key]
+    shapes = {trial.shape for trial in known.trials}
+    told = {(trial.family, trial.shape) for trial in known.trials if trial.refused or trial is known.worst}
+    for inputs in _inputs(experiment):
+        planned = _planned(experiment, inputs)
+        if shapes <= {assigned(inputs[0][2], assignment.sizes) for assignment in planned}:
+            return _tried(experiment, inputs, runners, again(planned, inputs[0][2], told))
+    return Evidence()
 
 
-def _tried(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -> Evidence:
+def _inputs(experiment: Experiment) -> list[Sequence[Input]]:
+    """The inputs to try it on, small ones first."""
+    original = experiment.original
+    small = experiment.small or original.small_inputs(experiment.axes, max(SMALL, experiment.least_extent))
+    return [small] if small == original.inputs else [small, original.inputs]
+
+
+def _planned(experiment: Experiment, inputs: Sequence[Input]) -> list[Assignment]:
+    return assignments(inputs, experiment.assumed, experiment.least_extent, experiment.families, experiment.axes)
+
+
+def _tried(
+    experiment: Experiment, inputs: Sequence[Input], runners: Runners, planned: Sequence[Assignment]
+) -> Evidence:
     dtype = ir.DataType(inputs[0][1])
     try:
-        trials = tuple(_trials(experiment, inputs, runners))
+        trials = tuple(trial for each in planned for trial in _trials_at(experiment, inputs, runners, each))
     except NotRunnable as failure:
         return Evidence(failure=str(failure), dtype=dtype, axes=experiment.axes)
     evidence = Evidence(trials, dtype=dtype, axes=experiment.axes)
@@ -130,14 +140,8 @@ def _tried(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -
     return evidence
 
 
-def _trials(experiment: Experiment, inputs: Sequence[Input], runners: _Runners) -> Iterator[Trial]:
-    at = assignments(inputs, experiment.assumed, experiment.least_extent, experiment.families, experiment.axes)
-    for assignment in at:
-        yield from _trials_at(experiment, inputs, runners, assignment)
-
-
 def _trials_at(
-    experiment: Experiment, inputs: Sequence[Input], runners: _Runners, assignment: Assignment
+    experiment: Experiment, inputs: Sequence[Input], runners: Runners, assignment: Assignment
 ) -> Iterator[Trial]:
     name, element_type, shape = inputs[0]
     dtype = ir.DataType(element_type).numpy()
@@ -146,10 +150,10 @@ def _trials_at(
     made: list[_Results] = []
     refused: list[Trial] = []
     for family in assignment.families:
-        x = draw(family, extents, experiment.axes, dtype, (SEED,))
+        x, exact_x = _drawn(family, extents, experiment.axes, dtype)
         feed = {name: x, **others}
         try:
-            exact = exactly(runners.truth, feed)
+            exact = exactly(runners.truth, {**feed, name: exact_x})
             before = np.asarray(runners.before(feed), np.float64)
         except NotRunnable:
             if assignment.optional:  # the original doesn't run at such sizes, or nothing tells what would be right
@@ -175,8 +179,27 @@ def _trials_at(
     yield from refused
 
 
+def _drawn(family: str, extents: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype) -> tuple[Array, Float64]:
+    """A family's input, and the same as doubles; small ones are kept: a model's norms are mostly of one shape."""
+    if math.prod(extents) > _KEPT:
+        x = draw(family, extents, axes, dtype, (SEED,))
+        return x, x.astype(np.float64)
+    return _kept(family, extents, axes, dtype)
+
+
+@lru_cache(maxsize=32)
+def _kept(family: str, extents: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype) -> tuple[Array, Float64]:
+    x = draw(family, extents, axes, dtype, (SEED,))
+    doubles = x.astype(np.float64)
+    for array in (x, doubles):
+        array.flags.writeable = False
+    return x, doubles
+
+
+#: Inputs of no more elements are kept.
+_KEPT = 1 << 15
 #: So many elements of results are judged at once, since small arrays cost more calls than numbers.
-_AT_ONCE = 1 << 17
+_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +235,7 @@ def _judged(made: Sequence[_Results], name: str, dtype: np.dtype, truth: Runner)
 
 def exactly(truth: Runner, feed: Mapping[str, Array]) -> Float64:
     """The truth for a feed, whose floating numbers become doubles."""
-    doubles = {n: a.astype(np.float64) if a.dtype.kind in "fV" else a for n, a in feed.items()}
+    doubles = {n: a.astype(np.float64, copy=False) if a.dtype.kind in "fV" else a for n, a in feed.items()}
     return np.asarray(truth(doubles), np.float64)
 
 

@@ -37,6 +37,7 @@ def to_dict(evidence: Evidence) -> dict[str, Any]:
         "overflow": None
         if evidence.overflow is None
         else {"magnitude": evidence.overflow.magnitude, "relative_error": number(evidence.overflow.error)},
+        "alike": evidence.alike,
         "trials": [_trial(trial) for trial in evidence.trials],
     }
 

@@ -1,12 +1,11 @@
 """An experiment: all that the numeric proof of a rewrite follows from, as a value.
 
 Names and positions in the model are no part of it: two regions that are written alike and have the same constants
-make equal experiments, which need to be conducted once.
+follow from the same, see `normgraph.evidence.structure`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,15 +22,16 @@ from normgraph.match import Match
 class Candidate(Protocol):
     """What is to replace a region."""
 
+    @property
+    def fragment(self) -> Fragment:
+        """It as a model, which differs for all that is computed differently."""
+
     def runner(self) -> Runner:
         """Computes it.
 
         Raises:
             NotRunnable: nothing here computes it.
         """
-
-    def key(self) -> bytes:
-        """The same bytes for what computes the same in the same way, whatever its names in the model are."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,6 @@ class Modelled:
     def runner(self) -> Runner:
         """See `Candidate`."""
         return runner_of(self.fragment.model)
-
-    def key(self) -> bytes:
-        """See `Candidate`."""
-        return self.fragment.key()
 
 
 @dataclass(frozen=True)
@@ -76,10 +72,6 @@ class Defined:
 
         return run
 
-    def key(self) -> bytes:
-        """See `Candidate`."""
-        return b"defined" + self.fragment.key()
-
 
 @dataclass(frozen=True)
 class Experiment:
@@ -93,6 +85,7 @@ class Experiment:
         least_extent: the least size that dynamic dimensions are tried at.
         families: the families of inputs that are tried.
         small: the inputs at the sizes that are tried first; None for what `Fragment.small_inputs` makes of them.
+        subject: the name of what is made anew, by which a report refers to it; nothing follows from it.
     """
 
     original: Fragment
@@ -102,15 +95,7 @@ class Experiment:
     least_extent: int = 2
     families: tuple[str, ...] = tuple(FAMILIES)
     small: tuple[Input, ...] | None = None
-
-    def key(self) -> str:
-        """A digest that equal experiments share, and no others do."""
-        rest = repr((self.axes, self.assumed, self.least_extent, self.families, self.small)).encode()
-        digest = hashlib.sha256()
-        for part in (self.original.key(), self.candidate.key(), rest):
-            digest.update(len(part).to_bytes(8, "big"))
-            digest.update(part)
-        return digest.hexdigest()
+    subject: str = ""
 
 
 def experiment(
@@ -134,7 +119,8 @@ def experiment(
     candidate = Modelled(fragment) if provable else Defined(replacement, fragment, replacement.name_of(made))
     needed = None if made is None else match.needed[made]
     region = match if needed is None else replace(match, output=needed.value, nodes=needed.nodes)
-    return Experiment(original_fragment(region, facts), candidate, match.axes, match.assumed)
+    subject = match.output.name or ""
+    return Experiment(original_fragment(region, facts), candidate, match.axes, match.assumed, subject=subject)
 
 
 def opset_of(replacement: Replacement, facts: Facts) -> int:

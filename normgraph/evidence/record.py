@@ -74,6 +74,8 @@ class Evidence:
         dtype: the element type that was computed in.
         axes: the dimensions along which rows are constant in the family that has such.
         overflow: what is gained in range; None where the original doesn't overflow, or where that wasn't tried.
+        alike: where not all families were tried: the name of the tensor whose region is written alike, has weights of
+            the same order of magnitude and was tried on all of them; None where this one was.
     """
 
     trials: tuple[Trial, ...] = ()
@@ -82,6 +84,7 @@ class Evidence:
     dtype: ir.DataType | None = None
     axes: tuple[int, ...] = ()
     overflow: Overflow | None = None
+    alike: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -142,4 +145,5 @@ def joined(proofs: Sequence[Evidence]) -> Evidence:
         dtype=next((proof.dtype for proof in proofs if proof.dtype is not None), None),
         axes=proofs[0].axes if proofs else (),
         overflow=min(gains, key=lambda gain: gain.magnitude, default=None),
+        alike=next((proof.alike for proof in proofs if proof.alike is not None), None),
     )

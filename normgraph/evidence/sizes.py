@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -16,6 +16,12 @@ SMALL = 4
 #: The families that are tried at further sizes, which are there for themselves.
 _FURTHER = (*ORDINARY, "offset 100", "tiny variance", "constant rows")
 _FEW = (*ORDINARY, "offset 100")
+#: The families that are tried again with other weights, beside the one that came closest to its bound.
+_AGAIN = (*ORDINARY, "offset 10000", "large magnitude")
+
+
+#: A family of inputs and the shape of the base tensor that it was tried at.
+Tried = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,24 @@ def assignments(
     averaged = {s for axis in axes for s in inputs[0][2][axis].symbols}
     if any(s in leading and s not in demanded and s not in averaged for s in symbols):
         found.append(Assignment(none, ORDINARY, optional=True))
+    return found
+
+
+def again(planned: Sequence[Assignment], shape: Sequence[Size], told: Container[Tried]) -> list[Assignment]:
+    """What is tried with the weights of a region, once all has been with those of another that is written alike.
+
+    Args:
+        planned: all assignments.
+        shape: the shape of the base tensor.
+        told: the trials that told something: the one that came closest to its bound, those that were refused.
+    """
+    found = []
+    for position, assignment in enumerate(planned):
+        extents = assigned(shape, assignment.sizes)
+        usual = _AGAIN if position == 0 else ()
+        families = tuple(f for f in assignment.families if f in usual or (f, extents) in told)
+        if families:
+            found.append(Assignment(assignment.sizes, families))
     return found
 
 

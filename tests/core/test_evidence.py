@@ -1,5 +1,6 @@
 """Evidence: what is right is proven, what is wrong by little isn't, and what can't be tried says so."""
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -23,9 +24,10 @@ from normgraph.evidence import (
     prove,
 )
 from normgraph.evidence.measuring import errors, sensitivity, spacing_at
+from normgraph.evidence.structure import runners_of, taken_apart
 from normgraph.execution import NotRunnable, Runner, runner_of
-from normgraph.extraction import original_fragment
-from normgraph.feeds import FAMILIES
+from normgraph.extraction import Fragment, original_fragment
+from normgraph.feeds import FAMILIES, draw
 from normgraph.lowering import Replacement, Step, lower
 from normgraph.match import Match
 from normgraph.targets import TARGETS, demand
@@ -152,8 +154,9 @@ def test_runner_that_fails_half_way_is_no_proof() -> None:
 
             return run
 
-        def key(self) -> bytes:
-            return b""
+        @property
+        def fragment(self) -> Fragment:
+            raise NotRunnable("nothing is asked of it")
 
     original = original_fragment(match, found.facts)
     evidence = compare(match, lambda: Experiment(original, Failing(), match.axes, match.assumed), found.facts)
@@ -285,16 +288,20 @@ def test_same_regions_make_the_same_experiment() -> None:
     both = surveyed(f"{NORM}  h = Exp(x)  {shouted}", "float[N, 4] x", constants={**CONSTANTS, **other})
     matches = both.findings.matches
     assert len(matches) == 2
-    keys = {experiment(m, lowered(m, both), TARGETS["onnxruntime"], both.facts).key() for m in matches}
+
+    def key(match: Match, replacement: Replacement, among: Surveyed, target: str) -> str:
+        return taken_apart(experiment(match, replacement, TARGETS[target], among.facts)).key()
+
+    keys = {key(m, lowered(m, both), both, "onnxruntime") for m in matches}
     assert len(keys) == 1
     match, found = matched()
     right = lowered(match, found)
-    assert experiment(match, right, TARGETS["onnxruntime"], found.facts).key() in keys
+    assert key(match, right, found, "onnxruntime") in keys
     for changed in (with_attribute(right, "epsilon", 1e-4), with_constant(right, "bias", lambda b: b + 1)):
-        assert experiment(match, changed, TARGETS["onnxruntime"], found.facts).key() not in keys
-    assert experiment(match, right, TARGETS["tensorrt"], found.facts).key() not in keys
+        assert key(match, changed, found, "onnxruntime") not in keys
+    assert key(match, right, found, "tensorrt") not in keys
     another, others = matched("float[N, M, 4] x")
-    assert experiment(another, lowered(another, others), TARGETS["onnxruntime"], others.facts).key() not in keys
+    assert key(another, lowered(another, others), others, "onnxruntime") not in keys
 
 
 def test_what_rounding_the_input_does_counts_where_the_rest_of_the_bound_does_not_suffice(
@@ -316,3 +323,35 @@ def test_what_rounding_the_input_does_counts_where_the_rest_of_the_bound_does_no
     assert evidence.accepted, evidence.describe()
     assert 0 < len(asked) < len(evidence.trials)
     assert {trial.allowed for trial in evidence.trials} >= {ULPS * change for change in asked}
+
+
+@pytest.mark.parametrize(("inputs", "dtype"), RIGHT)
+def test_weights_that_are_fed_make_no_difference(inputs: str, dtype: type[np.generic]) -> None:
+    """Not in a bit, neither to the region nor to what replaces it."""
+    match, found = matched(inputs, dtype)
+    proven = experiment(match, lowered(match, found), TARGETS["onnxruntime"], found.facts)
+    apart, whole = taken_apart(proven), runners_of(proven)
+    assert set(map(len, (apart.before, apart.after))) == {2}
+    assert not {t.name for t in apart.structure.original.model.graph.initializer} & set(apart.before)
+    fed = apart.runners()
+    extents = [3, 5, 4][: inputs.count(",") + 1]
+    extents[-1] = 4
+    for family in FAMILIES:
+        x = draw(family, extents, match.axes, np.dtype(dtype), (1,))
+        doubles = {"x": x.astype(np.float64)}
+        assert np.array_equal(fed.truth(doubles), whole.truth(doubles), equal_nan=True)
+        for one, other in ((fed.before, whole.before), (fed.after, whole.after)):
+            assert one({"x": x}).tobytes() == other({"x": x}).tobytes()
+
+
+@pytest.mark.parametrize("count", [1, 2, 99, 100, 101, 1023, 1024, 1025, 5000])
+def test_percentile_is_what_one_in_a_hundred_exceeds(count: int) -> None:
+    random = np.random.default_rng(count)
+    results = np.abs(random.standard_normal((4, count)))
+    results[1] = np.where(results[1] < 1, 0.0, results[1])
+    results[2] = 1.0
+    results[3, 0] = np.inf
+    for row in results:
+        found = errors(row, np.zeros(count), np.ones(count))
+        expected = sorted(row.tolist())[max(0, math.ceil(count * 99 / 100) - 1)]
+        assert (found.ulps.p99, found.ulps.largest, found.largest) == (expected, row.max(), row.max())
