@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -19,7 +20,7 @@ from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Findings, Match, find
 from normgraph.opset import obstacles, raise_opset
 from normgraph.progress import Progress, silent
-from normgraph.proposals import Judge, Proposal, consent
+from normgraph.proposals import Judge, Proposal, Way, consent
 from normgraph.region import dead_readers, feeders_of
 from normgraph.rewrite import Names, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
@@ -37,12 +38,20 @@ class _Candidate:
         site: its record so far.
         alternatives: the replacements that are left, the best first.
         replacement: the one that was proven.
+        untried: those behind it, which may be proven or not.
     """
 
     match: Match
     site: Site
     alternatives: tuple[Replacement, ...] = ()
     replacement: Replacement | None = None
+    untried: tuple[Replacement, ...] = ()
+
+    def take(self, replacement: Replacement, evidence: Evidence) -> None:
+        """Choose a replacement that was proven."""
+        self.replacement = replacement
+        self.alternatives = (replacement,)
+        self.site = replace(self.site, kind=replacement.kind, evidence=evidence)
 
 
 def inlined(model: ir.Model) -> ir.Model:
@@ -134,7 +143,7 @@ def fuse_normalizations(
         demand: the runtime, and what is permitted.
         opset: the opset that is wanted: rewrites may use all that it has and nothing beyond.  None to raise the
             model's only where a rewrite is worth it.
-        judge: asked whether the rewrites that are proven are to be made.
+        judge: asked whether the rewrites that are proven are to be made, and with which operators.
         progress: told about the proofs.
 
     Returns:
@@ -148,8 +157,15 @@ def fuse_normalizations(
         progress("proving rewrites", done, len(candidates))
         _prove(candidate, demand.target, facts, once)
     progress("proving rewrites", len(candidates), len(candidates))
-    _keep_within(_Reach(model, candidates, opset, facts), candidates)
-    _judge(model, judge, candidates, facts)
+    reach = _Reach(model, candidates, opset, facts)
+    _keep_within(reach, candidates)
+
+    def proven_others(candidate: _Candidate) -> _Proven:
+        within = [replacement for replacement in candidate.untried if reach.shortfall(replacement) is None]
+        found = [(each, prove(candidate.match, each, demand.target, facts, once)) for each in within]
+        return [(each, evidence) for each, evidence in found if evidence.accepted]
+
+    _judge(model, judge, candidates, facts, proven_others)
     _keep_within(_Reach(model, candidates, opset, facts), candidates)
     sites = _in_order(candidates, others, numbers, facts)
     _rewrite(model, [c for c in candidates if c.replacement is not None], facts)
@@ -195,12 +211,11 @@ def _worth_beside(match: Match, staying: set[ir.Node], facts: Facts) -> bool:
 def _prove(candidate: _Candidate, target: Target, facts: Facts, once: OnceEach) -> None:
     """Choose the best replacement that is proven, or say why the best one isn't."""
     failed: Evidence | None = None
-    for replacement in candidate.alternatives:
+    for position, replacement in enumerate(candidate.alternatives):
         evidence = prove(candidate.match, replacement, target, facts, once)
         if evidence.accepted:
-            candidate.replacement = replacement
-            candidate.site = replace(candidate.site, kind=replacement.kind, evidence=evidence)
-            candidate.alternatives = (replacement,)
+            candidate.untried = candidate.alternatives[position + 1 :]
+            candidate.take(replacement, evidence)
             return
         failed = failed or evidence
     candidate.alternatives = ()
@@ -208,25 +223,47 @@ def _prove(candidate: _Candidate, target: Target, facts: Facts, once: OnceEach) 
         candidate.site = candidate.site.kept(Shortfall("proof-failed", failed.describe()), failed)
 
 
-def _judge(model: ir.Model, judge: Judge, candidates: list[_Candidate], facts: Facts) -> None:
-    """Drop the rewrites that the judge has something against."""
+#: Replacements beside the one that is proven, each with evidence that is accepted.
+_Proven = list[tuple[Replacement, Evidence]]
+
+
+def _judge(
+    model: ir.Model,
+    judge: Judge,
+    candidates: list[_Candidate],
+    facts: Facts,
+    proven_others: Callable[[_Candidate], _Proven],
+) -> None:
+    """Drop the rewrites that the judge has something against, and take others where it chooses them."""
     proven = [c for c in candidates if c.replacement is not None]
-    for candidate, objection in zip(proven, judge(model, [_proposal(c, facts) for c in proven]), strict=True):
-        if objection is not None:
-            candidate.site = candidate.site.kept(objection, candidate.site.evidence)
+    others: list[_Proven] = [[] for _ in proven]
+
+    def proposal(candidate: _Candidate, found: _Proven) -> Proposal:
+        def further() -> list[Way]:
+            found[:] = proven_others(candidate)
+            return [_way(candidate.match, replacement, facts) for replacement, _ in found]
+
+        assert candidate.replacement is not None
+        way = _way(candidate.match, candidate.replacement, facts)
+        return Proposal(candidate.site.name, candidate.site.output, way, further)
+
+    proposals = [proposal(candidate, found) for candidate, found in zip(proven, others, strict=True)]
+    for candidate, found, chosen in zip(proven, others, judge(model, proposals), strict=True):
+        if isinstance(chosen, Shortfall):
+            candidate.site = candidate.site.kept(chosen, candidate.site.evidence)
             candidate.replacement = None
             candidate.alternatives = ()
+        elif chosen:
+            candidate.take(*found[chosen - 1])
 
 
-def _proposal(candidate: _Candidate, facts: Facts) -> Proposal:
-    match, replacement = candidate.match, candidate.replacement
-    assert replacement is not None
-
+def _way(match: Match, replacement: Replacement, facts: Facts) -> Way:
     def pair() -> tuple[Fragment, Fragment]:
         opset = max(facts.opset, replacement.opset)
         return original_fragment(match, facts), replacement_fragment(match, replacement, facts, opset)
 
-    return Proposal(candidate.site.name, candidate.site.output, replacement.kind, pair)
+    named = [step.operator for step in replacement.steps if step.operator.endswith("Normalization")]
+    return Way(named[-1] if named else replacement.kind, pair)
 
 
 class _Reach:

@@ -35,11 +35,11 @@ Result = TypeVar("Result", bound=Reported)
 def refusing(refused: Refused, judge: Judge) -> Judge:
     """A judge who has these rewrites left out, by the names of their outputs, and leaves the others to another."""
 
-    def objections(model: ir.Model, proposals: Sequence[Proposal]) -> list[Shortfall | None]:
+    def judged(model: ir.Model, proposals: Sequence[Proposal]) -> list[int | Shortfall]:
         found = judge(model, proposals)
-        return [refused.get(p.output, objection) for p, objection in zip(proposals, found, strict=True)]
+        return [refused.get(p.output, chosen) for p, chosen in zip(proposals, found, strict=True)]
 
-    return objections
+    return judged
 
 
 @dataclass(frozen=True)

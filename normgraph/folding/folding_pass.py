@@ -26,7 +26,7 @@ from normgraph.inventory import NATIVE, Fold
 from normgraph.match import find
 from normgraph.naming import site_name
 from normgraph.progress import Progress, silent
-from normgraph.proposals import Judge, Proposal, consent
+from normgraph.proposals import Judge, Proposal, Way, consent
 from normgraph.rewrite import Names, remove_dead
 
 #: Folds make others possible: the search is repeated until nothing is found, at most so many times.
@@ -177,10 +177,10 @@ def _fold(
         touched |= plan.nodes
         chosen.append((plan, proofs))
     doomed: list[ir.Node] = []
-    objections = judge(model, [_proposal(plan, facts) for plan, _ in chosen])
-    for (plan, proofs), objection in zip(chosen, objections, strict=True):
-        if objection is not None:
-            state.drop(plan, objection)
+    judged = judge(model, [_proposal(plan, facts) for plan, _ in chosen])
+    for (plan, proofs), way in zip(chosen, judged, strict=True):
+        if isinstance(way, Shortfall):
+            state.drop(plan, way)
             continue
         state.folded += records_of(plan, proofs)
         doomed.extend(plan.doomed)
@@ -208,7 +208,7 @@ def _proposal(plan: Plan, facts: Facts) -> Proposal:
 
     kind = ", ".join(dict.fromkeys(change.linear.node.op_type for change in plan.changes))
     output = plan.regions[0].output
-    return Proposal(site_name(plan.doomed or tuple(plan.nodes), output), output.name or "", kind, pair)
+    return Proposal(site_name(plan.doomed or tuple(plan.nodes), output), output.name or "", Way(kind, pair))
 
 
 def _plans(direction: str, graph: ir.Graph, known: _Known) -> Iterator[Plan | Refusal]:

@@ -1,7 +1,7 @@
 """Where a gain comes from: each rewrite cut out of its model and timed, before and after, at the shapes it has there.
 
 A `SiteTimer` is a judge of proposals (see `normgraph.proposals`): it times them, notes the figures, and if it is to
-decide, objects to those that are slower on this machine.
+decide, chooses the fastest of the operators that a site may become, and objects where all are slower on this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from normgraph.feeds import Feeding
 from normgraph.folding import fold_batch_normalizations
 from normgraph.passes import fuse_normalizations, inlined
 from normgraph.progress import Progress, silent
-from normgraph.proposals import Proposal
+from normgraph.proposals import Proposal, Way
 from normgraph.runtime import onnxruntime
 from normgraph.sessions import OpenedModel, Setting
 from normgraph.targets import demand
@@ -55,9 +55,10 @@ class SiteTiming:
 
 @dataclass(frozen=True)
 class _Pair:
-    """The two models of a proposal and what they are fed."""
+    """The two models of a way to rewrite a site, and what they are fed."""
 
-    proposal: Proposal
+    name: str
+    kind: str
     before: Fragment
     after: Fragment
     feed: Mapping[str, Array]
@@ -93,54 +94,66 @@ class SiteTimer:
         self._plan, self._progress = plan, progress
         self.timings: list[SiteTiming] = []
 
-    def __call__(self, model: ir.Model, proposals: Sequence[Proposal]) -> list[Shortfall | None]:
+    def __call__(self, model: ir.Model, proposals: Sequence[Proposal]) -> list[int | Shortfall]:
         """See `normgraph.proposals.Judge`."""
-        found = self._timed(model, proposals) if proposals else []
-        self.timings.extend(found)
-        return [self._objection(timing) for timing in found]
+        if not proposals:
+            return []
+        ways = [(proposal.way, *(proposal.others() if self._decides else ())) for proposal in proposals]
+        pairs = [[_cut_out(way) for way in several] for several in ways]
+        names = {name for several in pairs for pair in several if not isinstance(pair, str) for name in pair[0].sources}
+        shapes = observed_shapes(model, names, self._feeding, replace(self._setting, level="disabled", graphs=False))
+        judged: list[int | Shortfall] = []
+        for done, (proposal, several, made) in enumerate(zip(proposals, ways, pairs, strict=True)):
+            self._progress("timing rewrites", done, len(proposals))
+            found = [self._timing(proposal.name, *entry, shapes) for entry in zip(several, made, strict=True)]
+            self.timings.append(found[0])
+            judged.append(self._choice(found) if self._decides else 0)
+        return judged
 
-    def _objection(self, timing: SiteTiming) -> Shortfall | None:
-        if not self._decides or timing.decision is None or timing.decision.rewrite:
-            return None
-        decision = timing.decision
+    def _choice(self, timings: Sequence[SiteTiming]) -> int | Shortfall:
+        """The way that pays best; another than the first only where it is faster than that beyond noise."""
+        if timings[0].decision is None:
+            return 0
+        known = {position: timing.decision for position, timing in enumerate(timings) if timing.decision is not None}
+        worth = [position for position, decision in known.items() if decision.rewrite]
+        if not worth:
+            return self._objection(max(known.values(), key=lambda decision: decision.ratio.estimate))
+        best = worth[0]
+        for position in worth[1:]:
+            if known[position].ratio.low > known[best].ratio.high:
+                best = position
+        return best
+
+    def _objection(self, decision: Decision) -> Shortfall:
         reason = (
             f"{decision.kind} took {1e6 * decision.after:.3g} µs here, and the nodes as they are "
             f"{1e6 * decision.before:.3g} µs, on {', '.join(decision.inputs)} with {self._tuning.provider}"
         )
         return Shortfall("slower-here", reason)
 
-    def _timed(self, model: ir.Model, proposals: Sequence[Proposal]) -> list[SiteTiming]:
-        pairs = [_cut_out(proposal) for proposal in proposals]
-        names = {name for pair in pairs if not isinstance(pair, str) for name in pair[0].sources}
-        shapes = observed_shapes(model, names, self._feeding, replace(self._setting, level="disabled", graphs=False))
-        found = []
-        for done, (proposal, pair) in enumerate(zip(proposals, pairs, strict=True)):
-            self._progress("timing rewrites", done, len(proposals))
-            found.append(self._timing(proposal, pair if isinstance(pair, str) else _placed(proposal, *pair, shapes)))
-        return found
-
-    def _timing(self, proposal: Proposal, pair: _Pair | str) -> SiteTiming:
+    def _timing(self, name: str, way: Way, made: tuple[Fragment, Fragment] | str, shapes: Shapes) -> SiteTiming:
+        pair = made if isinstance(made, str) else _placed(name, way, *made, shapes)
         if isinstance(pair, str):
-            return SiteTiming(proposal.name, proposal.kind, None, pair)
+            return SiteTiming(name, way.kind, None, pair)
         if pair.key not in self._tuning.decisions:
             if not self._measures:
-                return SiteTiming(proposal.name, proposal.kind, None, "the tuning doesn't know it")
+                return SiteTiming(name, way.kind, None, "the tuning doesn't know it")
             try:
                 self._tuning.decisions[pair.key] = self._measured(pair)
             except RefusedError as error:
-                return SiteTiming(proposal.name, proposal.kind, None, str(error))
+                return SiteTiming(name, way.kind, None, str(error))
             self._tuning.runtime = onnxruntime().__version__
-        return SiteTiming(proposal.name, proposal.kind, self._tuning.decisions[pair.key])
+        return SiteTiming(name, way.kind, self._tuning.decisions[pair.key])
 
     def _measured(self, pair: _Pair) -> Decision:
         before, after = measured([self._opener(pair.before, pair), self._opener(pair.after, pair)], self._plan)
         ratio = ratio_of(after.ratios(before))
         inputs = tuple(f"{a.dtype.name} {'×'.join(map(str, a.shape)) or 'scalar'}" for a in pair.feed.values())
-        return Decision(pair.proposal.kind, inputs, before.median, after.median, ratio, is_worth(ratio))
+        return Decision(pair.kind, inputs, before.median, after.median, ratio, is_worth(ratio))
 
     def _opener(self, fragment: Fragment, pair: _Pair) -> Callable[[], OpenedModel]:
         content = _with_sizes(fragment).SerializeToString()
-        return lambda: OpenedModel(content, pair.feed, self._setting, pair.proposal.name)
+        return lambda: OpenedModel(content, pair.feed, self._setting, pair.name)
 
 
 def site_timings(
@@ -167,26 +180,26 @@ def site_timings(
     return tuple(timer.timings)
 
 
-def _cut_out(proposal: Proposal) -> tuple[Fragment, Fragment] | str:
+def _cut_out(way: Way) -> tuple[Fragment, Fragment] | str:
     """The two models, or why there are none."""
     try:
-        return proposal.pair()
+        return way.pair()
     except (NotExtractable, NotRunnable) as error:
         return str(error)
 
 
-def _placed(proposal: Proposal, before: Fragment, after: Fragment, shapes: Shapes) -> _Pair | str:
+def _placed(name: str, way: Way, before: Fragment, after: Fragment, shapes: Shapes) -> _Pair | str:
     """The two models with their inputs: ordinary numbers for the first, whose values matter, zeros for the others."""
     feed: dict[str, Array] = {}
-    for position, (source, (name, element_type, sizes)) in enumerate(zip(before.sources, before.inputs, strict=True)):
+    for position, (source, (fed, element_type, sizes)) in enumerate(zip(before.sources, before.inputs, strict=True)):
         static = tuple(size.factor for size in sizes) if not any(size.symbols for size in sizes) else None
         shape = shapes.get(source, static)
         if shape is None:
             return f"it is in a subgraph, where the shape of '{source}' isn't known"
         dtype = ir.DataType(element_type).numpy()
         drawn = np.random.default_rng(position).standard_normal(shape) if position == 0 else np.zeros(shape)
-        feed[name] = np.asarray(drawn).astype(dtype)
-    return _Pair(proposal, before, after, feed, key_of(before, after, feed))
+        feed[fed] = np.asarray(drawn).astype(dtype)
+    return _Pair(name, way.kind, before, after, feed, key_of(before, after, feed))
 
 
 def _with_sizes(fragment: Fragment) -> onnx.ModelProto:

@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from jsonschema import Draft202012Validator
 
 import normgraph
+from normgraph import passes
 from normgraph.cli import main
 from normgraph.errors import MissingProviderError, OutputError, UsageError
+from normgraph.evidence import prove
 from normgraph.extraction import Fragment
 from normgraph.feeds import Feeding
+from normgraph.sessions import Setting
 from normgraph.timing import sites, tuning
 from normgraph.timing.statistics import Ratio
 from normgraph.timing.structure import key_of
@@ -26,7 +31,7 @@ FORM = json.loads((FOLDER.parent / "normgraph" / "tuning.schema.json").read_text
 RESNET = FOLDER / "samples" / "resnet_torchscript_13.onnx"
 
 
-def norm(axis: int = -1, shape: str = "N, 4, 8", *, inside: str = "") -> onnx.ModelProto:
+def norm(axis: int = -1, shape: str = "N, 4, 8") -> onnx.ModelProto:
     return onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 17]>
         g (float[{shape}] x) => (float[{shape}] y) <float two = {{2.0}}, float e = {{1e-5}}> {{
             m = ReduceMean<axes = [{axis}]>(x)  c = Sub(x, m)  s = Pow(c, two)  v = ReduceMean<axes = [{axis}]>(s)
@@ -82,22 +87,85 @@ def test_folds_are_judged_like_fusions(measuring: Any) -> None:
     assert set(statuses(RESNET, autotune="cpu")) == {("folded", None)}
 
 
+RMS = """<ir_version: 11, opset_import: ["" : 23]>
+    g (float[2, 8] x) => (float[2, 8] y) <float two = {2.0}, float e = {1e-5}, int64[1] axis = {-1}> {
+        s = Pow(x, two)  v = ReduceMean(s, axis)  a = Add(v, e)  r = Sqrt(a)  y = Div(x, r) }"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param(1e-5, 1e-5, "SimplifiedLayerNormalization", id="no difference: the table's order"),
+        pytest.param(1e-5, 0.5e-5, "RMSNormalization", id="the second is faster"),
+        pytest.param(1e-5, 0.999e-5, "SimplifiedLayerNormalization", id="the second is faster within noise"),
+        pytest.param(4e-5, 1e-5, "RMSNormalization", id="the first doesn't pay"),
+        pytest.param(1e-5, 4e-5, "SimplifiedLayerNormalization", id="the second doesn't pay"),
+        pytest.param(4e-5, 3e-5, None, id="neither pays"),
+    ],
+)
+def test_of_several_operators_the_fastest_is_taken(
+    first: float, second: float, expected: str | None, measuring: Any, tmp_path: Path
+) -> None:
+    times = iter([timed(2e-5, first), timed(2e-5, second)])
+
+    def in_turn(*given: Any, **further: Any) -> Any:
+        return next(times)(*given, **further)
+
+    calls = measuring(in_turn)
+    path = tmp_path / "tuning.json"
+    model = onnx.parser.parse_model(RMS)
+    result = normgraph.optimize(model, autotune="cpu", tuning=path, allow_contrib=True)
+    repeated = normgraph.optimize(model, tuning=path, allow_contrib=True)
+    assert calls == [2, 2]
+    for found in (result, repeated):
+        operators = {node.op_type for node in found.model.graph if node.op_type.endswith("Normalization")}
+        assert operators == ({expected} if expected else set())
+        (site,) = found.report.sites
+        assert site.evidence is not None
+        assert site.evidence.accepted
+    if expected is None:
+        assert site.reason is not None
+        assert site.reason.startswith("RMSNormalization took 30 µs here, and the nodes as they are 20 µs")
+    kinds = {entry["kind"] for entry in json.loads(path.read_text("utf-8"))["decisions"].values()}
+    assert kinds == {"SimplifiedLayerNormalization", "RMSNormalization"}
+    assert result.to_proto().SerializeToString() == repeated.to_proto().SerializeToString()
+
+
+def test_only_operators_that_are_proven_are_tried(measuring: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def proven(match: Any, replacement: Any, *others: Any) -> Any:
+        evidence = prove(match, replacement, *others)
+        return replace(evidence, failure="no") if replacement.steps[-1].operator == "RMSNormalization" else evidence
+
+    monkeypatch.setattr(passes, "prove", proven)
+    calls = measuring(FASTER)
+    assert statuses(onnx.parser.parse_model(RMS), autotune="cpu", allow_contrib=True) == [("fused", None)]
+    assert calls == [2]
+
+
+def test_what_one_site_would_become_is_timed_alone_per_site(measuring: Any) -> None:
+    calls = measuring(FASTER)
+    found = sites.site_timings(ir.from_proto(onnx.parser.parse_model(RMS)), "onnxruntime", Feeding(sizes=1), Setting())
+    assert [timing.kind for timing in found] == ["RMSNormalization"]
+    assert calls == [2]
+
+
 def test_decisions_are_kept_and_repeated_without_measuring(measuring: Any, tmp_path: Path) -> None:
     path = tmp_path / "tuning.json"
     calls = measuring(SLOWER)
     assert statuses(norm(), autotune="cpu", tuning=path) == [("kept", "slower-here")]
     document = json.loads(path.read_text("utf-8"))
     Draft202012Validator(FORM).validate(document)
-    assert [entry["rewrite"] for entry in document["decisions"].values()] == [False]
+    # LayerNormalization and InstanceNormalization, which compute the same at this rank.
+    assert [entry["rewrite"] for entry in document["decisions"].values()] == [False, False]
     kept = path.read_bytes()
     for options in ({}, {"autotune": "cpu"}):
         assert statuses(norm(), tuning=path, **options) == [("kept", "slower-here")]
     assert path.read_bytes() == kept
-    assert calls == [2]
+    assert calls == [2, 2]
     assert statuses(norm(axis=1), tuning=path) == [("fused", None)]  # nothing is known of it
-    assert calls == [2]
+    assert calls == [2, 2]
     assert statuses(norm(axis=1), tuning=path, autotune="cpu") == [("kept", "slower-here")]
-    assert len(json.loads(path.read_text("utf-8"))["decisions"]) == len(calls) == 2
+    assert len(json.loads(path.read_text("utf-8"))["decisions"]) == len(calls) == 4
 
 
 def test_the_same_tuning_gives_the_same_bytes(measuring: Any, tmp_path: Path) -> None:
