@@ -15,7 +15,7 @@ import math
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -35,6 +35,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PRECISION = 0.02
 #: How much longer it is measured, of what seems to be slower.
 AGAIN = 10
+#: Why samples are slower, by how their names begin, as far as that was found out.
+WHY: Mapping[str, str] = {
+    "bert_torchscript": "beside a LayerNormalization ONNX Runtime makes Gemms of MatMul and Add so late that it no "
+    "longer joins the Reshapes around them, as in PyTorch's export of the operator",
+}
 
 
 @dataclass(frozen=True)
@@ -106,11 +111,12 @@ def slower_table(found: Sequence[Outcome]) -> Table:
             f"{one.ratio.estimate:.3f}",
             f"{one.ratio.low:.3f} – {one.ratio.high:.3f}",
             *map(str, one.nodes),
+            next((why for begins, why in WHY.items() if one.name.startswith(begins)), "not known"),
         )
         for one in found
         if one.verdict == "slower"
     ]
-    return table_of("Slower", ("sample", "before, µs", "ratio", "95 %", "nodes before", "after"), rows)
+    return table_of("Slower", ("sample", "before, µs", "ratio", "95 %", "nodes before", "after", "because"), rows)
 
 
 def told(found: Sequence[Outcome]) -> str:

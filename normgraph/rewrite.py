@@ -103,11 +103,19 @@ def take_over(old: ir.Value, new: ir.Value, names: Names) -> None:
     new.name = name
 
 
+def _is_stored(value: ir.Value, facts: Facts) -> bool:
+    """Whether a value is a constant, and computed from constants alone: a CastLike also reads what has the type."""
+    producer = value.producer()
+    if not facts.is_constant(value) or producer is None:
+        return facts.is_constant(value)
+    return all(operand is None or _is_stored(operand, facts) for operand in producer.inputs)
+
+
 def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | None:
     """A constant that the region reads already and that is just this array."""
     for node in match.nodes:
         for value in node.inputs:
-            if value is None or not facts.is_constant(value) or facts.shape(value) is None:
+            if value is None or not _is_stored(value, facts) or facts.shape(value) is None:
                 continue
             if [size.static for size in facts.shapes[value]] != list(array.shape):
                 continue

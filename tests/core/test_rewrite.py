@@ -106,6 +106,14 @@ def test_constant_that_is_there_already_is_used_again() -> None:
     assert {tensor.name for tensor in after.graph.initializer} == {"g"}
 
 
+def test_constant_that_only_takes_its_type_from_the_region_keeps_none_of_it() -> None:
+    told = "n = Div(d, s)  w = CastLike(g, n)  y = Mul(n, w)"
+    _, after = optimized(norm("x", "y").replace("n = Div(d, s)  y = Mul(n, g)", told))
+    assert operators(after) == ["LayerNormalization"]
+    (tensor,) = after.graph.initializer
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), CONSTANTS["g"])
+
+
 def test_constant_that_others_need_stays() -> None:
     _, after = optimized(f"{norm('x', 'k')}  h = Exp(k)  y = Add(h, eps)")
     assert {tensor.name for tensor in after.graph.initializer} == {"g", "eps"}
