@@ -70,6 +70,16 @@ class RMSNormalization(OpRun):
         return (rms_normalization(x, scale, axis=attributes["axis"], epsilon=attributes["epsilon"]),)
 
 
+class SimplifiedLayerNormalization(OpRun):
+    """What ONNX Runtime calls an RMSNormalization; of an operator without a schema nothing tells the defaults."""
+
+    op_domain = ""
+
+    def _run(self, x: Any, scale: Any, **attributes: Any) -> tuple[Any]:
+        axis, epsilon = attributes.get("axis", -1), attributes.get("epsilon", 1e-5)
+        return (rms_normalization(x, scale, axis=axis, epsilon=epsilon),)
+
+
 class ReduceMean(OpRun):
     """The mean, 16-bit floats summed up in float32."""
 
@@ -106,4 +116,13 @@ def _given(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None and name != "kernel_shape"}
 
 
-OPERATORS = [BatchNormalization, Conv, ConvTranspose, LayerNormalization, RMSNormalization, ReduceMean, ReduceSum]
+OPERATORS = [
+    BatchNormalization,
+    Conv,
+    ConvTranspose,
+    LayerNormalization,
+    RMSNormalization,
+    ReduceMean,
+    ReduceSum,
+    SimplifiedLayerNormalization,
+]

@@ -322,8 +322,8 @@ SHAPE_RULES: dict[str, Rule] = {
         *("Abs Cast CastLike Ceil Celu Clip Cos CumSum DequantizeLinear Dropout Elu Erf Exp Floor Gelu HardSigmoid "
           "HardSwish Hardmax Identity InstanceNormalization IsNaN LayerNormalization LeakyRelu Log LogSoftmax "
           "LpNormalization MeanVarianceNormalization BatchNormalization GroupNormalization Mish Neg Not QuantizeLinear "
-          "RMSNormalization Reciprocal Relu Round Selu Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Swish Tan Tanh "
-          "ThresholdedRelu Trilu").split()
+          "RMSNormalization Reciprocal Relu Round Selu Sigmoid Sign SimplifiedLayerNormalization Sin Softmax Softplus "
+          "Softsign Sqrt Swish Tan Tanh ThresholdedRelu Trilu").split()
     ),
     **dict.fromkeys(
         ("ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "

@@ -36,6 +36,8 @@ _DECIDED_BY_ATTRIBUTE: dict[str, Callable[[ir.Node], ir.DataType]] = {
     "RandomNormal": _from_attribute("dtype", _FLOAT),
     "RandomUniform": _from_attribute("dtype", _FLOAT),
 }
+#: Operators that ONNX Runtime has in the standard's domain, without a schema: the input whose type the output has.
+_UNLISTED = {"SimplifiedLayerNormalization": 1}
 _NAMES = "FLOAT DOUBLE FLOAT16 BFLOAT16 INT64 INT32 INT16 INT8 UINT64 UINT32 UINT16 UINT8 BOOL STRING".split()
 _TENSOR_TYPES = {f"tensor({name.lower()})": ir.DataType[name] for name in _NAMES}
 
@@ -46,7 +48,7 @@ def _sources(operator: str, version: int, domain: str) -> tuple[int | ir.DataTyp
     try:
         schema = onnx.defs.get_schema(operator, version, domain)
     except onnx.defs.SchemaError:
-        return ()
+        return (_UNLISTED[operator],) if operator in _UNLISTED and not domain else ()
     variables = {parameter.type_str: position for position, parameter in reversed(list(enumerate(schema.inputs)))}
     allowed = {constraint.type_param_str: constraint.allowed_type_strs for constraint in schema.type_constraints}
     sources: list[int | ir.DataType | None] = []

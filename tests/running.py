@@ -27,7 +27,7 @@ TOLERANCE = {"float": 1e-5, "float16": 4e-3, "double": 1e-12, "bfloat16": 3e-2}
 def builds(case: Case) -> list[Build]:
     """A case at its first opset, dynamic, constants as nodes; and at its last, static, as initializers."""
     first, last = case.opsets
-    opsets = [opset for opset in OPSETS if first <= opset <= last]
+    opsets = [opset for opset in OPSETS if first <= opset <= last] or [first, last]
     static = SIZES[0]
     found = [
         Build(opset, dtype, sizes=sizes, constant_nodes=sizes is None)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import onnx_ir as ir
 
-from normgraph.affine import names_of
+from normgraph.affine import Affine
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence, broken
 from normgraph.extraction import Fragment, NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of, survey
 from normgraph.folding.changes import Store
 from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
-from normgraph.folding.gain import NORMS, GainPlan
+from normgraph.folding.gain import GainPlan
+from normgraph.folding.leftovers import leftovers
 from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.plans import BACKWARD, DUPLICATE, FORWARD, plans_for
 from normgraph.folding.preconditions import established_of_plan
 from normgraph.folding.proof import folded_alone, prove
-from normgraph.folding.reasons import why_left
 from normgraph.folding.records import records_of, resolved
 from normgraph.inventory import NATIVE, Fold
 from normgraph.match import find
@@ -70,11 +70,13 @@ class _State:
     Attributes:
         folded: the records of what was folded.
         refused: for each output of a map and direction why it wasn't.
+        maps: the maps that weren't, by their nodes.
         failed: the outputs of regions whose folds weren't proven or wanted, which aren't tried again.
     """
 
     folded: list[Fold] = field(default_factory=list)
     refused: dict[tuple[str, str], Shortfall] = field(default_factory=dict)
+    maps: dict[tuple[ir.Node, ...], Affine] = field(default_factory=dict)
     failed: set[tuple[str, str]] = field(default_factory=set)
     _known: _Known | None = None
 
@@ -89,8 +91,10 @@ class _State:
         """Note that what was known of the model holds no longer."""
         self._known = None
 
-    def refuse(self, nodes: Sequence[ir.Node], direction: str, shortfall: Shortfall) -> None:
+    def refuse(self, nodes: tuple[ir.Node, ...], affine: Affine | None, direction: str, shortfall: Shortfall) -> None:
         """Note why a map isn't folded, for each of its nodes."""
+        if affine is not None:
+            self.maps[nodes] = affine
         for node in nodes:
             self.refused[node.outputs[0].name or "", direction] = shortfall
 
@@ -98,8 +102,10 @@ class _State:
         """Note that a plan isn't carried out."""
         self.failed.add(_key(plan))
         if isinstance(plan, FoldPlan | GainPlan):
-            nodes = plan.affine.nodes if isinstance(plan, FoldPlan) else (plan.norm,)
-            self.refuse(nodes, plan.direction, shortfall)
+            affine = plan.affine if isinstance(plan, FoldPlan) else None
+            self.refuse(
+                (plan.norm,) if isinstance(plan, GainPlan) else plan.affine.nodes, affine, plan.direction, shortfall
+            )
 
 
 def _key(plan: Plan) -> tuple[str, str]:
@@ -150,7 +156,7 @@ def _folded(model: ir.Model, wishes: Wishes, judge: Judge, progress: Progress, *
             _fold(model, direction, state, store, judge, progress, proven=proven)
         if len(state.folded) == before:
             break
-    return resolved(state.folded) + _left(model, state.refused, state.known(model).facts)
+    return resolved(state.folded) + leftovers(model, state.refused, state.maps.values(), state.known(model).facts)
 
 
 def _fold(
@@ -165,7 +171,7 @@ def _fold(
     for done, plan in enumerate(found):
         progress("proving folds", done, len(found))
         if isinstance(plan, Refusal):
-            state.refuse(plan.nodes, direction, plan.shortfall)
+            state.refuse(plan.nodes, plan.affine, direction, plan.shortfall)
             continue
         if _key(plan) in state.failed or not touched.isdisjoint(plan.nodes):
             continue
@@ -216,29 +222,3 @@ def _plans(direction: str, graph: ir.Graph, known: _Known) -> Iterator[Plan | Re
     if direction in (BACKWARD, DUPLICATE, FORWARD):
         return plans_for(direction, graph, known.facts, known.normalizing[graph])
     return DIRECTIONS[direction](graph, known.facts)
-
-
-def _left(model: ir.Model, refused: dict[tuple[str, str], Shortfall], facts: Facts) -> list[Fold]:
-    """The BatchNormalizations that are still there, and gains that were to be folded, with the decisive reason."""
-    kept: list[Fold] = []
-    for graph in graphs_of(model):
-        for node in graph:
-            output = node.outputs[0]
-            tried = [refused[key] for d in DIRECTIONS if (key := (output.name or "", d)) in refused]
-            if node.op_type in NORMS and tried:
-                shortfall = tried[-1]
-            elif node.op_type == "BatchNormalization" and not node.domain:
-                shortfall = why_left(node, tried, facts)
-            else:
-                continue
-            kept.append(
-                Fold(
-                    name=site_name((node,), output),
-                    status="kept",
-                    output=output.name or "",
-                    nodes=names_of((node,)),
-                    rule=shortfall.rule,
-                    reason=shortfall.reason,
-                )
-            )
-    return kept

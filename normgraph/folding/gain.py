@@ -67,7 +67,10 @@ def gain_plans(graph: ir.Graph, facts: Facts) -> Iterator[GainPlan | Refusal]:
     for node in graph:
         if node.op_type not in NORMS or node.domain not in ("", "com.microsoft") or node in facts.dead:
             continue
-        base, rank = node.inputs[0], len(facts.shape(node.outputs[0]) or ())
+        base, shape = node.inputs[0], facts.shape(node.outputs[0])
+        if not shape:
+            continue
+        rank = len(shape)
         gain, bias = (_parameter(node, position, rank, facts) for position in NORMS[node.op_type])
         if base is None or gain is None or bias is None or (np.all(gain == 1) and not np.any(bias != 0)):
             continue

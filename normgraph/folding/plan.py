@@ -99,12 +99,14 @@ class Refusal:
         base: what it maps.
         direction: the way.
         shortfall: why.
+        affine: the map; None for the gain of a norm.
     """
 
     nodes: tuple[ir.Node, ...]
     base: ir.Value
     direction: str
     shortfall: Shortfall
+    affine: Affine | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,7 @@ def plans_for(
                 covered.update(affine.nodes)
                 yield result
                 break
-            refusal = refusal or Refusal(affine.nodes, affine.base, direction, result)
+            refusal = refusal or Refusal(affine.nodes, affine.base, direction, result, affine)
         else:
             if refusal is not None:
                 yield refusal

@@ -1,4 +1,4 @@
-"""Why a BatchNormalization is still there: what stands in the way, by name, and what would change it."""
+"""Why a map per channel is still there: what stands in the way, by name, and what would change it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from normgraph.affine import Affine
 from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
@@ -32,7 +33,7 @@ def _parameters(node: ir.Node, facts: Facts) -> Shortfall | None:
     for value, role in zip(node.inputs[1:], _PARAMETERS, strict=False):
         if value is None or facts.is_constant(value):
             continue
-        return Shortfall("not-constant", f"its {role} '{value.name}' {_made(value)}")
+        return Shortfall("not-constant", f"its {role} '{value.name}' {made(value)}")
     return None
 
 
@@ -48,7 +49,7 @@ def _variance(node: ir.Node, facts: Facts) -> Shortfall | None:
     )
 
 
-def _made(value: ir.Value) -> str:
+def made(value: ir.Value) -> str:
     """How a value that isn't constant comes about, and what would change that."""
     if value.is_graph_input() and value.is_initializer():
         return "is an input of the graph too, so that the caller may override it; take it out of the graph's inputs"
@@ -60,24 +61,47 @@ def _made(value: ir.Value) -> str:
     return f"is computed at run time by {called(producer)}"
 
 
-def _weight_of_neighbour(node: ir.Node, facts: Facts) -> Shortfall | None:
-    """The linear operator before it, or before what it passes through, has a weight that isn't constant."""
-    value = node.inputs[0]
-    for _ in range(16):
+#: So many passages are looked through for a linear operator.
+_FAR = 16
+
+
+def linear_behind(value: ir.Value | None) -> ir.Node | None:
+    """The linear operator that makes a value, or that makes what it passes on, whatever its weight is."""
+    for _ in range(_FAR):
         producer = None if value is None else value.producer()
         if producer is None:
             return None
         if producer.op_type in LINEAR and not producer.domain:
-            return _weight(producer, facts)
+            return producer
         if passage_of(producer) is None:
             return None
         value = producer.inputs[0]
     return None
 
 
-def _weight_of_reader(node: ir.Node, facts: Facts) -> Shortfall | None:
-    for reader in node.outputs[0].consumers():
-        if reader.op_type in LINEAR and not reader.domain and reader.inputs[0] is node.outputs[0]:
+def linear_ahead(value: ir.Value) -> ir.Node | None:
+    """A linear operator that reads a value, or what passes it on."""
+    pending, seen = [value], 0
+    while pending and seen < _FAR:
+        current = pending.pop()
+        seen += 1
+        for reader in current.consumers():
+            passage = passage_of(reader)
+            if reader.op_type in LINEAR and not reader.domain:
+                return reader
+            if passage is not None and passage.forward is not None and reader.inputs[0] is current:
+                pending.append(reader.outputs[0])
+    return None
+
+
+def _weights_of_neighbours(base: ir.Value | None, output: ir.Value, facts: Facts) -> Shortfall | None:
+    """A linear operator beside it, or beside what it passes through, has a weight that isn't constant."""
+    before = linear_behind(base)
+    found = None if before is None else _weight(before, facts)
+    if found is not None:
+        return found
+    for reader in output.consumers():
+        if reader.op_type in LINEAR and not reader.domain and reader.inputs[0] is output:
             found = _weight(reader, facts)
             if found is not None:
                 return found
@@ -90,19 +114,13 @@ def _weight(linear: ir.Node, facts: Facts) -> Shortfall | None:
         bias = linear.inputs[2] if len(linear.inputs) > 2 else None
         if bias is None or facts.is_constant(bias):
             return None
-        return Shortfall("not-constant", f"the bias '{bias.name}' of {called(linear)} {_made(bias)}")
+        return Shortfall("not-constant", f"the bias '{bias.name}' of {called(linear)} {made(bias)}")
     weight = operands[1]
-    return Shortfall("not-constant", f"the weight '{weight.name}' of {called(linear)} {_made(weight)}")
+    return Shortfall("not-constant", f"the weight '{weight.name}' of {called(linear)} {made(weight)}")
 
 
-#: What keeps a BatchNormalization from being an affine map, or its neighbours from being linear, in this order.
-CHECKS: tuple[Callable[[ir.Node, Facts], Shortfall | None], ...] = (
-    _training,
-    _parameters,
-    _variance,
-    _weight_of_neighbour,
-    _weight_of_reader,
-)
+#: What keeps a BatchNormalization from being an affine map, in this order.
+CHECKS: tuple[Callable[[ir.Node, Facts], Shortfall | None], ...] = (_training, _parameters, _variance)
 
 
 def why_left(node: ir.Node, tried: Sequence[Shortfall], facts: Facts) -> Shortfall:
@@ -117,6 +135,15 @@ def why_left(node: ir.Node, tried: Sequence[Shortfall], facts: Facts) -> Shortfa
         found = check(node, facts)
         if found is not None:
             return found
+    return _weights_of_neighbours(node.inputs[0], node.outputs[0], facts) or _telling(tried)
+
+
+def why_map_left(affine: Affine, tried: Sequence[Shortfall], facts: Facts) -> Shortfall:
+    """The same for a map that is spelled out in other operators."""
+    return _weights_of_neighbours(affine.base, affine.output, facts) or _telling(tried)
+
+
+def _telling(tried: Sequence[Shortfall]) -> Shortfall:
     telling = [shortfall for shortfall in tried if shortfall.rule != "no-neighbour"]
     if telling:
         return telling[0]

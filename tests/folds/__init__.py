@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tests.folds import linear, merges, numerics, passages
+from tests.folds import linear, merges, numerics, passages, spelled_out, windows
 from tests.folds.claims import FoldCase
 
 TABLES: Mapping[str, Sequence[FoldCase]] = {
@@ -10,4 +10,6 @@ TABLES: Mapping[str, Sequence[FoldCase]] = {
     "passages": passages.TABLE,
     "merges": merges.TABLE,
     "numerics": numerics.TABLE,
+    "spelled out": spelled_out.TABLE,
+    "windows": windows.TABLE,
 }
