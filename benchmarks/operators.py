@@ -192,8 +192,13 @@ def rows_in_float32() -> Iterator[Row]:
         yield Row("GroupNormalization", f"Reshape, {groups} groups", shape, (Way("", _GROUPED), *operators), constants)
     for shape, axis in (((32, 768), -1), ((1, 128, 512), -1), ((1, 256, 14, 14), 1)):
         fused = Way("LpNormalization", f"y = LpNormalization<axis = {axis}, p = 2>(x)")
+        ways = [fused]
+        unit: dict[str, tuple[int, ...] | Array] = {"axis": tensor([axis])}
+        if axis == -1:
+            ways.append(Way("RMSNormalization", "y = RMSNormalization<axis = -1, epsilon = 0.0>(x, lengths)", 23))
+            unit["lengths"] = np.full(shape[-1], shape[-1] ** -0.5, np.float32)
         for spelling, text in l2_norm(f"[{axis}]").items():
-            yield Row("LpNormalization", spelling, shape, (Way("", text), fused), {"axis": tensor([axis])})
+            yield Row("LpNormalization", spelling, shape, (Way("", text), *ways), unit)
     for shape in ((1, 64, 56, 56), (8, 256, 28, 28)):
         channels = shape[1]
         sizes = {"gain": (channels, 1, 1), "bias": (channels, 1, 1), "scale": (channels,), "shift": (channels,)}
@@ -292,7 +297,7 @@ def outcomes(row: Row, budget: float, setting: Setting, dtype: str | None = None
     random = np.random.default_rng(0)
     feed = {"x": random.standard_normal(row.shape).astype(dtype)}
     models = [model(row, way, dtype) for way in row.ways]
-    kinds = {site.kind for site in normgraph.explain(models[0]).sites}
+    kinds = {site.kind for site in normgraph.explain(models[0], target="onnx").sites}
     assert row.kind in kinds or row.kind == "BatchNormalization", f"{row}: {kinds}"
     openers = [partial(OpenedModel, made.SerializeToString(), feed, setting, row.kind) for made in models]
     results = []

@@ -158,8 +158,9 @@ def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Repl
         bounded = kind == "LpNormalization" and match.norm.epsilon != 0.0
         refusal = None if bounded else demand.target.refusals.get(kind)
         operators = [entry for entry in demand.target.operators.get(kind, ()) if entry.bounds == bounded]
-        # That an operator doesn't take the type says nothing where another one does.
+        # That an operator doesn't take the type, or isn't permitted, says nothing where another one does and is.
         operators = [entry for entry in operators if dtype in entry.dtypes] or operators
+        operators = [entry for entry in operators if demand.contrib or not entry.contrib] or operators
         if refusal is not None:
             shortfall = shortfall or Shortfall("not-worth-it", f"{demand.target.name}: {refusal}")
         elif not operators:

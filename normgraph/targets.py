@@ -103,7 +103,7 @@ TARGETS: Mapping[str, Target] = {
                     ),
                     "RMSNormalization": (
                         _SIMPLIFIED,
-                        Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, worth_raising=False),
+                        Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, since=(1, 23)),
                     ),
                     # In float16 the runtime puts casts around InstanceNormalization, and is still 1.4–3× as fast.
                     "GroupNormalization": (

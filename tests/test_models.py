@@ -29,28 +29,22 @@ class Operator:
     Attributes:
         since: the opset that the operator needs; a model of an earlier one is raised, unless "opset" is excused.
         excused: the rules for which a norm may be kept as it is.
-        better: the opset of the operator that is better where it is to be had; the model isn't raised for it.
     """
 
     since: int
     excused: tuple[str, ...] = ()
-    better: int = 0
-
-    def excuses(self, rule: str | None, opset: int) -> bool:
-        """Whether a norm in a model of this opset may be kept for this reason."""
-        return rule in self.excused and (rule != "opset" or opset < max(self.since, self.better))
 
 
 # The kinds that must be found in the samples, and what becomes of the decomposed ones.
 KINDS: Mapping[str, Operator] = {
     "BatchNormalization": Operator(7),
-    "GroupNormalization": Operator(6, ("already-best",)),
+    "GroupNormalization": Operator(6, ("already-best", "not-worth-it")),  # which doubles are not
     "InstanceNormalization": Operator(6),
     "LayerNormalization": Operator(17, ("not-worth-it",)),  # ONNX Runtime's is slower than the nodes for doubles
     "MeanVarianceNormalization": Operator(9, ("not-worth-it",)),  # ONNX Runtime's leaves the epsilon out
     # Unless its length is bounded, it becomes an RMSNormalization; of divide_no_nan, a length of zero gives zero.
-    "LpNormalization": Operator(1, ("inner-reader", "opset"), better=23),
-    "RMSNormalization": Operator(23, ("opset", "contrib")),
+    "LpNormalization": Operator(1, ("inner-reader",)),
+    "RMSNormalization": Operator(23, ("contrib", "epsilon-precision")),
 }
 
 # The norms that compute in float16 and so store epsilon in it; elsewhere it is stored in float32.
@@ -158,7 +152,7 @@ def wanted(sample: Sample) -> list[Found]:
 
 def kind_of(sample: Sample, norm: Mapping[str, Any]) -> str:
     """The operator as which a norm is listed: for the default target, a unit length is an RMSNormalization."""
-    if norm["kind"] == "LpNormalization" and "guard" not in norm and sample["opset"] >= KINDS["LpNormalization"].better:
+    if norm["kind"] == "LpNormalization" and "guard" not in norm:
         return "RMSNormalization"
     return GUARDED.get(norm.get("guard"), norm["kind"])
 
@@ -245,7 +239,7 @@ def test_decomposed_norms_are_fused_where_the_target_gains(sample: Sample) -> No
     decomposed = [s for s in report.sites if s.status in ("fused", "kept") and not is_affine_map(s)]
     assert len(decomposed) == sum(norm.form == "decomposed" for norm in wanted(sample))
     for site in decomposed:
-        assert site.status == "fused" or KINDS[site.kind or ""].excuses(site.rule, sample["opset"]), site.reason
+        assert site.status == "fused" or site.rule in KINDS[site.kind or ""].excused, site.reason
     onnx.checker.check_model(result, full_check=True)
     after = max([sample["opset"], *(KINDS[kind].since for kind in report.kinds("fused"))])
     assert [entry.version for entry in result.opset_import if not entry.domain] == [after]
