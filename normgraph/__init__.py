@@ -10,9 +10,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from normgraph.errors import NormgraphError
+from normgraph.lazily import from_modules
 
 if TYPE_CHECKING:
     from normgraph.api import Optimized, explain, optimize
@@ -55,13 +56,8 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is public when it is first used: importing onnx takes longer than most of what one asks for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'normgraph' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"normgraph.{_HOMES[name]}"), name)
+#: What is public is imported when it is first used: importing onnx takes longer than most of what one asks for.
+__getattr__ = from_modules(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from os import PathLike, fspath
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
 
 from normgraph.errors import UsageError
-from normgraph.feeds import Feeding
 from normgraph.folding import Wishes, fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.lowering import Demand
@@ -24,8 +24,10 @@ from normgraph.proposals import Judge, consent
 from normgraph.report import Change, Report
 from normgraph.rollback import Refused, refusing, settle
 from normgraph.targets import DEFAULT_TARGET, demand
-from normgraph.verification import Verification, Verifying
-from normgraph.verification import verify as verified
+
+if TYPE_CHECKING:
+    from normgraph.feeds import Feeding
+    from normgraph.verification import Verification, Verifying
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def optimize(
         request = _Request(name, target, demanded, opset, Wishes(duplicate, fold_gain), judge, progress)
         if verify is None:
             return _optimized(original, request, {})
+        from normgraph.verification import verify as verified  # which few ask for
 
         def attempt(refused: Refused) -> tuple[Optimized, Verification]:
             result = _optimized(original.clone() if in_place else as_model(model), request, refused)

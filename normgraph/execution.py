@@ -9,12 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 from threadpoolctl import ThreadpoolController
 
 from normgraph.constants import Array
 from normgraph.errors import NormgraphError
-from normgraph.reference_operators import OPERATORS
 from normgraph.runtime import first_line, onnxruntime
 
 #: Arithmetic, comparison and shape operators: ONNX Runtime computes them in float64 as NumPy does, ten times as fast as
@@ -79,6 +77,10 @@ class Reference:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        from onnx.reference import ReferenceEvaluator  # which most proofs do without
+
+        from normgraph.reference_operators import OPERATORS
+
         try:
             self._evaluator = ReferenceEvaluator(model, new_ops=OPERATORS)
         except Exception as failure:

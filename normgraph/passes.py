@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
-from onnx_ir.passes import InvariantError, PassError
-from onnx_ir.passes.common import InlinePass
 
 from normgraph.axes import product
 from normgraph.diagnosis import Shortfall
@@ -62,6 +60,9 @@ def inlined(model: ir.Model) -> ir.Model:
     """
     if not model.functions:
         return model
+    from onnx_ir.passes import InvariantError, PassError
+    from onnx_ir.passes.common import InlinePass
+
     version = model.opset_imports.get("", 0)
     try:
         result = model.clone()

@@ -9,11 +9,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normgraph.evidence.document import number, to_dict
 from normgraph.inventory import Fold, Site
-from normgraph.verification.record import Verification
+
+if TYPE_CHECKING:
+    from normgraph.verification.record import Verification
 
 #: The version of the JSON's form.
 SCHEMA = 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import onnx_ir as ir
 
@@ -16,7 +16,9 @@ from normgraph.diagnosis import Shortfall
 from normgraph.errors import VerificationError
 from normgraph.proposals import Judge, Proposal
 from normgraph.report import Report
-from normgraph.verification import Verification
+
+if TYPE_CHECKING:
+    from normgraph.verification import Verification
 
 Refused = Mapping[str, Shortfall]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from normgraph.cli.options.shared import FeedingOptions
 from normgraph.errors import UsageError
-from normgraph.feeds import Feeding
+
+if TYPE_CHECKING:
+    from normgraph.feeds import Feeding
 
 
 def feeding_of(options: FeedingOptions, *, sizes: int, families: tuple[str, ...] = ()) -> Feeding:
@@ -20,4 +24,6 @@ def feeding_of(options: FeedingOptions, *, sizes: int, families: tuple[str, ...]
     """
     if options.inputs is not None and options.families:
         raise UsageError("families go with inputs that are made, and inputs are given: leave out --family, or --inputs")
+    from normgraph.feeds import Feeding  # with all that makes feeds, which few commands need
+
     return Feeding(options.inputs, dict(options.dims), tuple(options.families) or families, options.seed, sizes=sizes)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,7 +135,7 @@ def written_report(path: Path | None) -> Iterator[list[str]]:
     if path is None:
         yield texts
         return
-    temporary = path if _is_device(path) else path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path if _is_device(path) else path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             yield texts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -20,7 +21,10 @@ from normgraph.feeds.families import ORDINARY
 from normgraph.model_io import save
 from normgraph.model_io.external import data_files
 from normgraph.report import Report
-from normgraph.verification import Verifying
+
+if TYPE_CHECKING:
+    from normgraph.feeds import Feeding
+    from normgraph.verification import Verifying
 
 
 def run(options: OptimizeOptions, started: float) -> int:
@@ -76,7 +80,7 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
             duplicate=options.duplicate,
             autotune=options.autotune,
             tuning=options.tuning,
-            feeding=feeding_of(options, sizes=1, families=ORDINARY),
+            feeding=_feeding(options),
             verify=_verifying(options),
             progress=progress,
         )
@@ -98,6 +102,13 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
     return report, rendering.Run(read, written, seconds=0.0, dry=options.dry_run)
 
 
+def _feeding(options: OptimizeOptions) -> Feeding | None:
+    """What the model is fed to see the shapes that rewrites are timed at; None where none is asked about."""
+    if options.autotune is None and options.tuning is None:
+        return None
+    return feeding_of(options, sizes=1, families=ORDINARY)
+
+
 def _verifying(options: OptimizeOptions) -> Verifying | None:
     """How the whole model is to be verified.
 
@@ -105,6 +116,8 @@ def _verifying(options: OptimizeOptions) -> Verifying | None:
         UsageError: inputs are described and nothing is asked for that takes any.
     """
     if options.verify == "model":
+        from normgraph.verification import Verifying
+
         return Verifying(feeding_of(options, sizes=3))
     if (options.inputs or options.dims or options.families) and not (options.autotune or options.tuning):
         raise UsageError("inputs must be there for something: ask for --verify model, --autotune or --tuning as well")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from normgraph.progress import Progress as Callback
 from normgraph.progress import silent
@@ -23,6 +22,8 @@ def shown(*, wanted: bool) -> Iterator[Callback]:
     if not wanted or not console.is_interactive:
         yield silent
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -15,7 +16,9 @@ from normgraph.cli.text import counted, file_size, merged, printable, scientific
 from normgraph.feeds import ORDINARY
 from normgraph.inventory import Fold, Site, Statistics
 from normgraph.report import Change, Report
-from normgraph.verification import Verification
+
+if TYPE_CHECKING:
+    from normgraph.verification import Verification
 
 _STYLES = {"fused": "green", "folded": "green", "kept": "yellow", "near_miss": "magenta", "native": "cyan"}
 _STATISTICS: dict[Statistics, str] = {

@@ -1,7 +1,6 @@
 """Files that are written under temporary names beside their targets, and put in place once they are complete."""
 
 import os
-import secrets
 import stat
 from pathlib import Path
 from types import TracebackType
@@ -63,7 +62,7 @@ class Staging:
         self._files.remove(temporary)
 
     def _beside(self, target: Path) -> Path:
-        self._files.append(target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp"))
+        self._files.append(target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp"))
         return self._files[-1]
 
 
