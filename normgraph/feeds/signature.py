@@ -70,12 +70,16 @@ def signature_of(model: ir.Model, name: str = "") -> Signature:
                 f"inputs can only be made for tensors of known type and rank, and '{value.name}' is none: {name}; "
                 "give inputs of your own"
             )
-        dims = tuple(
-            dim if isinstance(dim, int) else dim.value or f"{value.name}.{position}"
-            for position, dim in enumerate(value.shape)
-        )
+        dims = tuple(_dimension(dim, f"{value.name}.{position}") for position, dim in enumerate(value.shape))
         inputs.append(Input(value.name or "", value.dtype, dims, values_of(value, value.dtype, facts)))
     return Signature(name, tuple(inputs))
+
+
+def _dimension(declared: int | ir.SymbolicDim, unnamed: str) -> int | str:
+    """A size, or the name of a dynamic one; for which some exporters write -1."""
+    if isinstance(declared, int):
+        return declared if declared >= 0 else unnamed
+    return declared.value or unnamed
 
 
 def _without_functions(model: ir.Model) -> ir.Model:

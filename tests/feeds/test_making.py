@@ -185,6 +185,12 @@ def test_what_cannot_be_made_is_said(body: str, inputs: str, dims: dict[str, int
         feeds_for(signature(body, inputs), Feeding(dims=dims))
 
 
+def test_minus_one_is_a_size_of_no_name() -> None:
+    model = ir.from_proto(onnx.parser.parse_model(f"{HEADER} example (float[B, 3] x) => (y) {{ y = Relu(x) }}"))
+    model.graph.inputs[0].shape = ir.Shape([-1, 3])
+    assert signature_of(model).inputs[0].dims == ("x.0", 3)
+
+
 def test_input_of_unknown_rank_is_refused() -> None:
     model = onnx.parser.parse_model(f"{HEADER} example (float[2] x) => (y) {{ y = Shape(x) }}")
     model.graph.input[0].type.tensor_type.ClearField("shape")
