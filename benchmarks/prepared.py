@@ -66,6 +66,7 @@ def prepare(path: Path, provider: str, interpreter: str) -> Prepared:
         interpreter: that of the other tools.
 
     Raises:
+        AssertionError: what normgraph made isn't right.
         NormgraphError: the model itself can't be read or doesn't run, or normgraph fails on it.
     """
     source, versions = _digest([path]), versions_of(interpreter)
@@ -89,6 +90,7 @@ def prepare(path: Path, provider: str, interpreter: str) -> Prepared:
         if found is None:
             made[tool] = target
         else:
+            assert tool != OWN, f"what normgraph made of {path} is no good: {found}"
             problems[tool] = found
     return Prepared(path, made, problems, tuple(keys))
 

@@ -1,20 +1,25 @@
 """The scripts that make the figures of docs/performance.md: what they compare computes the same."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from normgraph.cli.options import shared
 from normgraph.providers import PROVIDERS
 from normgraph.sessions import Setting
 from normgraph.targets import TARGETS
+from normgraph.timing import benchmark, sites
 from normgraph.timing.measuring import Times
 from tests.samples import FOLDER
 from tests.timing import fake_runtime
+from tests.timing.test_autotune import norm
+from tests.timing.test_benchmark import timed
 
 ROOT = FOLDER.parent
 KINDS = (
@@ -85,6 +90,41 @@ def test_without_a_gpu_the_gpu_script_says_so(
     cuda = script("cuda", monkeypatch)
     assert "cuda" in shared.PROVIDERS
     fake_runtime.install(monkeypatch, built=("CPUExecutionProvider",))
-    monkeypatch.setattr("sys.argv", ["cuda.py", str(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["cuda.py", str(tmp_path), "--output", str(tmp_path / "out")])
     assert cuda.main() == 2
     assert "no figures: a provider must be part of the installed ONNX Runtime" in capsys.readouterr().err
+
+
+def test_the_gpu_script_runs_to_its_end_and_leaves_figures_and_failures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cuda = script("cuda", monkeypatch)
+    row = next(row for row in sys.modules["operators"].rows_in_float32() if row.shape == (1, 1, 2048))
+    for place in (sites, benchmark):
+        monkeypatch.setattr(place, "measured", timed(2e-3, 1e-3, 1e-3, 1e-3))
+    monkeypatch.setattr(sys.modules["operators"], "measured", short)
+    monkeypatch.setattr(cuda, "rows_in_float32", lambda: [row])
+    monkeypatch.setattr(sys.modules["prepared"], "PEERS", ())
+    monkeypatch.setattr(cuda, "checks", lambda _: "4 skipped")
+    onnx.save(norm(), tmp_path / "llama.onnx")
+    (tmp_path / "bert-base.onnx").write_bytes(b"no model")
+    out = tmp_path / "out"
+    words = ["cuda.py", str(tmp_path), "--output", str(out), "--provider", "cpu"]
+    monkeypatch.setattr("sys.argv", words)
+    assert cuda.main() == 1
+    written = (out / "cuda.md").read_text("utf-8")
+    for expected in (
+        "The tests that are marked cuda: 4 skipped.",
+        "| RMSNormalization | RMSNormalization | Pow, Sqrt, Div | 1×1×2048 |",
+        "| llama | 2.00 ms | 1.00 ms | 2.000 |",
+        "- llama: 2 timed, slower there: none",
+        "Made by",
+    ):
+        assert expected in written
+    assert (out / "failures.txt").read_text("utf-8").startswith("bert-base.onnx: the file is truncated")
+    assert json.loads((out / "tuning.json").read_text("utf-8"))["provider"] == "cpu"
+    published: list[tuple[str, ...]] = []
+    monkeypatch.setattr(cuda, "write_section", lambda *texts: published.append(texts))
+    monkeypatch.setattr("sys.argv", ["cuda.py", "--publish", str(out)])
+    assert cuda.main() == 0
+    assert published == [("performance.md", "cuda", written)]
