@@ -94,7 +94,8 @@ class Fold:
         nodes: the names of the nodes that made it.
         into: the name of the linear operator that took it in, None where none did.
         direction: "backward" into the operator before it, "forward" into the one behind it; "parallel" or "chain" where
-            it is a linear operator itself, or a term of a sum, that was merged into the one beside or behind it.
+            it is a linear operator itself, or a term of a sum, that was merged into the one beside or behind it;
+            "compose" into another map, from which only poolings and their like part it.
         channels: how many channels there are.
         rule: the stable code of what stands in the way, None where nothing does.
         reason: the same as a sentence.

@@ -89,7 +89,9 @@ def _fill(node: ir.Node, scale: Float64, shift: Float64) -> float | Shortfall:
         values = -shift / scale
     if not np.all(np.isfinite(values)) or np.ptp(values) > 1e-12 * np.max(np.abs(values)):
         return Shortfall(
-            "padding", f"{problem}, and no one number padded before it would do for all {scale.size} channels"
+            "padding",
+            f"{problem}, and no one number padded before it would do for all {scale.size} channels; "
+            "a bias that differs along the borders would take a tensor of the output's size",
         )
     return float(values[0])
 
@@ -108,12 +110,34 @@ def transposed_behind(node: ir.Node, weights: Weights, channel_map: ChannelMap) 
 
 
 def transposed_before(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Weights | Shortfall:
-    """ConvTranspose: at the borders fewer inputs meet an output, so a shift isn't one number per channel behind."""
-    w = weights.weight
+    """ConvTranspose: a shift makes one number per channel only where every output meets the whole kernel."""
+    w, group = weights.weight, group_of(node)
     vectors = channel_map.vectors(1, w.shape[0])
     if vectors is None:
         return layout_of("ConvTranspose")
     scale, shift = vectors
-    if np.any(shift != 0):
-        return Shortfall("padding", "a shift before a transposed convolution isn't constant behind it at the borders")
-    return Weights(w * along(scale, w.ndim, 0), weights.bias)
+    scaled = w * along(scale, w.ndim, 0)
+    if not np.any(shift != 0):
+        return Weights(scaled, weights.bias)
+    if not _meets_whole_kernel(node, w.shape[2:]):
+        return Shortfall(
+            "padding",
+            "a shift before a transposed convolution isn't constant behind it, for not every output meets the whole "
+            "kernel; what each one meets would take a tensor of the output's size",
+        )
+    space = tuple(range(2, w.ndim))
+    moved = (w * along(shift, w.ndim, 0)).sum(axis=space).reshape(group, w.shape[0] // group, w.shape[1]).sum(axis=1)
+    return Weights(scaled, weights.bias + along(moved.reshape(-1), w.ndim, 1))
+
+
+def _meets_whole_kernel(node: ir.Node, kernel: tuple[int, ...]) -> bool:
+    """Whether the outputs of a transposed convolution that meet a part of the kernel only are cut off."""
+    rank = len(kernel)
+    strides, dilations = (attribute(node, name) or [1] * rank for name in ("strides", "dilations"))
+    pads = attribute(node, "pads") or [0] * (2 * rank)
+    if attribute(node, "auto_pad", "NOTSET") != "NOTSET" or attribute(node, "output_shape") is not None:
+        return False
+    if any(attribute(node, "output_padding") or ()) or set(strides) != {1}:
+        return False
+    borders = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
+    return all(pad >= border for pad, border in zip(pads, [*borders, *borders], strict=True))

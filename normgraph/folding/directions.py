@@ -15,7 +15,7 @@ from normgraph.folding.changes import Store, apply_plan
 from normgraph.folding.gain import GAIN, GainPlan, apply_gain, gain_plans
 from normgraph.folding.merging import MergePlan, apply_merge
 from normgraph.folding.plan import FoldPlan, Refusal
-from normgraph.folding.plans import BACKWARD, DUPLICATE, FORWARD, plans_for
+from normgraph.folding.plans import BACKWARD, COMPOSE, DUPLICATE, FORWARD, plans_for
 
 Plan = FoldPlan | MergePlan | GainPlan
 
@@ -47,6 +47,7 @@ DIRECTIONS: Mapping[str, Callable[[ir.Graph, Facts], Iterator[Plan | Refusal]]] 
     PARALLEL: parallel_plans,
     CHAIN: chain_plans,
     GAIN: gain_plans,
+    COMPOSE: partial(plans_for, COMPOSE),
 }
 
 

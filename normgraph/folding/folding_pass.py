@@ -18,7 +18,7 @@ from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
 from normgraph.folding.gain import GainPlan
 from normgraph.folding.leftovers import leftovers
 from normgraph.folding.plan import FoldPlan, Refusal
-from normgraph.folding.plans import BACKWARD, DUPLICATE, FORWARD, plans_for
+from normgraph.folding.plans import BACKWARD, COMPOSE, DUPLICATE, FORWARD, plans_for
 from normgraph.folding.preconditions import established_of_plan
 from normgraph.folding.proof import folded_alone, prove
 from normgraph.folding.records import records_of, resolved
@@ -153,6 +153,8 @@ def _folded(model: ir.Model, wishes: Wishes, judge: Judge, progress: Progress, *
     for _ in range(MAXIMAL_ROUNDS):
         before = len(state.folded)
         for direction in wishes.directions:
+            if direction == COMPOSE and len(state.folded) > before:
+                continue  # what has been done may have made way for a fold that saves more
             _fold(model, direction, state, store, judge, progress, proven=proven)
         if len(state.folded) == before:
             break
@@ -219,6 +221,9 @@ def _proposal(plan: Plan, facts: Facts) -> Proposal:
 
 def _plans(direction: str, graph: ir.Graph, known: _Known) -> Iterator[Plan | Refusal]:
     """The plans of a direction, those aside that would take the gain and bias of another normalization apart."""
+    if direction == COMPOSE:  # why two maps don't become one tells nobody why neither folds
+        found = plans_for(direction, graph, known.facts, known.normalizing[graph])
+        return (plan for plan in found if isinstance(plan, FoldPlan))
     if direction in (BACKWARD, DUPLICATE, FORWARD):
         return plans_for(direction, graph, known.facts, known.normalizing[graph])
     return DIRECTIONS[direction](graph, known.facts)

@@ -131,13 +131,14 @@ def linear_of(node: ir.Node | None, facts: Facts, *, with_addition: bool = False
     if node is None or node.domain:
         return None
     for row in LINEAR.get(node.op_type, ()):
-        found = _with_row(node, row, facts)
+        found = with_row(node, row, facts)
         if found is not None:
             return _with_addition(found, facts) if with_addition and row.bias is None else found
     return None
 
 
-def _with_row(node: ir.Node, row: LinearOperator, facts: Facts) -> Linear | None:
+def with_row(node: ir.Node, row: LinearOperator, facts: Facts) -> Linear | None:
+    """The node as a linear operator of this row, or None."""
     if len(node.inputs) <= max(row.data, row.weight):
         return None
     data, weight, shape = node.inputs[row.data], node.inputs[row.weight], facts.shape(node.outputs[0])

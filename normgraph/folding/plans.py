@@ -22,12 +22,13 @@ from normgraph.folding.channel_map import ChannelMap, identity, over_base
 from normgraph.folding.linear import LINEAR, Linear, linear_of
 from normgraph.folding.linear_operator import Weights
 from normgraph.folding.moves import Edit
+from normgraph.folding.normalizations import normalization_of
 from normgraph.folding.passages import passage_of
 from normgraph.folding.plan import Ahead, Change, FoldPlan, Refusal, Region
 from normgraph.folding.precision import rounded
 from normgraph.interpret import interpret
 
-BACKWARD, FORWARD, DUPLICATE = "backward", "forward", "duplicate"
+BACKWARD, FORWARD, DUPLICATE, COMPOSE = "backward", "forward", "duplicate", "compose"
 #: A map is carried through at most this many passages.
 MAXIMAL_PASSAGES = 64
 #: Pad takes its sizes as inputs since this opset.
@@ -87,10 +88,12 @@ class _Walk:
         edits: constants of passages that change.
         passed: the passages.
         duplicates: whether an operator may be copied that something else reads.
+        composes: whether a BatchNormalization takes the map in, too, where it comes through a passage.
     """
 
     facts: Facts
     duplicates: bool = False
+    composes: bool = False
     changes: list[tuple[Change, tuple[ir.Node, ...]]] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     passed: dict[ir.Node, None] = field(default_factory=dict)
@@ -137,7 +140,7 @@ def _backward_plan(affine: Affine, facts: Facts, direction: str) -> FoldPlan | S
     channel_map = over_base(affine)
     if channel_map is None:
         return Shortfall("layout", "it varies along an axis that what it maps hasn't got")
-    walk = _Walk(facts, direction == DUPLICATE)
+    walk = _Walk(facts, direction == DUPLICATE, direction == COMPOSE)
     shortfall = _back(affine.base, channel_map, frozenset(affine.nodes), walk)
     if shortfall is not None:
         return shortfall
@@ -156,6 +159,8 @@ def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node],
     if producer is None:
         return Shortfall("no-neighbour", f"'{value.name}' is fed, not made by anything linear")
     linear = linear_of(producer, walk.facts)
+    if linear is None and walk.composes and walk.passed:
+        linear = normalization_of(producer, walk.facts)
     passage = passage_of(producer)
     if linear is None and (passage is None or passage.backward is None):
         return _no_neighbour(producer)

@@ -61,6 +61,23 @@ TABLE = [
     hit("through padded MaxPool with dilated windows on a size that fills them",
         "h = Conv(x, w)  p = MaxPool<kernel_shape=[2, 2], dilations=[2, 2], pads=[1, 1, 1, 1]>(h)  y = Mul(p, k)",
         "Conv MaxPool", constants=GAIN),
+    hit("two norms with pooling between, into one",
+        f"r = Relu(x)  n = {norm('r')}  p = AveragePool<kernel_shape=[2, 2]>(n)  b = {norm('p')}  y = Relu(b)",
+        "Relu BatchNormalization AveragePool Relu", "compose"),
+    hit("a norm behind the Concat of two",
+        f"r = Relu(x)  n = {norm('r')}  s = Relu(z)  m = {norm('s')}  c = Concat<axis=1>(n, m)  "
+        "b = BatchNormalization(c, g8, b8, g8, v8)  y = Relu(b)",
+        "Relu Relu BatchNormalization BatchNormalization Concat Relu", "compose", inputs={"z": "B 4 6 6"},
+        constants={"g8": (8,), "b8": (8,), "v8": np.arange(1.0, 9.0)}),
+    hit("a norm behind the Concat of another and a Conv",
+        f"r = Relu(x)  n = {norm('r')}  v = Conv(z, w)  c = Concat<axis=1>(n, v)  "
+        "b = BatchNormalization(c, g8, b8, g8, v8)  y = Relu(b)",
+        "Relu BatchNormalization Conv Concat Relu", "compose", inputs={"z": "B 4 6 6"},
+        constants={**K, "g8": (8,), "b8": (8,), "v8": np.arange(1.0, 9.0)}),
+    hit("two norms with pooling between, the Conv before them takes both",
+        f"h = Conv(x, w)  n = {norm('h')}  p = AveragePool<kernel_shape=[2, 2]>(n)  y = {norm('p')}",
+        "Conv AveragePool",
+        "backward", "backward", constants=K),
 
     miss("through a Pad in attributes, values that differ",
          f"h = Conv(x, w)  p = Pad<pads=[0, 0, 1, 1, 0, 0, 1, 1]>(h)  y = {norm('p')}", "padding", "Pad", **OLD,
