@@ -8,6 +8,7 @@ the model to find; those that would compute something else are named by `obstacl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import onnx
@@ -128,8 +129,8 @@ class _Types:
 
 def _with_casts(node: onnx.NodeProto, opset: int, types: _Types) -> list[onnx.NodeProto]:
     """The node, with casts of operands that may not be doubles before it, and of such results behind it."""
-    schema = _schema(node, opset)
-    if schema is None or node.op_type not in CAST:
+    schema = _schema(node.op_type, opset) if node.op_type in CAST and node.domain in _STANDARD else None
+    if schema is None:
         return [node]
     before, behind = [], []
     for position, name in enumerate(node.input):
@@ -147,20 +148,28 @@ def _is_narrow(schema: onnx.defs.OpSchema, formal: onnx.defs.OpSchema.FormalPara
     return "tensor(float)" in formal.types and "tensor(double)" not in formal.types
 
 
-def _schema(node: onnx.NodeProto, opset: int) -> onnx.defs.OpSchema | None:
+@lru_cache(maxsize=256)
+def _schema(operator: str, opset: int) -> onnx.defs.OpSchema | None:
     try:
-        return onnx.defs.get_schema(node.op_type, opset) if node.domain in _STANDARD else None
+        return onnx.defs.get_schema(operator, opset)
     except onnx.defs.SchemaError:
         return None
 
 
+@lru_cache(maxsize=256)
+def _precisions(operator: str, opset: int) -> tuple[str, ...] | None:
+    """The attributes that say in which type an operator computes; None where there is no such operator."""
+    schema = _schema(operator, opset)
+    return None if schema is None else tuple(sorted(_PRECISIONS.intersection(schema.attributes)))
+
+
 def _widen_attributes(node: onnx.NodeProto, opset: int) -> None:
-    schema = _schema(node, opset)
-    for name in _PRECISIONS & set(schema.attributes if schema is not None else ()):
+    precisions = _precisions(node.op_type, opset) if node.domain in _STANDARD else None
+    for name in precisions or ():
         others = [attribute for attribute in node.attribute if attribute.name != name]
         del node.attribute[:]
         node.attribute.extend([*others, helper.make_attribute(name, int(TensorProto.DOUBLE))])
-    untold = _UNTOLD.get(node.op_type) if schema is not None else None
+    untold = None if precisions is None else _UNTOLD.get(node.op_type)
     if untold is not None and untold not in {attribute.name for attribute in node.attribute}:
         zeros = numpy_helper.from_array(np.zeros(1))
         node.attribute.append(helper.make_attribute(untold, zeros if untold == "value" else int(TensorProto.DOUBLE)))

@@ -7,13 +7,14 @@ is written like that.  ONNX Runtime computes the same either way: its optimizati
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from normgraph.constants import Array
 from normgraph.evidence.experiment import Candidate, Experiment, Modelled
@@ -131,7 +132,7 @@ def taken_apart(experiment: Experiment) -> Apart:
 def _without_weights(fragment: Fragment) -> tuple[Fragment, Weights]:
     """The same with every gain and shift an input; they are told from other constants by what reads them."""
     model = fragment.model
-    candidates = {t.name: t for t in model.graph.initializer if t.data_type in FLOATS and np.prod(t.dims) > 1}
+    candidates = {t.name: t for t in model.graph.initializer if t.data_type in FLOATS and math.prod(t.dims) > 1}
     for node in model.graph.node:
         first = len(node.input) if node.domain else _PLACES.get(node.op_type, len(node.input))
         for name in node.input[:first]:
@@ -143,7 +144,11 @@ def _without_weights(fragment: Fragment) -> tuple[Fragment, Weights]:
     result.CopyFrom(model)
     del result.graph.initializer[:]
     result.graph.initializer.extend(t for t in model.graph.initializer if t.name not in weights)
-    result.graph.input.extend(helper.make_tensor_value_info(n, t.data_type, t.dims) for n, t in candidates.items())
+    for name, tensor in candidates.items():
+        described = result.graph.input.add(name=name).type.tensor_type
+        described.elem_type = tensor.data_type
+        for extent in tensor.dims:
+            described.shape.dim.add(dim_value=extent)
     return replace(fragment, model=result), weights
 
 
