@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from normgraph.timing.results import Benchmark, Level
 
 #: Colours that are told apart in print and by colour-blind eyes (Okabe and Ito).
 _COLOURS = ("#555555", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
+#: Characters of a model's name on an axis.
+LONGEST = 36
 
 
 def library() -> Any:
@@ -37,12 +41,15 @@ def write(found: Benchmark, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 1.6 + len(found.levels) * (0.9 + 0.45 * len(found.models))), layout="constrained")
-    grid = figure.subplots(len(found.levels), 2, squeeze=False)
+    grid = figure.subplots(len(found.levels), 2, squeeze=False, sharey="row")
     around = found.surroundings
     figure.suptitle(f"ONNX Runtime {around.runtime} on {around.provider} · {found.fed}", fontsize=10)
     for (times, ratios), level in zip(grid, found.levels, strict=True):
-        _draw_times(times, found, level)
-        _draw_ratios(ratios, found, level)
+        _draw_times(times, level)
+        _label(times, labels(found.models))
+        _draw_ratios(ratios, level)
+        for axes in (times, ratios):
+            axes.spines[["top", "right"]].set_visible(False)
     try:
         metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
         with matplotlib.rc_context({"svg.hashsalt": "normgraph"}):
@@ -53,7 +60,7 @@ def write(found: Benchmark, path: Path) -> None:
         ) from error
 
 
-def _draw_times(axes: Any, found: Benchmark, level: Level) -> None:
+def _draw_times(axes: Any, level: Level) -> None:
     """A bar from the fastest tenth to the slowest tenth of the runs, and the median on it."""
     for place, figures in enumerate(level.figures):
         runs = sorted(1000 * seconds for seconds in figures.times.runs)
@@ -63,10 +70,9 @@ def _draw_times(axes: Any, found: Benchmark, level: Level) -> None:
     axes.set_xlabel("milliseconds: median, middle 80 %")
     axes.set_title(f"optimizations {level.name}", loc="left", fontsize=10)
     axes.set_xlim(left=0)
-    _label(axes, found)
 
 
-def _draw_ratios(axes: Any, found: Benchmark, level: Level) -> None:
+def _draw_ratios(axes: Any, level: Level) -> None:
     axes.axvline(1.0, color="black", linewidth=0.8)
     for place, figures in enumerate(level.figures):
         colour = _COLOURS[place % len(_COLOURS)]
@@ -77,15 +83,31 @@ def _draw_ratios(axes: Any, found: Benchmark, level: Level) -> None:
         axes.plot([ratio.estimate], [place], "o", color=colour)
         if math.isfinite(ratio.high):
             axes.plot([ratio.low, ratio.high], [place, place], color=colour, linewidth=2)
-        axes.annotate(
-            figures.verdict, (ratio.estimate, place), (0, 6), textcoords="offset points", ha="center", fontsize=8
-        )
+        said = f"{ratio.estimate:.3f} · {figures.verdict}"
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        place_of_text = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(said, (ratio.estimate, place), **place_of_text, fontsize=8, bbox=behind)
     axes.set_xlabel("ratio to the first, 95 % interval")
     axes.margins(x=0.2)
-    _label(axes, found)
 
 
-def _label(axes: Any, found: Benchmark) -> None:
-    axes.set_yticks(range(len(found.models)), [Path(model).name for model in found.models], fontsize=9)
-    axes.set_ylim(len(found.models) - 0.4, -0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+def labels(models: Sequence[str]) -> list[str]:
+    """Names short enough for an axis: of files the last part of the path, with as many folders as tell them apart.
+
+    >>> labels(["a/bert.onnx", "b/bert.onnx", "c/d/vit.onnx"])
+    ['a/bert.onnx', 'b/bert.onnx', 'vit.onnx']
+    """
+    found = []
+    for model in models:
+        parts = Path(model).parts
+        others = [Path(other).parts for other in models if other != model]
+        count = next((n for n in range(1, len(parts)) if all(o[-n:] != parts[-n:] for o in others)), len(parts))
+        name = "/".join(parts[-count:])
+        half = (LONGEST - 1) // 2
+        found.append(name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}")
+    return found
+
+
+def _label(axes: Any, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.set_ylim(len(names) - 0.4, -0.6)

@@ -17,6 +17,7 @@ from normgraph.errors import BadModelError, RefusedError, UsageError
 from normgraph.feeds import Feeding
 from normgraph.timing import benchmark, sites
 from normgraph.timing.measuring import Opener, Plan, Times
+from normgraph.timing.plot import labels
 from tests.samples import FOLDER
 
 PATH = FOLDER.parent / "normgraph" / "bench.schema.json"
@@ -174,6 +175,19 @@ def test_picture_is_the_same_for_the_same_figures(
     one, two = (Path(f"{name}.{ending}").read_bytes() for name in ("one", "two"))
     assert one == two
     assert one.startswith(b"\x89PNG" if ending == "png" else b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        pytest.param(["a/m.onnx", "n.onnx"], ["m.onnx", "n.onnx"], id="files"),
+        pytest.param(["m.onnx", "a/m.onnx", "b/a/m.onnx"], ["m.onnx", "a/m.onnx", "b/a/m.onnx"], id="namesakes"),
+        pytest.param(["a/m.onnx", "a/m.onnx"], ["m.onnx", "m.onnx"], id="the same twice"),
+        pytest.param(["x" * 30 + "y" * 30], ["x" * 17 + "…" + "y" * 17], id="long"),
+    ],
+)
+def test_names_on_a_picture_are_short_and_told_apart(models: list[str], expected: list[str]) -> None:
+    assert labels(models) == expected
 
 
 @pytest.mark.parametrize(
