@@ -5,6 +5,7 @@ Nothing here imports onnx before a test asks for the fixture.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from normgraph.cli.options.shared import DEFAULT_TARGET
+from normgraph.cli.options.shared import DEFAULT_TARGET, target
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Complain of a target that doesn't exist before a test runs."""
+    for told in (config.getoption("--normgraph-target"), config.getini("normgraph_target")):
+        try:
+            target(told or DEFAULT_TARGET)
+        except ArgumentTypeError as error:
+            raise pytest.UsageError(f"normgraph_target: {error}") from error
+
+
 @pytest.fixture(scope="session")
 def normgraph_assertions(pytestconfig: pytest.Config) -> Assertions:
     """Assertions on ONNX models, for the target of the option --normgraph-target or the ini value normgraph_target."""
     import normgraph
     from normgraph import testing
 
-    target = pytestconfig.getoption("--normgraph-target") or pytestconfig.getini("normgraph_target")
+    chosen = pytestconfig.getoption("--normgraph-target") or pytestconfig.getini("normgraph_target")
     return Assertions(
         testing.assert_equivalent,
-        partial(testing.assert_fused, target=target),
-        partial(testing.assert_no_batch_normalization, target=target),
-        partial(normgraph.optimize, target=target),
+        partial(testing.assert_fused, target=chosen),
+        partial(testing.assert_no_batch_normalization, target=chosen),
+        partial(normgraph.optimize, target=chosen),
     )

@@ -38,6 +38,7 @@ def assert_fused(
         UsageError: there is no such kind.
         BadModelError: the model can't be read.
     """
+    __tracebackhide__ = True  # what failed is told by the message; pytest then shows the test, not this
     if kind not in NATIVE:
         raise UsageError(f"there is no kind of normalization '{kind}': choose one of {', '.join(NATIVE)}")
     report = api.explain(model.model if isinstance(model, Optimized) else model, target=target)
@@ -87,6 +88,7 @@ def assert_equivalent(
         BadModelError: a model can't be read, or its inputs can't be made.
         UsageError: the first model doesn't run on what it is fed.
     """
+    __tracebackhide__ = True
     from normgraph.feeds import Feeding
     from normgraph.verification import Tolerance, Verifying, verify
 
@@ -119,6 +121,7 @@ def assert_no_batch_normalization(model: Source | Optimized, *, target: str = DE
         AssertionError: there is one; the message names each, with what stands in the way of folding it.
         BadModelError: the model can't be read.
     """
+    __tracebackhide__ = True
     report = api.explain(model.model if isinstance(model, Optimized) else model, target=target)
     left = [fold for fold in report.folds if fold.status == "kept"]
     if left:

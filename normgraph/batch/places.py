@@ -34,6 +34,12 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+def _links(url: str) -> tuple[str, str]:
+    """The first URL of a chain such as ``zip://a/b.onnx::s3://bucket/c.zip``, and the rest: what it lies in."""
+    own, separator, within = url.partition("::")
+    return own, separator + within
+
+
 def is_of_this_process(text: str) -> bool:
     """Whether a URL is of a file system that every process has for itself, as ``memory://`` is."""
     return text.startswith("memory://")
@@ -45,7 +51,8 @@ def is_pattern(text: str) -> bool:
     A path that exists is no pattern, whatever characters it has.
     """
     if is_url(text):
-        return bool(_MAGIC.intersection(text)) or text.endswith("/")
+        own, _ = _links(text)
+        return bool(_MAGIC.intersection(own)) or own.endswith("/")
     path = Path(text)
     return path.is_dir() or (bool(_MAGIC.intersection(text)) and not path.exists())
 
@@ -90,15 +97,18 @@ def _local(pattern: str) -> list[Place]:
 
 
 def _remote(pattern: str) -> list[Place]:
+    own, within = _links(pattern)
     if not is_pattern(pattern):
-        return [Place(pattern, PurePosixPath(pattern).name)]
-    matching = pattern + "**/*.onnx" if pattern.endswith("/") else pattern
-    base = "/".join(_fixed(tuple(pattern.split("/")))).rstrip("/") + "/"
+        return [Place(pattern, PurePosixPath(own).name)]
+    matching = own + "**/*.onnx" if own.endswith("/") else own
+    magic = min((own.index(character) for character in _MAGIC if character in own), default=len(own))
+    base = own[: own.rindex("/", 0, magic) + 1]
     with _failing(pattern, BadModelError):
-        system, inner = _filesystem(matching)
+        system, inner = _filesystem(matching + within)
         names = sorted(str(name) for name in system.glob(inner) if system.isfile(name))
-        start = len(str(system._strip_protocol(base)).rstrip("/")) + 1
-        matched = [Place(base + name[start:], name[start:]) for name in names]
+        root = str(system._strip_protocol(base)).strip("/")
+        relative = [name.strip("/")[len(root) :].strip("/") for name in names]
+        matched = [Place(base + name + within, name) for name in relative]
     _demand(matched, pattern)
     return matched
 
@@ -129,15 +139,16 @@ def fetched(path: str) -> Iterator[Path]:
     if not is_url(path):
         yield Path(path)
         return
+    own, within = _links(path)
     with tempfile.TemporaryDirectory(prefix="normgraph-") as folder:
-        local = Path(folder) / PurePosixPath(path).name
+        local = Path(folder) / PurePosixPath(own).name
         _download(path, local)
         for location in _data_locations(local):
             parts = PurePosixPath(location).parts
             if not parts or PurePosixPath(location).is_absolute() or ".." in parts:
                 raise BadModelError(f"external data must lie in its model's folder, not at {location!r}: {path}")
             (local.parent / location).parent.mkdir(parents=True, exist_ok=True)
-            _download(f"{path.rpartition('/')[0]}/{location}", local.parent / location)
+            _download(f"{own.rpartition('/')[0]}/{location}{within}", local.parent / location)
         with _told_of(local, path):
             yield local
 
@@ -253,4 +264,5 @@ def _filesystem(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise UsageError(f"a URL needs fsspec: {url}; install 'normgraph[remote]'") from error
     system, inner = url_to_fs(url)
+    system.invalidate_cache()  # what a store was found to hold may have changed since
     return system, inner

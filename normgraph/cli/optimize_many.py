@@ -86,6 +86,8 @@ def run(options: OptimizeOptions, started: float) -> int:
             "timing needs the machine for itself, and several models are optimized side by side: "
             "give --autotune one model at a time, and then all of them its --tuning"
         )
+    if options.output is not None and is_url(options.output) and "::" in options.output:
+        raise UsageError(f"an output can't be put into an archive: {options.output}; name a folder")
     alone = _is_one_into_a_file(options)
     found = places(options.models) if alone else _without_outputs(places(options.models), options)
     outputs = [options.output] if alone else [_output_of(place, options) for place in found]

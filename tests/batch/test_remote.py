@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +39,41 @@ def test_patterns_and_folders_stand_for_models(bucket: str) -> None:
     assert expand([f"{bucket}/in/*.onnx", "a.onnx"]) == [both[0], "a.onnx"]
     with pytest.raises(BadModelError, match="there is none: memory://store/no"):
         expand([f"{bucket}/no*"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        pytest.param("memory://**/*.onnx", "memory://store/in/bert.onnx", id="from the top"),
+        pytest.param("memory:///store/in/", "memory:///store/in/bert.onnx", id="a folder, with a slash before it"),
+        pytest.param("memory://store/i*/", "memory://store/in/bert.onnx", id="folders that a pattern stands for"),
+        pytest.param("memory://store/*/*.onnx", "memory://store/in/bert.onnx", id="a folder's name left open"),
+    ],
+)
+def test_patterns_of_urls_stand_for_urls(pattern: str, found: str, bucket: str) -> None:
+    assert expand([pattern])[0] == found
+    with fetched(found) as local:
+        assert len(onnx.load(local).graph.node) == 194
+
+
+def test_models_in_an_archive_are_optimized_with_their_data(tmp_path: Path) -> None:
+    source = tmp_path / "bert.onnx"
+    onnx.save(onnx.load(BERT), source, save_as_external_data=True, location="bert.bin", size_threshold=0)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, file in (
+            ("in/bert.onnx", source),
+            ("in/bert.bin", tmp_path / "bert.bin"),
+            ("in/x/m.onnx", NEAR_MISSES),
+        ):
+            archive.write(file, name)
+    within = f"::{(tmp_path / 'all.zip').as_uri()}"
+    assert expand([f"zip://in/{within}"]) == [f"zip://in/bert.onnx{within}", f"zip://in/x/m.onnx{within}"]
+    assert main(["optimize", f"zip://**/*.onnx{within}", "-o", str(tmp_path / "out"), "-q", "--jobs", "1"]) == 0
+    assert (
+        sum(node.op_type == "LayerNormalization" for node in onnx.load(tmp_path / "out/in/bert.onnx").graph.node) == 5
+    )
+    assert (tmp_path / "out/in/x/m.onnx").is_file()
+    assert main(["optimize", str(source), "-o", f"zip://out{within}"]) == 2
 
 
 def test_models_are_optimized_from_store_to_store(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:

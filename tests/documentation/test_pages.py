@@ -160,7 +160,7 @@ def test_shell_commands_are_of_this_command_line(words: list[str]) -> None:
 
 
 def test_the_pages_that_are_generated_are_made() -> None:
-    module = runpy.run_path(str(DOCS / "generated.py"))
+    module = runpy.run_path(str(DOCS / "building" / "generated.py"))
     pages = {name: made() for name, made in module["PAGES"].items()}
     assert all(text.startswith("# ") for text in pages.values())
     assert "| LayerNormalization | LayerNormalization | 17 |" in pages["reference/targets.md"]

@@ -119,7 +119,20 @@ def test_the_target_comes_from_the_configuration(tmp_path: Path) -> None:
     )
     assert "RuntimeError: onnx\n" in run_pytest("-q", cwd=tmp_path).stdout
     assert "RuntimeError: openvino\n" in run_pytest("-q", "--normgraph-target", "openvino", cwd=tmp_path).stdout
+    done = run_pytest("-q", "--normgraph-target", "abacus", cwd=tmp_path)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "there is no target 'abacus': choose one of onnx, " in done.stderr
     assert "normgraph_target" in run_pytest("--help", cwd=tmp_path).stdout
+
+
+def test_a_failure_shows_the_test_and_not_the_assertion(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "from normgraph.testing import assert_fused\n"
+        f"def test_it():\n    assert_fused({str(NATIVE)!r}, 'LayerNormalization', 99)\n"
+    )
+    shown = run_pytest("-q", cwd=tmp_path).stdout
+    assert "must have 99 LayerNormalization" in shown
+    assert "def assert_fused" not in shown
 
 
 def test_the_plugin_imports_nothing_heavy(tmp_path: Path) -> None:

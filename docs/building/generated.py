@@ -19,7 +19,7 @@ from normgraph.cli.arguments import COMMANDS
 from normgraph.lowering import Operator
 from normgraph.targets import DEFAULT_TARGET, TARGETS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 #: Files outside of the site that its pages link to, and the pages that stand for them there.
 STAND_INS = {
     "normgraph/targets.py": "reference/targets.md",
