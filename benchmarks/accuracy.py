@@ -29,6 +29,7 @@ from tables import Table, surroundings, table_of, write_section
 from normgraph.evidence.measuring import errors, spacing_at
 from normgraph.execution import NotRunnable
 from normgraph.feeds import FAMILIES, draw
+from normgraph.kernels.batch_normalization import batch_normalization
 from normgraph.kernels.group_normalization import group_normalization
 from normgraph.kernels.instance_normalization import instance_normalization
 from normgraph.kernels.layer_normalization import layer_normalization
@@ -41,6 +42,8 @@ from normgraph.verification.sessions import Session
 ROWS, LENGTH = 8, 256
 SEED = 11
 STORED = float(np.float32(1e-5))
+#: The statistics that a BatchNormalization has stored: numbers that each of the types holds.
+MEAN, VARIANCE = 0.375, 0.6875
 DTYPES: Mapping[str, tuple[str, Any]] = {
     "float": ("float32", np.float32),
     "double": ("float64", np.float64),
@@ -101,6 +104,11 @@ def _mean_variance(row: Sequence[Fraction]) -> list[Fraction]:
     return [(v - mean) / scale for v in row]
 
 
+def _batch(row: Sequence[Fraction]) -> list[Fraction]:
+    scale = _root(Fraction(VARIANCE) + Fraction(STORED))
+    return [(v - Fraction(MEAN)) / scale for v in row]
+
+
 _SPREAD = "m = ReduceMean(x, last)  d = Sub(x, m)  q = Pow(d, two)  v = ReduceMean(q, last)"
 _CENTRED = f"{_SPREAD}  e = Add(v, eps)  s = Sqrt(e)  y = Div(d, s)"
 _IMAGE = "w = Reshape(x, image)  {}  y = Reshape(n, matrix)"
@@ -137,6 +145,14 @@ KINDS: Mapping[str, Kind] = {
         ),
         lambda x: group_normalization(x[None], *_ones(ROWS), num_groups=ROWS, epsilon=STORED)[0],
     ),
+    "BatchNormalization": Kind(
+        _batch,
+        "d = Sub(x, average)  e = Add(spread, eps)  s = Sqrt(e)  y = Div(d, s)",
+        _IMAGE.format(f"n = BatchNormalization<epsilon = {STORED}>(w, ones, zeros, averages, spreads)"),
+        lambda x: batch_normalization(
+            x[None], *_ones(ROWS), np.full(ROWS, MEAN), np.full(ROWS, VARIANCE), epsilon=STORED
+        )[0],
+    ),
     "LpNormalization": Kind(
         _unit_length,
         "q = Mul(x, x)  v = ReduceSum(q, last)  s = Sqrt(v)  y = Div(x, s)",
@@ -171,6 +187,10 @@ def model_of(nodes: str, dtype: str) -> onnx.ModelProto:
         "gamma": np.ones(LENGTH, numpy_type),
         "ones": np.ones(ROWS, numpy_type),
         "zeros": np.zeros(ROWS, numpy_type),
+        "average": np.asarray(MEAN, numpy_type),
+        "averages": np.full(ROWS, MEAN, numpy_type),
+        "spread": np.asarray(VARIANCE, numpy_type),
+        "spreads": np.full(ROWS, VARIANCE, numpy_type),
     }
     read = {name for node in model.graph.node for name in node.input}
     model.graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in constants.items() if name in read)
@@ -279,7 +299,7 @@ def _units(pair: tuple[float, float] | None) -> str:
 TEXT = f"""\
 Largest absolute error, and the 99th percentile of the errors in units in the last place (ULP) of the exact value, over
 {ROWS} rows of {LENGTH} elements of each [family of inputs](design.md#evidence); gain 1, bias 0, ε = 1e-5 as float32
-where there is one.
+where there is one. A BatchNormalization's stored mean is {MEAN}, its variance {VARIANCE}.
 
 - *nodes*: the operators that PyTorch's exporters write, in ONNX Runtime's CPU provider, its optimizations off
 - *one by one*: the same in NumPy, each result rounded to the type, sums in float32 at least, as devices do it that keep
