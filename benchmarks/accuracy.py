@@ -297,17 +297,19 @@ def _units(pair: tuple[float, float] | None) -> str:
 
 
 TEXT = f"""\
-Largest absolute error, and the 99th percentile of the errors in units in the last place (ULP) of the exact value, over
-{ROWS} rows of {LENGTH} elements of each [family of inputs](design.md#evidence); gain 1, bias 0, ε = 1e-5 as float32
-where there is one. A BatchNormalization's stored mean is {MEAN}, its variance {VARIANCE}.
+Largest absolute error, and the 99th percentile of the errors in units in the last place (ULP) of the exact value (an
+error where that is zero shows in the former only), over {ROWS} rows of {LENGTH} elements of each
+[family of inputs](design.md#evidence); gain 1, bias 0, ε = 1e-5 as float32 where there is one. A BatchNormalization's
+stored mean is {MEAN}, its variance {VARIANCE}.
 
 - *nodes*: the operators that PyTorch's exporters write, in ONNX Runtime's CPU provider, its optimizations off
-- *one by one*: the same in NumPy, each result rounded to the type, sums in float32 at least, as devices do it that keep
-  no wider results between operators
+- *nodes, one by one*: the same in NumPy, each result rounded to the type, sums in float32 at least, as devices do it
+  that keep no wider results between operators
 - *fused*: the operator in ONNX Runtime's CPU provider
 - *kernel*: the reference kernel, which computes in float64 and rounds once
 
-Exact values come from rational arithmetic.
+Exact values come from rational arithmetic. *not finite*: NaN or infinity where the exact value is a number. *no
+kernel*: ONNX Runtime's CPU provider doesn't run that operator in this type.
 """
 
 

@@ -106,14 +106,17 @@ _FEW = 1024
 def spacing_at(exact: Float64, dtype: np.dtype) -> Float64:
     """The unit in the last place of a floating type at each value; of subnormal values the smallest subnormal.
 
-    That of what isn't finite is the largest number.
+    That of what isn't finite is the largest number, and so is that of zero: it has no last place, and what is added up
+    to nearly nothing would count for more units than all else.
 
-    >>> spacing_at(np.asarray([1.0, 1.5, 2.0, 0.0]), np.dtype(np.float16)).tolist()
+    >>> spacing_at(np.asarray([1.0, 1.5, 2.0, 1e-9]), np.dtype(np.float16)).tolist()
     [0.0009765625, 0.0009765625, 0.001953125, 5.960464477539063e-08]
     """
     limit: Any = limits(dtype)
     magnitude = (np.asarray(exact, np.float64).view(np.int64) & _EXPONENT).view(np.float64)
-    return np.asarray(np.clip(magnitude * float(limit.eps), float(limit.smallest_subnormal), np.finfo(np.float64).max))
+    most = np.finfo(np.float64).max
+    units = np.clip(magnitude * float(limit.eps), float(limit.smallest_subnormal), most)
+    return np.asarray(np.where(np.asarray(exact) == 0, most, units))
 
 
 #: The bits of a double's exponent: alone they are its magnitude, rounded down to a power of two.
