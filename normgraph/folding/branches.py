@@ -157,7 +157,8 @@ def _merged(
     stored = None if combined is None else rounded(kept.linear, combined[0])
     if combined is None or stored is None or isinstance(stored, Shortfall):
         return None
-    change = Change(kept.linear, *stored)
+    weight, bias = stored
+    change = Change(kept.linear, lambda: weight, bias)
     others = [branch for branch in usable if branch is not kept]
     if change.added_nodes > len(others):
         return None

@@ -66,7 +66,8 @@ def _plan(first: Linear, second: Linear, facts: Facts) -> MergePlan | None:
     stored = None if composed is None else rounded(second, composed[0])
     if composed is None or stored is None or isinstance(stored, Shortfall):
         return None
-    change = Change(second, *stored)
+    weight, bias = stored
+    change = Change(second, lambda: weight, bias)
     nodes = (*first.nodes, *second.nodes)
     region = Region(first.data, second.output, nodes, first.node.graph, second.channel)
     bypass = Bypass(first.output, (first.node, first.row.data))

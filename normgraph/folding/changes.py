@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -26,16 +25,24 @@ class Store:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self._made: dict[tuple[int, str, tuple[int, ...], bytes], ir.Value] = {}  # by a digest of the content
+        self._made: dict[tuple[int, str, tuple[int, ...]], list[ir.Value]] = {}
 
     def initializer(self, graph: ir.Graph, name: str, array: Array) -> ir.Value:
         """An initializer of the graph with this content, under this name or one like it if it is new."""
-        content = hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").digest()
-        key = (id(graph), str(array.dtype), array.shape, content)
-        found = self._made.get(key)
-        if found is None or found.graph is not graph:  # it may have been removed with what read it
-            found = self._made[key] = new_initializer(graph, name, array, self.names)
-        return found
+        alike = self._made.setdefault((id(graph), str(array.dtype), array.shape), [])
+        for value in alike:
+            stored = value.const_value if value.graph is graph else None  # it may have been removed with what read it
+            if stored is not None and _is_same(stored.numpy(), array):
+                return value
+        alike.append(new_initializer(graph, name, array, self.names))
+        return alike[-1]
+
+
+def _is_same(one: Array, other: Array) -> bool:
+    """Whether two arrays of one shape have the same bytes; most that haven't differ at the first."""
+    if one.size and one.reshape(-1)[:1].tobytes() != other.reshape(-1)[:1].tobytes():
+        return False
+    return np.ascontiguousarray(one).tobytes() == np.ascontiguousarray(other).tobytes()
 
 
 def apply_plan(plan: FoldPlan, store: Store) -> list[ir.Node]:
@@ -117,7 +124,7 @@ def apply_change(change: Change, store: Store, replaced: tuple[str, ...]) -> lis
     made: list[ir.Node] = []
     unused = [node.inputs[row.weight]]
     stem = (unused[0].name if unused[0] is not None else None) or node.name or node.op_type
-    node.replace_input_with(row.weight, store.initializer(graph, f"{stem}.folded", change.weight))
+    node.replace_input_with(row.weight, store.initializer(graph, f"{stem}.folded", change.weight()))
     for name in ("alpha", "beta"):
         node.attributes.pop(name, None)
     if change.bias is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -19,17 +20,21 @@ class Change:
 
     Attributes:
         linear: the operator.
-        weight: its weight.
+        composed: makes its weight: all the plans of a model would hold large ones twice.
         bias: its bias in the shape that it takes; None where it is zero and there was none.
         fill: what a Pad before it has to pad with, in place of its own padding with zeros; None to leave that.
         copied: whether a copy of the operator gets the weights, since something else needs the operator as it is.
     """
 
     linear: Linear
-    weight: Array
+    composed: Callable[[], Array]
     bias: Array | None
     fill: float | None = None
     copied: bool = False
+
+    def weight(self) -> Array:
+        """The weight, made anew where it is large."""
+        return self.composed()
 
     @property
     def added_nodes(self) -> int:

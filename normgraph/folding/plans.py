@@ -20,7 +20,7 @@ from normgraph.diagnosis import Shortfall
 from normgraph.facts import FLOATING, Facts
 from normgraph.folding.channel_map import ChannelMap, identity, over_base
 from normgraph.folding.linear import LINEAR, Linear, linear_of
-from normgraph.folding.linear_operator import Weights
+from normgraph.folding.linear_operator import Absorb
 from normgraph.folding.moves import Edit
 from normgraph.folding.normalizations import normalization_of
 from normgraph.folding.passages import passage_of
@@ -31,6 +31,8 @@ from normgraph.interpret import interpret
 BACKWARD, FORWARD, DUPLICATE, COMPOSE = "backward", "forward", "duplicate", "compose"
 #: A map is carried through at most this many passages.
 MAXIMAL_PASSAGES = 64
+#: A plan holds new weights of up to so many bytes; larger ones are made again when they are needed.
+MAXIMAL_HELD = 1 << 20
 #: Pad takes its sizes as inputs since this opset.
 PADS_ARE_INPUTS = 11
 
@@ -112,17 +114,35 @@ class _Walk:
         return None
 
     def take(
-        self, linear: Linear, weights: Weights, way: tuple[ir.Node, ...], *, copied: bool = False
+        self, linear: Linear, absorb: Absorb, channel_map: ChannelMap, way: tuple[ir.Node, ...], *, copied: bool = False
     ) -> Shortfall | None:
-        """Note a linear operator's new weights, or say why they can't be stored."""
+        """Note a linear operator's new weights, or say why it can't have them or why they can't be stored."""
         if any(change.linear.node is linear.node for change, _ in self.changes):
             return Shortfall("layout", f"it would reach {called(linear.node)} on two ways")
-        stored = rounded(linear, weights)
-        if isinstance(stored, Shortfall):
-            return stored
-        weight, bias = stored
-        self.changes.append((Change(linear, weight, bias, weights.fill, copied), way))
+        found = _absorbed(linear, absorb, channel_map)
+        if isinstance(found, Shortfall):
+            return found
+        weight, bias, fill = found
+
+        def again() -> Array:
+            made = _absorbed(linear, absorb, channel_map)
+            assert not isinstance(made, Shortfall), "what could be done can be done again"
+            return made[0]
+
+        composed = again if weight.nbytes > MAXIMAL_HELD else lambda: weight
+        self.changes.append((Change(linear, composed, bias, fill, copied), way))
         return None
+
+
+def _absorbed(
+    linear: Linear, absorb: Absorb, channel_map: ChannelMap
+) -> tuple[Array, Array | None, float | None] | Shortfall:
+    """The weight and the bias of a linear operator with a map in them, and what it has to pad with."""
+    weights = absorb(linear.node, linear.weights(), channel_map)
+    if isinstance(weights, Shortfall):
+        return weights
+    stored = rounded(linear, weights)
+    return stored if isinstance(stored, Shortfall) else (*stored, weights.fill)
 
 
 def reads_shape(node: ir.Node) -> bool:
@@ -176,8 +196,7 @@ def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node],
 
 
 def _into(linear: Linear, channel_map: ChannelMap, walk: _Walk, *, copied: bool) -> Shortfall | None:
-    weights = linear.row.behind(linear.node, linear.weights(), channel_map)
-    return weights if isinstance(weights, Shortfall) else walk.take(linear, weights, (), copied=copied)
+    return walk.take(linear, linear.row.behind, channel_map, (), copied=copied)
 
 
 def _needed_elsewhere(value: ir.Value, producer: ir.Node, readers: frozenset[ir.Node], walk: _Walk) -> Shortfall | None:
@@ -307,8 +326,7 @@ def _ahead(value: ir.Value, channel_map: ChannelMap, way: tuple[ir.Node, ...], w
         linear = linear_of(reader, walk.facts, with_addition=True)
         passage = passage_of(reader)
         if linear is not None and linear.data is value:
-            weights = linear.row.before(reader, linear.weights(), channel_map)
-            shortfall = weights if isinstance(weights, Shortfall) else walk.take(linear, weights, way)
+            shortfall = walk.take(linear, linear.row.before, channel_map, way)
         elif passage is not None and passage.forward is not None and value in passage.data(reader):
             shortfall = _through(reader, value, channel_map, way, walk)
         else:

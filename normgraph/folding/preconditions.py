@@ -62,12 +62,13 @@ def _weights(plan: FoldPlan, facts: Facts) -> Precondition:
         weight = change.linear.node.inputs[change.linear.row.weight]
         dtype = None if weight is None else facts.dtype(weight)
         where = f"{change.linear.node.op_type} '{change.linear.node.name}'"
-        if dtype is None or change.weight.dtype != dtype.numpy():
+        new = change.weight()
+        if dtype is None or new.dtype != dtype.numpy():
             return Precondition("weights", f"the weight of {where} would change its type", holds=False)
-        for array in (change.weight, change.bias):
-            if array is not None and not np.isfinite(np.asarray(array, np.float64)).all():
+        for array in (new, change.bias):
+            if array is not None and not np.isfinite(array).all():
                 return Precondition("weights", f"a weight of {where} would not be finite", holds=False)
-        shown.append(f"{where} {list(change.weight.shape)}")
+        shown.append(f"{where} {list(new.shape)}")
     return Precondition("weights", f"the new weights are finite and of the stored type: {', '.join(shown)}")
 
 

@@ -78,4 +78,7 @@ def folded_alone(fragment: Fragment, direction: str) -> Modelled:
     remove_dead([node for plan in plans for node in plan.doomed], facts.positions)
     for value in (*model.graph.inputs, *model.graph.outputs):  # at other sizes, too, it is to be tried
         value.shape = None if value.shape is None else ir.Shape([None] * len(value.shape))
-    return Modelled(Fragment(ir.to_proto(model), fragment.inputs, fragment.output))
+    folded = Fragment(ir.to_proto(model), fragment.inputs, fragment.output)
+    for value in model.graph.initializers.values():  # a graph is a cycle, which would hold them until it is collected
+        value.const_value = None
+    return Modelled(folded)
