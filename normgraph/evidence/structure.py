@@ -83,7 +83,7 @@ class Apart:
         Raises:
             NotRunnable: the original or its replacement can't be computed.
         """
-        truth, before, after = _opened(self.structure)
+        truth, before, after = opened(self.structure)
         doubles = {name: array.astype(np.float64) for name, array in self.before.items()}
         replaced = self.candidate.runner() if after is None else _fed(after, self.after)
         return Runners(_fed(truth, doubles), _fed(before, self.before), replaced)
@@ -153,7 +153,12 @@ def _without_weights(fragment: Fragment) -> tuple[Fragment, Weights]:
 
 
 @lru_cache(maxsize=_OPEN)
-def _opened(structure: Structure) -> tuple[Runner, Runner, Runner | None]:
+def opened(structure: Structure) -> tuple[Runner, Runner, Runner | None]:
+    """The models of a structure: the original in float64, the original, and what is to replace it, if a model does.
+
+    Raises:
+        NotRunnable: one of them can't be computed.
+    """
     double, replaced = structure.original.in_double(), structure.replaced
     after = None if replaced is None else runner_of(replaced.model)
     return truth_of(double.model, double.constants), runner_of(structure.original.model), after
