@@ -18,10 +18,10 @@ from normgraph.runtime import first_line, onnxruntime
 #: Arithmetic, comparison and shape operators: ONNX Runtime computes them in float64 as NumPy does, ten times as fast as
 #: onnx's reference evaluator.
 PLAIN = frozenset(
-    ["Abs", "Add", "And", "Cast", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Gather", "Identity",
-     "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
-     "ReduceSum", "ReduceSumSquare", "Reshape", "Shape", "Slice", "Sqrt", "Squeeze", "Sub", "Sum", "Transpose",
-     "Unsqueeze", "Where"]
+    ["Abs", "Add", "And", "Cast", "Clip", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Flatten", "Gather",
+     "Identity", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin",
+     "ReduceProd", "ReduceSum", "ReduceSumSquare", "Reshape", "Shape", "Slice", "Sqrt", "Squeeze", "Sub", "Sum",
+     "Transpose", "Unsqueeze", "Where"]
 )  # fmt: skip
 
 
