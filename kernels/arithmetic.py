@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar, cast
 
 import numpy as np
 
@@ -10,10 +10,10 @@ import numpy as np
 class Arithmetic(Protocol):
     """A value with plain arithmetic and means: a float64 array, or a polynomial over atoms.
 
-    Nothing else is promised: no shape, no dtype, no indexing, and of NumPy's functions only the square root and
-    the larger of the value and a number, which reach a value through ``__array_ufunc__``. A definition keeps the
-    value on the left of every operation, so that it is never an array on the right that decides what the operation
-    means.
+    Nothing else is promised: no shape, no dtype, no indexing, and of NumPy's functions only the square root, the
+    larger of the value and a number, and whether it differs from one, which reach a value through
+    ``__array_ufunc__``. A definition keeps the value on the left of every operation, so that it is never an array on
+    the right that decides what the operation means.
     """
 
     def __add__(self, other: Any, /) -> Self: ...
@@ -67,6 +67,18 @@ def sqrt(x: Value) -> Value:
     """The square root of a value, ``numpy.sqrt``."""
     root: Value = np.sqrt(x)
     return root
+
+
+def quotient_or_zero(x: Value, divisor: Value) -> Value:
+    """x/d where d isn't zero, and zero where it is: [d ≠ 0]·x/d."""
+    result: Any
+    if isinstance(divisor, np.ndarray):  # whose 0·(0/0) isn't zero
+        numerator: Any = x
+        zeros = np.zeros(np.broadcast_shapes(numerator.shape, divisor.shape))
+        result = np.divide(numerator, divisor, out=zeros, where=np.not_equal(divisor, 0.0))
+    else:
+        result = x / divisor * np.not_equal(divisor, 0.0)  # type: ignore[call-overload]
+    return cast("Value", result)
 
 
 def at_least(x: Value, bound: float) -> Value:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from normgraph.kernels.arithmetic import Value, at_least, sqrt
+from normgraph.kernels.arithmetic import Value, at_least, quotient_or_zero, sqrt
 from normgraph.kernels.precision import Array, Float64, evaluate, require_floating
 from normgraph.kernels.shapes import within
 
@@ -19,6 +19,25 @@ def definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias
     has the same γ and ε = ε′/n.
     """
     return x / sqrt((x * x).mean(axis=axes, keepdims=True) + epsilon) * gain + bias
+
+
+def zero_keeping_definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float) -> Value:
+    """Divide by the length, a vector of zeros aside: y = γ·[‖x‖ ≠ 0]·x/√(E[x²]) + β; ε is zero.
+
+    This is what LpNormalization-22 says of x/‖x‖₂, for γ = 1/√n, and TensorFlow's ``div_no_nan`` of it.
+    """
+    power: Value = (x * x).mean(axis=axes, keepdims=True) + epsilon
+    length: Value = sqrt(power)
+    return quotient_or_zero(x, length) * gain + bias
+
+
+def zero_keeping_absolute_definition(
+    x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float
+) -> Value:
+    """Divide by the sum of absolute values, a vector of zeros aside: y = γ·[Σ|x| ≠ 0]·x/E[|x|] + β; ε is zero."""
+    length: Any = abs(x).mean(axis=axes, keepdims=True) + epsilon
+    unit: Value = quotient_or_zero(x, length)
+    return unit * gain + bias
 
 
 def absolute_definition(x: Value, *, axes: Any, epsilon: float, gain: Value | float, bias: Value | float) -> Value:

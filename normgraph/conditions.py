@@ -57,6 +57,11 @@ def chosen(condition: Polynomial, if_true: Polynomial, if_false: Polynomial) -> 
         return if_false
     if any(_equal_where_zero(p, if_true, if_false) for p in _zeros(1 - condition)):
         return if_true
+    # A quotient is spared where its divisor is zero: [p ≠ 0]·q/p.
+    if not if_true.terms and any(_divides(p, if_false) for p in _zeros(condition)):
+        return if_false * (1 - condition)
+    if not if_false.terms and any(_divides(p, if_true) for p in _zeros(1 - condition)):
+        return if_true * condition
     raise NotRepresentable("condition", "which of two values is taken depends on the data")
 
 
@@ -70,13 +75,38 @@ def _zeros(condition: Polynomial) -> Sequence[Polynomial]:
 
 
 def _equal_where_zero(p: Polynomial, a: Polynomial, b: Polynomial) -> bool:
-    """Whether p = 0 implies a = b: a − b = k·p, or p = max_A x − min_A x and a − b is zero for x constant along A."""
+    """Whether p = 0 implies a = b.
+
+    It does for a − b = k·p, for a − b = k·pᵉ with a mean p, and for p = max_A x − min_A x where a − b is zero for x
+    constant along A.
+    """
     difference = a - b
+    mean = _one_mean(p)
+    if mean is not None and all(
+        dict(monomial).get(mean, 0) > 0 and all(e > 0 for _, e in monomial) for monomial in difference.terms
+    ):
+        return True
     leading, factor = next(iter(p.terms.items()))
     other = difference.terms.get(leading, 0.0)
     if isinstance(factor, float) and isinstance(other, float) and (p * (other / factor)).close_to(difference):
         return True
     return not _levelled(difference, _axes_of_range(p)).terms
+
+
+def _divides(p: Polynomial, value: Polynomial) -> bool:
+    """Whether p is one mean, and every term of the value is divided by a power of it."""
+    atom = _one_mean(p)
+    exponents = [dict(monomial).get(atom, 0) for monomial in value.terms] if atom is not None else []
+    return bool(exponents) and all(exponent < 0 for exponent in exponents)
+
+
+def _one_mean(p: Polynomial) -> Mean | None:
+    """The atom, if the value is a mean of something and nothing else."""
+    if len(p.terms) != 1:
+        return None
+    ((monomial, factor),) = p.terms.items()
+    ((atom, exponent), *others) = monomial or ((None, 0),)
+    return atom if isinstance(atom, Mean) and exponent == 1 and factor == 1.0 and not others else None
 
 
 def _axes_of_range(p: Polynomial) -> Axes:

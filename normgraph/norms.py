@@ -32,7 +32,8 @@ from normgraph.kernels import (
 from normgraph.kernels.arithmetic import Definition
 
 #: How ε keeps a divisor d = √s from zero: √(s + ε), d + ε, max(d, ε) or √(max(s, ε)).
-Guard = Literal["within the root", "beside the root", "below the root", "below the square"]
+#: Without ε, a vector of zeros may be left alone.
+Guard = Literal["within the root", "beside the root", "below the root", "below the square", "zero stays"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,8 @@ _SCALED = "gain·x·(E[x²] + ε)^(−½) + bias"
 _BESIDE: Guard = "beside the root"
 _BELOW: Guard = "below the root"
 _BELOW_SQUARE: Guard = "below the square"
+_STAYS: Guard = "zero stays"
+_ZERO, _ZERO_L1 = "x·(Σx²)^(−½), or 0 for Σx² = 0", "x·(Σ|x|)^(−1), or 0 for Σ|x| = 0"
 
 #: THE table: a new normalization is a kernel and a row here.  A norm is of every kind whose row admits it; among the
 #: rows of one kernel the first fits best.
@@ -216,6 +219,8 @@ NORMS: tuple[Row, ...] = (
         "beside the root",
     ),
     Row("LpNormalization", lp_normalization.absolute_definition, "x·(Σ|x|)^(−1)", _length, power=1),
+    Row("LpNormalization", lp_normalization.zero_keeping_definition, _ZERO, _scaled_length, _STAYS),
+    Row("LpNormalization", lp_normalization.zero_keeping_absolute_definition, _ZERO_L1, _scaled_length, _STAYS, 1),
     *(
         Row("LpNormalization", definition, text, _unit_length, guard, power)
         for definition, text, guard, power in (

@@ -118,6 +118,7 @@ def _lp(x: Exact, norm: Norm, epsilon: float) -> Exact:
 # The divisor of x / ‖x‖, from s = Σ|x|ᵖ.
 GUARDS: Mapping[str, Callable[[Exact, float, int], Exact]] = {
     "none": lambda s, epsilon, p: s ** (1 / p),
+    "zero stays": lambda s, epsilon, p: np.where(s == 0, 1.0, s) ** (1 / p),
     "added to the power": lambda s, epsilon, p: (s + epsilon) ** (1 / p),
     "below the power": lambda s, epsilon, p: np.maximum(s, epsilon) ** (1 / p),
     "below the norm": lambda s, epsilon, p: np.maximum(s ** (1 / p), epsilon),

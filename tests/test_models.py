@@ -42,8 +42,8 @@ KINDS: Mapping[str, Operator] = {
     "InstanceNormalization": Operator(6),
     "LayerNormalization": Operator(17, ("not-worth-it",)),  # ONNX Runtime's is slower than the nodes for doubles
     "MeanVarianceNormalization": Operator(9, ("not-worth-it",)),  # ONNX Runtime's leaves the epsilon out
-    # Unless its length is bounded, it becomes an RMSNormalization; of divide_no_nan, a length of zero gives zero.
-    "LpNormalization": Operator(1, ("inner-reader",)),
+    # It becomes an RMSNormalization, unless its length is bounded or zero is kept, as by divide_no_nan.
+    "LpNormalization": Operator(1, ("not-worth-it",)),
     "RMSNormalization": Operator(23, ("contrib", "epsilon-precision")),
 }
 

@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tests.cases import Build
+from tests.cases import Build, build
 from tests.claims import Spelling, number
 from tests.optimizing import nodes_of, operators, optimized, target_for
-from tests.running import builds, label
+from tests.running import builds, label, run
 from tests.spellings import TABLES
 
 # The kinds that must be found; the spellings of the others must merely not be harmed.
@@ -87,3 +87,16 @@ def test_the_standard_has_an_operator_for_every_spelling(case: Spelling, how: Bu
 @pytest.mark.parametrize(("case", "how"), every([kind for kind in TABLES if kind not in FOUND]))
 def test_spelling_of_another_kind_is_not_harmed(case: Spelling, how: Build) -> None:
     optimized(case, how)
+
+
+@pytest.mark.parametrize("case", [case for case in TABLES["LpNormalization"] if case.claims[0].guard == "zero stays"])
+def test_a_vector_of_zeros_stays_one(case: Spelling) -> None:
+    """As LpNormalization has it; an RMSNormalization would make it not a number."""
+    how = builds(case)[-1]
+    model, report = optimized(case, how, target="onnx", opset=23)
+    assert report.kinds("fused") == {"LpNormalization": 1}
+    zeros = np.zeros((2, 3, 8), np.float32)
+    zeros[0, 1] = np.arange(8)
+    (before,), (after,) = (run(each, [{"x": zeros}]) for each in (build(case, how), model))
+    assert np.isfinite(before["y"]).all()
+    np.testing.assert_allclose(after["y"], before["y"], rtol=1e-5, atol=1e-6)

@@ -23,6 +23,9 @@ high, low = x.maximum(axis=(H,)), -(-x).maximum(axis=(H,))
 ROW = constant(coefficient([0.5, -1.0, 2.0, 3.0], [(H,)]))
 zero, one = constant(0.0), constant(1.0)
 constant_row = conditions.equal(low, high)
+length = (x * x).mean(axis=(H,)) ** HALF
+no_length = conditions.equal(length, zero)
+unit = x * length**-1
 
 DECIDED = [
     pytest.param(conditions.equal(x, x + 0), one, id="equal-to-itself"),
@@ -60,6 +63,8 @@ CHOSEN = [
     pytest.param(conditions.greater(variance, zero), variance, zero, variance, id="variance-where-positive"),
     pytest.param(conditions.equal(variance, zero), one, 1 + 3 * variance, 1 + 3 * variance, id="multiple"),
     pytest.param(conditions.equal(x, m), x, m, m, id="equal-where-equal"),
+    pytest.param(conditions.equal(length, zero), zero, length, length, id="root-of-what-is-zero"),
+    pytest.param(conditions.equal(3 * length, zero), zero, x * length, x * length, id="product-with-what-is-zero"),
 ]
 
 
@@ -72,6 +77,41 @@ def test_choice_makes_no_difference(
     numbers[1] = 2.0  # a constant row
     test, a, b, c = (evaluated(value, numbers) for value in (condition, first, second, expected))
     np.testing.assert_allclose(np.where(test != 0, a, b), c, rtol=0, atol=1e-12)
+
+
+SPARED = [
+    pytest.param(no_length, zero, unit, id="unless-zero"),
+    pytest.param(conditions.equal((x * x).mean(axis=(H,)), zero), zero, unit, id="unless-the-square-is-zero"),
+    pytest.param(conditions.greater(2 * length, zero), unit, zero, id="where-positive"),
+    pytest.param(no_length, zero, unit * ROW, id="weighted"),
+]
+
+
+@pytest.mark.parametrize(("condition", "first", "second"), SPARED)
+def test_quotient_is_spared_where_its_divisor_is_zero(
+    condition: Polynomial, first: Polynomial, second: Polynomial
+) -> None:
+    found = conditions.chosen(condition, first, second)
+    quotient = second if first == zero else first
+    assert found == quotient * (1 - no_length)
+    assert found not in (first, second)  # the plain quotient isn't a number there
+
+
+MATTERING = [
+    pytest.param(no_length, one, unit, id="one-in-its-place"),
+    pytest.param(no_length, unit, zero, id="the-quotient-where-it-is-none"),
+    pytest.param(conditions.equal(m, zero), zero, unit, id="where-another-value-is-zero"),
+    pytest.param(no_length, zero, unit + 1, id="a-sum"),
+    pytest.param(conditions.equal(length, one), zero, unit, id="where-the-divisor-is-one"),
+    pytest.param(no_length, zero, m * length * (m * m + one) ** -1 + one, id="not-zero-itself"),
+]
+
+
+@pytest.mark.parametrize(("condition", "first", "second"), MATTERING)
+def test_quotient_is_spared_of_nothing_else(condition: Polynomial, first: Polynomial, second: Polynomial) -> None:
+    with pytest.raises(NotRepresentable) as raised:
+        conditions.chosen(condition, first, second)
+    assert raised.value.rule == "condition"
 
 
 def evaluated(value: Polynomial, numbers: np.ndarray) -> np.ndarray:

@@ -58,6 +58,24 @@ BARE = [
     lp_norm("native L1", "y = LpNormalization<axis=1, p=1>(x)", axes=(1,), p=1),
 ]  # fmt: skip
 
+ZERO_STAYS = "zero stays"
+LENGTH = "a = ReduceL2<axes=[-1]>(x)"
+SPARED = [
+    lp_norm("TensorFlow: divide_no_nan",
+        f"{LENGTH}  t = Equal(a, 0.)  n = Div(x, a)  y = Where(t, 0., n)", ZERO_STAYS, opsets=(11, 23)),
+    lp_norm("divide_no_nan by the squared length", """
+        q = Mul(x, x)  a = ReduceSum<axes=[-1]>(q)  t = Equal(a, 0.)  s = Sqrt(a)  n = Div(x, s)
+        y = Where(t, 0., n)""", ZERO_STAYS),
+    lp_norm("quotient where the length is positive",
+        f"{LENGTH}  t = Greater(a, 0.)  n = Div(x, a)  y = Where(t, n, 0.)", ZERO_STAYS),
+    lp_norm("reciprocal unless the length is zero",
+        f"{LENGTH}  t = Equal(0., a)  r = Reciprocal(a)  s = Where(t, 0., r)  y = Mul(x, s)", ZERO_STAYS),
+    lp_norm("L1: divide_no_nan",
+        "a = ReduceL1<axes=[-1]>(x)  t = Equal(a, 0.)  n = Div(x, a)  y = Where(t, 0., n)", ZERO_STAYS, p=1),
+    lp_norm("divide_no_nan, scaled", f"{LENGTH}  t = Equal(a, 0.)  n = Div(x, a)  s = Where(t, 0., n)  y = Mul(s, 20.)",
+        ZERO_STAYS, scale=20.0),
+]  # fmt: skip
+
 BELOW_NORM, BELOW_POWER = "below the norm", "below the power"
 ADDED_NORM, ADDED_POWER = "added to the norm", "added to the power"
 GUARDED = [
@@ -94,4 +112,4 @@ GUARDED = [
         y = Cast<to=10>(n)""", BELOW_NORM, "0.02f32", dtypes=("float16",)),
 ]  # fmt: skip
 
-TABLE = [*BARE, *GUARDED]
+TABLE = [*BARE, *SPARED, *GUARDED]

@@ -5,6 +5,7 @@ from tests.traps.arithmetic import AFFINE, CENTRE, DEVIATION, LAYER_NORM, NORMAL
 
 CENTRED = "m = ReduceMean<axes=[-1]>(x)  a = Sub(x, m)"
 ENDS = "low = ReduceMin<axes=[-1]>(x)  high = ReduceMax<axes=[-1]>(x)  t = Equal(low, high)"
+LENGTH = "a = ReduceL2<axes=[-1]>(x)"
 OPSETS = (16, 23)
 
 
@@ -39,6 +40,14 @@ TABLE = [
     guard("mean zero or not", CENTRED, "t = Equal(m, 0.)  d = Where(t, x, a)", "u = Equal(m, 1.)  h = Where(u, 0., d)",
         "mean = ReduceMean<axes=[-1]>(x)  k = Sub(x, mean)  q = Mul(k, k)  v = ReduceMean<axes=[-1]>(q)",
         DEVIATION, "n = Div(h, s)", why="a row around one becomes zero", often=False),
+    guard("one for a vector of zeros", LENGTH, "t = Equal(a, 0.)  b = Div(x, a)  n = Where(t, 1., b)",
+        why="a vector of zeros becomes ones", rule="inner-reader", often=False),
+    guard("zero where another length is zero", LENGTH, "p = ReduceL2<axes=[1]>(x)  t = Equal(p, 0.)",
+        "b = Div(x, a)  n = Where(t, 0., b)", why="a column of zeros says nothing of the row", often=False),
+    guard("zero unless the length is zero", LENGTH, "t = Equal(a, 0.)  b = Div(x, a)  n = Where(t, b, 0.)",
+        why="everything becomes zero or not a number", rule="inner-reader"),
+    guard("zero for a row whose mean is zero", LENGTH, "m = ReduceMean<axes=[-1]>(x)",
+        "t = Equal(m, 0.)  b = Div(x, a)  n = Where(t, 0., b)", why="a row around zero becomes zero", often=False),
     guard("variance where it is large", CENTRE, "q = Mul(d, d)  a = ReduceMean<axes=[-1]>(q)  t = Greater(a, 1.)",
         "v = Where(t, a, 0.)", NORMALIZE, why="a small variance is dropped"),
     guard("what is above the mean", CENTRE, VARIANCE, DEVIATION,
