@@ -69,15 +69,15 @@ def sqrt(x: Value) -> Value:
     return root
 
 
-def quotient_or_zero(x: Value, divisor: Value) -> Value:
-    """x/d where d isn't zero, and zero where it is: [d ≠ 0]·x/d."""
+def quotient_or_zero(x: Value, divisor: Value, exponent: float = 1) -> Value:
+    """x/d^e where d isn't zero, and zero where it is: [d ≠ 0]·x/d^e."""
     result: Any
     if isinstance(divisor, np.ndarray):  # whose 0·(0/0) isn't zero
         numerator: Any = x
         zeros = np.zeros(np.broadcast_shapes(numerator.shape, divisor.shape))
-        result = np.divide(numerator, divisor, out=zeros, where=np.not_equal(divisor, 0.0))
+        result = np.divide(numerator, divisor**exponent, out=zeros, where=np.not_equal(divisor, 0.0))
     else:
-        result = x / divisor * np.not_equal(divisor, 0.0)  # type: ignore[call-overload]
+        result = x / divisor**exponent * np.not_equal(divisor, 0.0)  # type: ignore[call-overload]
     return cast("Value", result)
 
 

@@ -27,8 +27,7 @@ def zero_keeping_definition(x: Value, *, axes: Any, epsilon: float, gain: Value 
     This is what LpNormalization-22 says of x/‖x‖₂, for γ = 1/√n, and TensorFlow's ``div_no_nan`` of it.
     """
     power: Value = (x * x).mean(axis=axes, keepdims=True) + epsilon
-    length: Value = sqrt(power)
-    return quotient_or_zero(x, length) * gain + bias
+    return quotient_or_zero(x, power, 0.5) * gain + bias
 
 
 def zero_keeping_absolute_definition(

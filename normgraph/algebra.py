@@ -31,7 +31,6 @@ from normgraph.atoms import (
     Exponent,
     Extent,
     Maximum,
-    Mean,
     Monomial,
     Sum,
     Vanishes,
@@ -193,7 +192,7 @@ class Polynomial:
             return constant(1.0)
         if lower_bound(self.terms) > 0 or lower_bound((-self).terms) > 0:
             return constant(0.0)
-        return _of_atom(Vanishes(_simplest_zero(self)))
+        return _of_atom(Vanishes(self))
 
     def renamed(self, renaming: Renaming) -> Polynomial:
         """The polynomial with fresh axes replaced by the axes they turned out to be."""
@@ -378,16 +377,6 @@ def _raised(value: Coefficient, exponent: Exponent) -> Coefficient:
 _known_sum, _known_difference, _known_product, _known_power, _known_average = (
     lru_cache(REMEMBERED)(operation) for operation in (_added, _subtracted, _multiplied, _power, _averaged)
 )
-
-
-def _simplest_zero(value: Polynomial) -> Polynomial:
-    """What is zero just where the value is: a itself for c·a^e with e positive and c nowhere zero."""
-    if len(value.terms) != 1:
-        return value
-    ((monomial, factor),) = value.terms.items()
-    ((atom, exponent), *others) = monomial or ((None, 0),)
-    nonzero = bool(np.all(factor if isinstance(factor, float) else factor.values))
-    return _of_atom(atom) if isinstance(atom, Mean) and exponent > 0 and not others and nonzero else value
 
 
 def _normalized(value: Polynomial) -> tuple[float, Polynomial]:

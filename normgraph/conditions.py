@@ -15,7 +15,7 @@ from normgraph.errors import NotRepresentable
 
 def equal(a: Polynomial, b: Polynomial) -> Polynomial:
     """[a = b] = [a − b = 0]."""
-    return (a - b).vanishes()
+    return _vanishes(a - b)
 
 
 def greater(a: Polynomial, b: Polynomial) -> Polynomial:
@@ -28,8 +28,18 @@ def greater(a: Polynomial, b: Polynomial) -> Polynomial:
     if lower_bound((-difference).terms) >= 0:
         return constant(0.0)
     if lower_bound(difference.terms) >= 0:
-        return 1 - difference.vanishes()
+        return 1 - _vanishes(difference)
     raise NotRepresentable("condition", "which of two values is the greater depends on the data")
+
+
+def _vanishes(value: Polynomial) -> Polynomial:
+    """[p = 0], which is [a = 0] for p = c·a^e with a mean a and a positive e."""
+    if len(value.terms) == 1:
+        ((monomial, factor),) = value.terms.items()
+        ((atom, exponent), *others) = monomial or ((None, 0),)
+        if isinstance(atom, Mean) and exponent > 0 and not others and isinstance(factor, float):
+            return Polynomial({frozenset([(atom, 1)]): 1.0}).vanishes()
+    return value.vanishes()
 
 
 def both(a: Polynomial, b: Polynomial) -> Polynomial:
