@@ -4,7 +4,8 @@
 
 Everything is real: pip installs this checkout into a fresh environment, pre-commit clones it and makes one of its own,
 git commits or is kept from it. Both need a package index. With --readme the two commands of the README are run, each
-on a fresh copy of the checkout, and timed; with --write docs/ci-walkthrough.md gets what was printed, and the times.
+on a fresh copy of what is committed, and timed; that takes a quiet machine, and the whole suite's time. With --write
+docs/ci-walkthrough.md gets what was printed, and the times.
 """
 
 from __future__ import annotations
@@ -221,14 +222,18 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="also run and time the two commands of the README")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="walkthrough-") as folder:
-        sections = {"walkthrough": walk(Path(folder))}
+        put("walkthrough", walk(Path(folder)), write=options.write)
         if options.readme:
-            sections["readme"] = readme(Path(folder))
-    for name, text in sections.items():
-        if options.write:
-            write_section(PAGE, name, text)
-        else:
-            sys.stdout.write(f"{text}\n\n")
+            put("readme", readme(Path(folder)), write=options.write)
+
+
+def put(name: str, text: str, *, write: bool) -> None:
+    """Write a section into the page, or print it; at once, so that it isn't lost with one that fails."""
+    if write:
+        write_section(PAGE, name, text)
+    else:
+        sys.stdout.write(f"{text}\n\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
