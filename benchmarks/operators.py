@@ -324,6 +324,17 @@ def tables_of(found: Sequence[Outcome]) -> list[Table]:
     ]
 
 
+def ranges(found: Sequence[Outcome]) -> Table:
+    """What normgraph/targets.py is to say: for each operator, how its speed ranges over the rows that were decided."""
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for outcome in found:
+        if outcome.ratio.verdict(PRECISION) != "undecided":
+            key = (outcome.row.kind, outcome.operator, outcome.row.dtype)
+            groups.setdefault(key, []).append(outcome.ratio.estimate)
+    rows = [(*key, f"{min(ratios):.2f} – {max(ratios):.2f}", str(len(ratios))) for key, ratios in groups.items()]
+    return table_of("All in all", ("kind", "becomes", "type", "ratio", "rows"), rows, left=3)
+
+
 def main() -> None:
     """Measure, print, and write where that is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -336,7 +347,7 @@ def main() -> None:
         if not arguments.kinds or row.kind in arguments.kinds:
             found += outcomes(row, arguments.budget, Setting(PROVIDERS["cpu"], threads=1))
             print(*(" ".join(outcome.cells()) for outcome in found[1 - len(row.ways) :]), sep="\n", flush=True)
-    tables = tables_of(found)
+    tables = [ranges(found), *tables_of(found)]
     for table in tables:
         table.show()
     explained = (

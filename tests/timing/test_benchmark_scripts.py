@@ -16,6 +16,7 @@ from normgraph.sessions import Setting
 from normgraph.targets import TARGETS
 from normgraph.timing import benchmark, sites
 from normgraph.timing.measuring import Times
+from normgraph.timing.statistics import Ratio
 from tests.samples import FOLDER
 from tests.timing import fake_runtime
 from tests.timing.test_autotune import norm
@@ -70,6 +71,13 @@ def test_every_kind_of_the_table_of_targets_is_measured(operators: Any) -> None:
     measured = {row.kind for row in operators.rows()}
     told = TARGETS["onnxruntime"]
     assert {*told.operators, *told.refusals} - {"MeanVarianceNormalization"} <= measured
+
+
+def test_ranges_leave_out_what_is_undecided(operators: Any) -> None:
+    row = next(row for row in operators.rows() if row.kind == "LpNormalization")
+    told = [(2.0, 0.01), (0.5, 0.01), (9.0, 9.0), (1.0, 0.01)]
+    found = [operators.Outcome(row, "Lp", 1.0, 1.0, Ratio(r, max(r - half, 0.1), r + half)) for r, half in told]
+    assert operators.ranges(found).rows == (("LpNormalization", "Lp", "float32", "0.50 – 2.00", "3"),)
 
 
 def test_operators_that_differ_are_noticed(operators: Any, monkeypatch: pytest.MonkeyPatch) -> None:
