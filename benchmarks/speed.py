@@ -36,8 +36,6 @@ from normgraph.timing.statistics import Ratio
 
 #: The models, in the order of the table.
 NAMES = ("bert-base", "vit-b", "convnext-t", "llama", "resnet-50", "repvgg-a0", "unet-block")
-#: The half-width of the intervals at which a model is done before its time is up.
-PRECISION = 0.005
 HEADINGS = ("model", "original", "normgraph", "ratio", "95 %", "", "best of the others", "ratio", "95 %")
 
 
@@ -117,14 +115,13 @@ def subject(prepared: Prepared, provider: str, threads: int, budget: float, grap
         threads=threads,
         cuda_graphs=graphs,
         feeding=feeding_for(prepared.path),
-        plan=Plan(PRECISION, budget),
+        plan=Plan(budget=budget),
     )
     first, *others = found.levels[0].figures
     entries = []
     for tool, figures in zip(prepared.made, others, strict=True):
         assert figures.ratio is not None
-        # A verdict is what it is at the precision of `normgraph bench`, not at the one that is aimed at here.
-        entries.append(Entry(tool, figures.times.median, figures.ratio, figures.ratio.verdict(Plan().precision)))
+        entries.append(Entry(tool, figures.times.median, figures.ratio, figures.verdict or ""))
     return Subject(prepared.path.stem, first.times.median, tuple(entries), prepared.problems)
 
 
@@ -162,15 +159,15 @@ def told(subjects: Sequence[Subject]) -> str:
 
 
 def timed(ready: Sequence[Prepared], arguments: argparse.Namespace) -> list[Subject]:
-    """Time all models in the time that there is; what one leaves of its share goes to the others."""
+    """Time all models in the time that there is, the smallest first: what it leaves of its share goes to the others."""
     deadline = time.monotonic() + 60 * arguments.minutes
-    subjects = []
-    for position, prepared in enumerate(ready):
+    found: dict[Path, Subject] = {}
+    for position, prepared in enumerate(sorted(ready, key=lambda one: one.path.stat().st_size)):
         begin = time.monotonic()
         budget = max((deadline - begin) / (len(ready) - position), 1.0)
-        subjects.append(kept(prepared, "cpu", arguments.threads, budget, arguments.resume))
-        print(*subjects[-1].row(), f"({time.monotonic() - begin:.0f} s)", flush=True)
-    return subjects
+        found[prepared.path] = one = kept(prepared, "cpu", arguments.threads, budget, arguments.resume)
+        print(*one.row(), f"({time.monotonic() - begin:.0f} s)", flush=True)
+    return [found[prepared.path] for prepared in ready]
 
 
 def main() -> int:
