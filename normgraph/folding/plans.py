@@ -57,7 +57,7 @@ def plans_for(
         base = next((v for v in node.inputs if v is not None and not facts.depends_on_shapes_only(v)), None)
         if base is None or base in bases or facts.dtype(base) not in FLOATING or not leads_to_scale(base, facts):
             continue
-        if direction != FORWARD and continues_affine(base, facts):
+        if direction not in (FORWARD, COMPOSE) and continues_affine(base, facts):
             continue
         bases.add(base)
         interpretation = interpret(base, graph, facts)
@@ -90,7 +90,7 @@ class _Walk:
         edits: constants of passages that change.
         passed: the passages.
         duplicates: whether an operator may be copied that something else reads.
-        composes: whether a BatchNormalization takes the map in, too, where it comes through a passage.
+        composes: whether a BatchNormalization takes the map in, too.
     """
 
     facts: Facts
@@ -179,7 +179,7 @@ def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node],
     if producer is None:
         return Shortfall("no-neighbour", f"'{value.name}' is fed, not made by anything linear")
     linear = linear_of(producer, walk.facts)
-    if linear is None and walk.composes and walk.passed:
+    if linear is None and walk.composes:
         linear = normalization_of(producer, walk.facts)
     passage = passage_of(producer)
     if linear is None and (passage is None or passage.backward is None):

@@ -64,6 +64,10 @@ TABLE = [
     hit("two norms with pooling between, into one",
         f"r = Relu(x)  n = {norm('r')}  p = AveragePool<kernel_shape=[2, 2]>(n)  b = {norm('p')}  y = Relu(b)",
         "Relu BatchNormalization AveragePool Relu", "compose"),
+    hit("two norms in a row, into one", f"r = Relu(x)  n = {norm('r')}  b = {norm('n')}  y = Relu(b)",
+        "Relu BatchNormalization Relu", "compose"),
+    hit("a gain behind a norm", f"r = Relu(x)  n = {norm('r')}  b = Mul(n, k)  y = Relu(b)",
+        "Relu BatchNormalization Relu", "compose", constants={"k": (4, 1, 1)}),
     hit("a norm behind the Concat of two",
         f"r = Relu(x)  n = {norm('r')}  s = Relu(z)  m = {norm('s')}  c = Concat<axis=1>(n, m)  "
         "b = BatchNormalization(c, g8, b8, g8, v8)  y = Relu(b)",
