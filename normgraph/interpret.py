@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from normgraph import algebra, axes
+from normgraph.atoms import Absolute, Base, Clamp
 from normgraph.axes import Axis, Dimension, Layout, SplitNeeded
 from normgraph.errors import NotRepresentable
 from normgraph.facts import OLDEST_OPSET, SIGNS_OF_INVALID_NODES, Facts
@@ -17,6 +18,10 @@ from normgraph.transfer import transfer_of
 
 #: An interpretation visits at most this many nodes; no normalization is as long.
 MAXIMAL_NODES = 400
+#: A value so many nodes from the base isn't followed further; the longest normalization known is 27 nodes long.
+MAXIMAL_DISTANCE = 48
+#: Likewise where not even a statistic has been taken by then.
+MAXIMAL_APPROACH = 16
 #: Beyond this many roots within roots a value is that of a further norm, which has a base of its own.
 MAXIMAL_DEPTH = 2
 #: A base tensor's axes are split at most this many times.
@@ -89,22 +94,22 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
     forms = {base: Form(algebra.base(axes.axes_of(layout)), layout, facts.dtype(base))}
     unknowns: list[Unknown] = []
     lost: dict[ir.Value, Unknown] = {}
-    queue: list[tuple[int, ir.Node]] = []
+    queue: list[tuple[int, ir.Node, int]] = []
     queued: set[ir.Node] = set()
     positions = facts.positions
 
-    def enqueue_readers(value: ir.Value) -> None:
+    def enqueue_readers(value: ir.Value, distance: int) -> None:
         for use in value.uses():
             reader = use.node
             position = positions.get(reader)
             if position is not None and reader not in queued and reader.graph is graph:
                 queued.add(reader)
-                heapq.heappush(queue, (position, reader))
+                heapq.heappush(queue, (position, reader, distance))
 
-    enqueue_readers(base)
+    enqueue_readers(base, 1)
     visited = 0
     while queue and visited < MAXIMAL_NODES:
-        _, node = heapq.heappop(queue)
+        _, node, distance = heapq.heappop(queue)
         visited += 1
         result = _form_of(node, forms, lost, scope)
         if isinstance(result, Unknown):
@@ -112,8 +117,14 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
             lost.update((output, result) for output in node.outputs)
         elif result is not None and result.value.depth <= MAXIMAL_DEPTH:
             forms[node.outputs[0]] = result
-            enqueue_readers(node.outputs[0])
+            if distance < MAXIMAL_APPROACH or (distance < MAXIMAL_DISTANCE and _has_statistic(result)):
+                enqueue_readers(node.outputs[0], distance + 1)
     return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed)
+
+
+def _has_statistic(form: Form) -> bool:
+    """Whether anything but the base itself, however often it was clamped or multiplied, stands in the form."""
+    return any(not isinstance(atom, Base | Clamp | Absolute) for monomial in form.value.terms for atom, _ in monomial)
 
 
 def _form_of(

@@ -152,13 +152,14 @@ def fuse_normalizations(
     """
     facts = survey(model)
     candidates, others, numbers = _look(model, demand, facts)
-    _keep_within(_Reach(model, candidates, opset, facts), candidates)
+    reach = _Reach(model, candidates, opset, facts)
+    _keep_within(reach, candidates)
     once = OnceEach()
     for done, candidate in enumerate(candidates):
         progress("proving rewrites", done, len(candidates))
         _prove(candidate, demand.target, facts, once)
     progress("proving rewrites", len(candidates), len(candidates))
-    reach = _Reach(model, candidates, opset, facts)
+    reach = reach.renewed(candidates)
     _keep_within(reach, candidates)
 
     def proven_others(candidate: _Candidate) -> _Proven:
@@ -167,7 +168,7 @@ def fuse_normalizations(
         return [(each, evidence) for each, evidence in found if evidence.accepted]
 
     _judge(model, judge, candidates, facts, proven_others)
-    _keep_within(_Reach(model, candidates, opset, facts), candidates)
+    _keep_within(reach.renewed(candidates), candidates)
     sites = _in_order(candidates, others, numbers, facts)
     _rewrite(model, [c for c in candidates if c.replacement is not None], facts)
     return sites
@@ -280,6 +281,11 @@ class _Reach:
                 going = [node for node in c.match.nodes if node not in needed]
                 self._doomed.update(going, feeders_of(going, c.match.base, facts))
         self._known: dict[int, str | None] = {}
+
+    def renewed(self, candidates: list[_Candidate]) -> _Reach:
+        """The same for what is left of the candidates; what was found out is kept where all of them are."""
+        found = _Reach(self._model, candidates, self._wanted, self._facts)
+        return self if found._doomed == self._doomed else found
 
     def shortfall(self, replacement: Replacement) -> Shortfall | None:
         """Why the opset that a replacement needs can't or shouldn't be had; None if it can."""

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -39,6 +40,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(["optimize", "--help"], 0, id="help of optimize"),
         pytest.param(["explain", "--help"], 0, id="help of explain"),
         pytest.param(["--version"], 0, id="version"),
+        pytest.param(
+            ["--print-completion", "bash"],
+            0,
+            id="completion",
+            marks=pytest.mark.skipif(find_spec("shtab") is None, reason="shtab isn't installed"),
+        ),
         pytest.param(["optimize"], 2, id="no model"),
         pytest.param(["optimize", "x", "--target", "abacus"], 2, id="no such target"),
     ],

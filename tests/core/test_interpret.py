@@ -2,7 +2,7 @@
 
 import pytest
 
-from normgraph.interpret import MAXIMAL_NODES, Interpretation, interpret
+from normgraph.interpret import MAXIMAL_APPROACH, MAXIMAL_DISTANCE, MAXIMAL_NODES, Interpretation, interpret
 from tests.core.surveyed import Constants, f32, surveyed
 
 
@@ -64,10 +64,23 @@ def test_reshape_of_what_a_constant_brought_along_ends_there_only() -> None:
     assert [unknown.rule for unknown in found.unknowns] == ["reshape"]
 
 
-def test_long_graphs_are_followed_so_far() -> None:
-    chain = " ".join(f"a{i + 1} = Neg(a{i})" for i in range(MAXIMAL_NODES + 50))
-    found = interpreted(f"a0 = Neg(x) {chain}")
-    assert len(found.forms) == MAXIMAL_NODES + 1
+def test_wide_graphs_are_followed_so_far() -> None:
+    readers = " ".join(f"a{i} = Neg(x)" for i in range(MAXIMAL_NODES + 50))
+    assert len(interpreted(readers).forms) == MAXIMAL_NODES + 1
+
+
+@pytest.mark.parametrize(
+    ("step", "limit"),
+    [
+        pytest.param("a{next} = Neg(a{this})", MAXIMAL_APPROACH, id="nothing was taken of the base"),
+        pytest.param("a{next} = Relu(a{this})", MAXIMAL_APPROACH, id="it was clamped"),
+        pytest.param("m{next} = ReduceMean(a{this}, i)  a{next} = Sub(a{this}, m{next})", MAXIMAL_DISTANCE, id="means"),
+    ],
+)
+def test_rows_of_nodes_are_followed_so_far(step: str, limit: int) -> None:
+    steps = " ".join(step.format(this=i, next=i + 1) for i in range(2 * MAXIMAL_DISTANCE))
+    found = interpreted(f"a0 = Identity(x) {steps}", constants={"i": [-1]})
+    assert [name for name in reached(found) if name and name.startswith("a")] == [f"a{i}" for i in range(limit)]
 
 
 def test_graph_is_followed_within_itself() -> None:
