@@ -165,7 +165,22 @@ class Writer:
             lambda: self.reduced("ReduceSum", self.binary("Div", a, self.number(count)), self.axes),
             lambda: self.one_by_one(a),
             lambda: self.negative(self.reduced("ReduceMean", self.negative(a), self.axes)),
+            lambda: self.by_product(a),
         )
+
+    def by_product(self, a: str) -> str:
+        """E[a] as a product with a column of 1/n, or as an Einsum; plainly where that can't be written."""
+        shape, last = self.shape(a), len(self.shape(a)) - 1
+        if self.axes != (last,) or not last or isinstance(self.graph.declared[-1], str):
+            return self.reduced("ReduceMean", a, self.axes)
+        count, kept = shape[last], (*shape[:last], 1)
+        if self.graph.opset < 12 or self.graph.chance(0.5):
+            return self.graph.value("MatMul", [a, self.graph.constant(np.full((count, 1), 1 / count))], kept)
+        letters = "abcdefgh"[: last + 1]
+        weights = self.graph.constant(np.full(count, 1 / count))
+        equation = f"{letters},{letters[-1]}->{letters[:-1]}"
+        dropped = self.graph.value("Einsum", [a, weights], shape[:last], equation=equation)
+        return self.graph.over("Unsqueeze", dropped, [last], kept)
 
     def one_by_one(self, a: str) -> str:
         """E[E[a]], an axis at a time."""
@@ -207,7 +222,15 @@ class Writer:
             lambda: self.binary("Max", a, self.number(0.0)) if self.graph.opset >= 8 else a,
             lambda: self.unary("Relu", a),
             lambda: self.unary("Abs", a),
+            lambda: self.where_positive(a),
         )
+
+    def where_positive(self, a: str) -> str:
+        """The value where it is positive, else zero: all of it, for a mean of squares."""
+        if self.graph.opset < 11:
+            return a
+        test = self.binary("Greater", a, self.number(0.0))
+        return self.graph.value("Where", [test, a, self.number(0.0)], self.shape(a))
 
     def divided(self, a: str, spread: str) -> str:
         """a / √spread."""
@@ -219,7 +242,12 @@ class Writer:
 
     def root(self, a: str) -> str:
         """√a."""
-        return self.one_of(lambda: self.unary("Sqrt", a), lambda: self.binary("Pow", a, self.number(0.5)))
+        return self.one_of(
+            lambda: self.unary("Sqrt", a),
+            lambda: self.unary("Sqrt", a),
+            lambda: self.binary("Pow", a, self.number(0.5)),
+            lambda: self.by_logarithm(a, 0.5),
+        )
 
     def inverse_root(self, a: str) -> str:
         """1 / √a."""
@@ -229,7 +257,12 @@ class Writer:
             lambda: self.binary("Div", self.number(1.0), self.root(a)),
             lambda: self.root(self.unary("Reciprocal", a)),
             lambda: self.binary("Pow", self.root(a), self.number(-1.0)),
+            lambda: self.by_logarithm(a, -0.5),
         )
+
+    def by_logarithm(self, a: str, exponent: float) -> str:
+        """e^(p·log a), which is a^p for positive a."""
+        return self.unary("Exp", self.multiply(self.unary("Log", a), self.number(exponent)))
 
     def parameter(self, values: Exact) -> str:
         """γ or β, which vary along the axes only; leading dimensions of one may be left out."""
