@@ -178,7 +178,9 @@ def _in_child(work: Callable[[], int], limit: int) -> int:
 
 
 def _run(tests: Sequence[str], plugins: Sequence[object] = ()) -> int:
-    return int(pytest.main(["-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests], plugins=list(plugins)))
+    # Plain assertions: to rewrite those of normgraph, which brings a plugin, pytest would import its files itself.
+    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"]
+    return int(pytest.main([*options, *tests], plugins=list(plugins)))
 
 
 def coverage(paths: Sequence[Path], tests: Sequence[str], limit: int) -> dict[tuple[str, int], dict[str, None]]:

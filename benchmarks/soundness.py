@@ -29,7 +29,7 @@ from tests import spellings, traps
 from tests.claims import Trap
 from tests.core import test_mutations as mutations
 from tests.core import test_soundness as soundness
-from tests.optimizing import optimized
+from tests.optimizing import optimized, target_for
 from tests.running import builds
 from tests.test_traps import FUSED, LOOKALIKES
 
@@ -164,7 +164,7 @@ def _tried(case: Trap) -> int:
     """How many builds of a trap there are, none of which is fused."""
     found = builds(case)
     for how in found:
-        _, report = optimized(case, how)
+        _, report = optimized(case, how, target=target_for(how))
         invited = case.invites.kind if case.invites is not None else "LayerNormalization"
         assert invited not in [site.kind for site in report.sites if site.status in FUSED], case.why
         rules = [site.rule for site in report.sites if site.status not in FUSED]
