@@ -1,0 +1,84 @@
+"""Guards of folding that nothing else comes by: each test fails where its guard is taken out."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import numpy_helper
+
+import normgraph
+from normgraph.folding.plans import MAXIMAL_PASSAGES, reads_shape
+
+CHANNELS = 4
+CONSTANTS = {
+    "scale": np.asarray([0.5, 1.5, 2.0, 3.0], np.float32),
+    "shift": np.zeros(CHANNELS, np.float32),
+    "mean": np.full(CHANNELS, 0.5, np.float32),
+    "var": np.ones(CHANNELS, np.float32),
+    "w": np.random.default_rng(0).standard_normal((CHANNELS, CHANNELS, 3, 3)).astype(np.float32),
+}
+BATCH = "b = BatchNormalization(x, scale, shift, mean, var)"
+PADDED = "Conv<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>"
+
+
+def folds(nodes: str, outputs: str) -> list[tuple[str, str | None]]:
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> g (float[N, {CHANNELS}, 5, 5] x) => ({outputs}) {{ {nodes} }}"""
+    model = onnx.parser.parse_model(text)
+    read = {name for node in model.graph.node for name in node.input}
+    model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in CONSTANTS.items() if n in read)
+    return [(fold.status, fold.rule) for fold in normgraph.optimize(model).report.folds]
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "expected"),
+    [
+        pytest.param(1, [("folded", None)], id="as many nodes as it saves"),
+        pytest.param(2, [("kept", "no-gain")], id="more nodes than it saves"),
+    ],
+)
+def test_padding_with_the_mean_may_take_no_more_nodes_than_it_saves(
+    convolutions: int, expected: list[tuple[str, str | None]]
+) -> None:
+    nodes = " ".join(f"y{i} = {PADDED}(b, w)" for i in range(convolutions))
+    outputs = ", ".join(f"float[N, {CHANNELS}, 5, 5] y{i}" for i in range(convolutions))
+    assert folds(f"{BATCH} {nodes}", outputs) == expected
+
+
+@pytest.mark.parametrize(
+    ("passages", "expected"),
+    [
+        pytest.param(4, "folded", id="a few"),
+        pytest.param(MAXIMAL_PASSAGES + 1, "kept", id="more than are looked through"),
+    ],
+)
+def test_a_way_has_an_end(passages: int, expected: str) -> None:
+    way = " ".join(f"t{i + 1} = Transpose<perm = [0, 1, 3, 2]>(t{i})" for i in range(passages))
+    last = BATCH.replace("(x,", f"(t{passages},").replace("b =", "y =")
+    found = folds(f"t0 = {PADDED}(x, w) {way} {last}", f"float[N, {CHANNELS}, 5, 5] y")
+    assert expected in [status for status, _ in found]
+    assert {"folded", "kept"} - {expected} != {status for status, _ in found}
+
+
+@pytest.mark.parametrize(
+    ("operator", "domain", "expected"),
+    [
+        pytest.param("Shape", "", True, id="Shape"),
+        pytest.param("Size", "", True, id="Size"),
+        pytest.param("Shape", "custom", False, id="Shape of another domain"),
+        pytest.param("Neg", "", False, id="another operator"),
+    ],
+)
+def test_only_the_standard_shape_reads_nothing_but_the_shape(operator: str, domain: str, expected: bool) -> None:
+    node = ir.Node(domain, operator, [ir.Value(name="x")])
+    assert reads_shape(node) is expected
+
+
+def test_an_operator_that_is_reached_on_two_ways_takes_nothing() -> None:
+    half = BATCH.replace("(x,", "(k,").replace("b =", "y =")
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> g (float[N, {CHANNELS}, 5, 5] x) => (float[N, 8, 5, 5] y)
+        {{ c = {PADDED}(x, w)  k = Concat<axis = 1>(c, c)  {half} }}"""
+    model = onnx.parser.parse_model(text)
+    twice = {name: np.tile(array, 2) if array.ndim == 1 else array for name, array in CONSTANTS.items()}
+    twice["scale"] = np.arange(1, 9, dtype=np.float32)  # the halves differ: no weights do for both
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in twice.items())
+    assert [(f.status, f.rule) for f in normgraph.optimize(model).report.folds] == [("kept", "layout")]
