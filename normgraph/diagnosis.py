@@ -94,7 +94,8 @@ def _different_axes(value: Polynomial) -> str | None:
     described = sorted(
         "[" + ", ".join(str(axis.index) for axis in sorted(s, key=lambda a: a.index)) + "]" for s in sets
     )
-    return f"the statistics are taken over different axes of the input: {' and '.join(described)}"
+    shown = " and ".join(described)
+    return f"the statistics are taken over different axes of the input: {shown}; take all over the same ones"
 
 
 def _epsilon_outside(value: Polynomial) -> str | None:
