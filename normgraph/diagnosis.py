@@ -7,26 +7,35 @@ This module knows nothing of ONNX.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from normgraph.algebra import HALF, Polynomial
 from normgraph.atoms import UNIT, Base, Clamp, Exponent, Extent, Logarithm, Mean, Monomial, Sum
 from normgraph.coefficients import close
+from normgraph.errors import NotRepresentable
 from normgraph.norms import NORMS, atoms_of
+from normgraph.remedies import REMEDIES
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Why something that looks like a normalization isn't one.
+    """Why something that looks like a normalization isn't one, or isn't rewritten.
 
     Attributes:
-        rule: the stable code.
+        rule: the stable code, a key of `REMEDIES`.
         reason: the same as a sentence, with the figures.
+        remedy: what would change it, where more can be said than the rule does.
     """
 
     rule: str
     reason: str
+    remedy: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What stands in the way, and what would change it."""
+        return f"{self.reason}; {self.remedy or REMEDIES[self.rule]}"
 
 
 def looks_normalized(value: Polynomial) -> bool:
@@ -70,6 +79,19 @@ def _divisors(value: Polynomial) -> list[tuple[Mean | Sum | Clamp, Exponent]]:
     return [(a, e) for a, e in factors if isinstance(a, Mean | Sum | Clamp) and is_divisor(a, e)]
 
 
+def begins_to_fail(value: Polynomial, shortfall: Shortfall) -> bool:
+    """Whether what is said of a normalization holds of this part of it already, or once something is divided by it."""
+    check = _IN_PART.get(shortfall.rule)
+    if check is None:
+        return False
+    if check(value) == shortfall.reason:
+        return True
+    try:
+        return check(value**-1) == shortfall.reason
+    except NotRepresentable:
+        return False
+
+
 def _inverted(value: Polynomial) -> str | None:
     for monomial in value.terms:
         for atom, exponent in monomial:
@@ -79,10 +101,15 @@ def _inverted(value: Polynomial) -> str | None:
     return None
 
 
-def _wrong_power(value: Polynomial) -> str | None:
+def _wrong_spread(value: Polynomial) -> str | None:
     powers = {e for mean in _statistics(value) for a, e in mean.of if isinstance(a, Base)} - {1, 2}
-    if powers:
-        return f"the spread is the mean of x to the power {min(powers)}, not of its square"
+    return f"the spread is the mean of x to the power {min(powers)}, not of its square" if powers else None
+
+
+def _wrong_power(value: Polynomial) -> str | None:
+    spread = _wrong_spread(value)
+    if spread is not None:
+        return spread
     degree = max((_degree(monomial) for monomial in value.terms), default=0)
     return f"what is divided is of degree {degree} in x, not x itself" if degree > 1 else None
 
@@ -184,6 +211,15 @@ DIAGNOSES: tuple[tuple[str, Callable[[Polynomial], str | None]], ...] = (
     ("half-centred", _half_centred),
     ("not-a-normalization", _remainder),
 )
+
+#: What is to be seen in a part of the value already, before anything is divided.
+_IN_PART: Mapping[str, Callable[[Polynomial], str | None]] = {
+    "axes-differ": _different_axes,
+    "clamp": _clamped,
+    "epsilon-outside": _epsilon_outside,
+    "epsilon-varies": _varying_epsilon,
+    "power": _wrong_spread,
+}
 
 
 def diagnose(value: Polynomial) -> Shortfall:

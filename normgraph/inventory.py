@@ -46,7 +46,7 @@ class Site:
         statistics: where mean and variance are taken: "sample" (within each sample of the batch), "batch" (over it), or
             "running" (over the batches of the training; they are stored); None where that isn't known.
         rule: the stable code of what stands in the way, None where nothing does.
-        reason: the same as a sentence.
+        reason: the same as a sentence, with what would change it.
         evidence: how the rewrite was proven, None where none was tried.
     """
 
@@ -67,7 +67,7 @@ class Site:
 
     def kept(self, shortfall: Shortfall, evidence: Evidence | None = None) -> Site:
         """The same site, not rewritten for this reason."""
-        return replace(self, status="kept", rule=shortfall.rule, reason=shortfall.reason, evidence=evidence)
+        return replace(self, status="kept", rule=shortfall.rule, reason=shortfall.sentence, evidence=evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Fold:
             "compose" into another map, from which only poolings and their like part it.
         channels: how many channels there are.
         rule: the stable code of what stands in the way, None where nothing does.
-        reason: the same as a sentence.
+        reason: the same as a sentence, with what would change it.
         evidence: how the fold was proven.
         worst_channel: where its result is worst, None where that isn't known.
         subject: what was folded: a "map" per channel; or an "operator" that is linear itself, or a bare term of a sum.
@@ -207,7 +207,7 @@ def site_of_near_miss(miss: NearMiss, facts: Facts) -> Site:
         shape=_shape(reduced_by(miss.reduction, facts), facts),
         dtype=_dtype(reduced_by(miss.reduction, facts), facts),
         rule=miss.shortfall.rule,
-        reason=miss.shortfall.reason,
+        reason=miss.shortfall.sentence,
     )
 
 

@@ -181,7 +181,7 @@ def _lowered(
     match: Match, kind: str, dtype: ir.DataType | None, operator: Operator, demand: Demand
 ) -> tuple[Replacement, ...] | Shortfall:
     if operator.contrib and not demand.contrib:
-        return Shortfall("contrib", f"{operator.name} isn't in the ONNX standard: permit it with --allow-contrib")
+        return Shortfall("contrib", f"{operator.name} isn't in the ONNX standard")
     if demand.version and demand.version < operator.since:
         since = ".".join(map(str, operator.since))
         return Shortfall("no-operator", f"{demand.target.name} has {operator.name} since {since}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from normgraph.atoms import Mean
-from normgraph.diagnosis import Shortfall, diagnose, is_divisor, looks_normalized
+from normgraph.diagnosis import Shortfall, begins_to_fail, diagnose, is_divisor, looks_normalized
 from normgraph.facts import Facts
 from normgraph.interpret import Interpretation, Unknown
 from normgraph.transfer import is_reduction, transfer_of
@@ -49,11 +49,24 @@ def misses_in(interpretation: Interpretation, facts: Facts) -> Iterator[Miss]:
     for value, form in interpretation.forms.items():
         producer = value.producer()
         if producer is not None and value is not interpretation.base and looks_normalized(form.value):
-            yield producer, diagnose(form.value)
+            shortfall = diagnose(form.value)
+            yield producer, _at(_origin(interpretation, shortfall) or producer, shortfall)
             break
     for unknown in interpretation.unknowns:
         if _lost_on_the_way(unknown, facts):
-            yield unknown.node, Shortfall(unknown.rule, unknown.reason)
+            yield unknown.node, _at(unknown.node, Shortfall(unknown.rule, unknown.reason))
+
+
+def _origin(interpretation: Interpretation, shortfall: Shortfall) -> ir.Node | None:
+    """The first node of whose result the diagnosis holds already, None where only the whole shows it."""
+    values = (value for value, form in interpretation.forms.items() if begins_to_fail(form.value, shortfall))
+    return next((value.producer() for value in values), None)
+
+
+def _at(node: ir.Node, shortfall: Shortfall) -> Shortfall:
+    """The same, with the name of the node."""
+    name = node.name or node.outputs[0].name
+    return replace(shortfall, reason=f"at {node.op_type} '{name}', {shortfall.reason}")
 
 
 def _lost_on_the_way(unknown: Unknown, facts: Facts) -> bool:

@@ -89,7 +89,7 @@ def take_inventory(model: ir.Model, demand: Demand) -> list[Site]:
     _keep_within(_Reach(model, candidates, None, facts), candidates)
     for candidate in candidates:
         if candidate.alternatives:
-            unfused = Shortfall("not-fused", "it is spelled out in nodes; `normgraph optimize` fuses it")
+            unfused = Shortfall("not-fused", "it is spelled out in nodes")
             candidate.site = replace(candidate.site, kind=candidate.alternatives[0].kind).kept(unfused)
     return _in_order(candidates, others, numbers, facts)
 
@@ -297,8 +297,8 @@ class _Reach:
         if self._wanted is not None and version > self._wanted:
             return Shortfall("opset", f"{replacement.kind} needs opset {version}, and {self._wanted} is asked for")
         if self._wanted is None and not replacement.worth_raising:
-            hint = f"the model has {self._current}: ask for it with --opset {version}"
-            return Shortfall("opset", f"{replacement.kind} needs opset {version}, {hint}")
+            reason = f"{replacement.kind} needs opset {version}, and the model has {self._current}"
+            return Shortfall("opset", reason, f"ask for it with --opset {version}")
         if version not in self._known:
             self._known[version] = self._obstacle(version)
         obstacle = self._known[version]

@@ -136,7 +136,7 @@ def _reported(report: Report, first: Report, refused: Refused, verification: Ver
     """The report, with the folds that were taken back as kept, and what was verified."""
     left = {fold.output for fold in report.folds}
     back = [
-        replace(fold, status="kept", rule=refused[fold.output].rule, reason=refused[fold.output].reason)
+        replace(fold, status="kept", rule=refused[fold.output].rule, reason=refused[fold.output].sentence)
         for fold in first.folds
         if fold.output in refused and fold.output not in left and fold.status == "folded"
     ]

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("constants", "shapes", "elements", "types", "inference", "facts", "feeds"),
     ("forms", "transfer_conditions", "transfer_contraction", "transfer_layout", "transfer_native"),
     ("transfer", "interpret"),
-    ("norms", "region", "diagnosis", "candidates", "near_misses", "match"),
+    ("norms", "region", "remedies", "diagnosis", "candidates", "near_misses", "match"),
     ("lowering", "operators", "regrouping", "lengths", "statistics", "targets", "rewrite", "opset", "affine"),
     ("reference_operators", "execution", "definitions", "widening"),
     ("extraction", "evidence", "proposals", "verification"),
@@ -39,6 +39,7 @@ WITHOUT_ONNX = (
     "algebra",
     "conditions",
     "norms",
+    "remedies",
     "diagnosis",
 )
 MAX_LINES = 400

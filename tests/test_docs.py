@@ -10,6 +10,7 @@ import pytest
 
 from normgraph.cli import main
 from normgraph.diagnosis import DIAGNOSES
+from normgraph.remedies import REMEDIES
 from normgraph.targets import TARGETS
 from tests.test_architecture import LAYERS, ROOT
 
@@ -70,12 +71,14 @@ def rules_in(path: Path) -> Iterator[str]:
             yield from (c.value for c in choices if isinstance(c, ast.Constant) and isinstance(c.value, str))
 
 
-def test_every_reason_is_documented_and_no_other() -> None:
+def test_every_reason_is_documented_and_has_its_remedy_and_no_other() -> None:
     sources = [path for path in ROOT.glob("normgraph/**/*.py") if "kernels" not in path.parts]
     given = {rule for path in sources for rule in rules_in(path)} | {rule for rule, _ in DIAGNOSES}
     assert len(given) > 30
     documented = re.findall(r"^\| `([a-z-]+)` \| ", DESIGN.partition("## Reasons")[2], re.MULTILINE)
     assert sorted(documented) == sorted(given)
+    assert sorted(REMEDIES) == sorted(given)
+    assert all(re.fullmatch(r"[^;]{10,90}[^;.]", remedy) for remedy in REMEDIES.values())
 
 
 def test_the_house_lists_every_module_in_its_order() -> None:

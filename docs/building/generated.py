@@ -17,6 +17,7 @@ from typing import Any
 from normgraph.cli import main
 from normgraph.cli.arguments import COMMANDS
 from normgraph.lowering import Operator
+from normgraph.remedies import REMEDIES
 from normgraph.targets import DEFAULT_TARGET, TARGETS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -70,9 +71,13 @@ def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def reasons() -> str:
-    """The reasons, from the design."""
+    """The reasons, from the design, each with what would change it."""
     section = (ROOT / "docs" / "design.md").read_text("utf-8").partition("\n## Reasons\n")[2]
-    return "# Reasons\n" + section.partition("\n## ")[0]
+    text = re.sub(
+        r"^(\| rule \| .* \|)\n\|---\|---\|$", r"\1 what would change it |\n|---|---|---|", section, flags=re.M
+    )
+    rows = re.sub(r"^\| `(.*?)` \| .* \|$", lambda row: f"{row[0]} {REMEDIES[row[1]]} |", text, flags=re.M)
+    return "# Reasons\n" + rows.partition("\n## ")[0]
 
 
 def documents() -> str:

@@ -84,7 +84,7 @@ def _fill(node: ir.Node, scale: Float64, shift: Float64) -> float | Shortfall:
     """a·u + b = 0 where u = −b/a: padding with that before the map is padding with zero behind it."""
     problem = "the convolution pads with zeros, which the shift before it doesn't move"
     if attribute(node, "auto_pad", "NOTSET") != "NOTSET":
-        return Shortfall("padding", f"{problem}; with its pads written out, a Pad might do")
+        return Shortfall("padding", problem, "write its pads out, so that a Pad may do")
     with np.errstate(all="ignore"):
         values = -shift / scale
     if not np.all(np.isfinite(values)) or np.ptp(values) > 1e-12 * np.max(np.abs(values)):

@@ -143,8 +143,8 @@ def foldable(model: ir.Model) -> list[Fold]:
 def _unfolded(fold: Fold) -> Fold:
     if fold.status == "kept":
         return fold
-    reason = f"it can be folded into {fold.into}; `normgraph optimize` does it"
-    return replace(fold, status="kept", rule="not-folded", reason=reason)
+    unfolded = Shortfall("not-folded", f"it can be folded into {fold.into}")
+    return replace(fold, status="kept", rule=unfolded.rule, reason=unfolded.sentence)
 
 
 def _folded(model: ir.Model, wishes: Wishes, judge: Judge, progress: Progress, *, proven: bool) -> list[Fold]:

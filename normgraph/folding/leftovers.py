@@ -13,7 +13,7 @@ from normgraph.facts import FLOATING, Facts, graphs_of
 from normgraph.folding.channel_map import over_base
 from normgraph.folding.directions import DIRECTIONS
 from normgraph.folding.gain import NORMS
-from normgraph.folding.reasons import linear_ahead, linear_behind, made, why_left, why_map_left
+from normgraph.folding.reasons import linear_ahead, linear_behind, varying, why_left, why_map_left
 from normgraph.inventory import Fold
 from normgraph.naming import site_name
 
@@ -59,7 +59,7 @@ def leftovers(model: ir.Model, refused: Refused, maps: Collection[Affine], facts
                         output=output.name or "",
                         nodes=names_of(nodes),
                         rule=shortfall.rule,
-                        reason=shortfall.reason,
+                        reason=shortfall.sentence,
                     )
                 )
     return kept
@@ -100,7 +100,7 @@ def _not_constant(node: ir.Node, facts: Facts) -> Shortfall | None:
         if not vector or shape is None or sum(size != ONE for size in shape) != 1 or product(shape).static is None:
             continue
         if _was_constant(factor, facts) and _is_beside_linear(base, node.outputs[0]):
-            return Shortfall("not-constant", f"its gain '{factor.name}' {made(factor)}")
+            return varying(f"its gain '{factor.name}'", factor)
     return None
 
 

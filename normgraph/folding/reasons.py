@@ -24,7 +24,7 @@ def _training(node: ir.Node, facts: Facts) -> Shortfall | None:
     if attribute(node, "training_mode", 0) or (facts.opset < 14 and any(output.name for output in node.outputs[1:])):
         return Shortfall(
             "training-mode",
-            "it is in training mode: its statistics are those of each batch; export the model in inference mode",
+            "it is in training mode: its statistics are those of each batch",
         )
     return None
 
@@ -33,7 +33,7 @@ def _parameters(node: ir.Node, facts: Facts) -> Shortfall | None:
     for value, role in zip(node.inputs[1:], _PARAMETERS, strict=False):
         if value is None or facts.is_constant(value):
             continue
-        return Shortfall("not-constant", f"its {role} '{value.name}' {made(value)}")
+        return varying(f"its {role} '{value.name}'", value)
     return None
 
 
@@ -49,16 +49,17 @@ def _variance(node: ir.Node, facts: Facts) -> Shortfall | None:
     )
 
 
-def made(value: ir.Value) -> str:
+def varying(what: str, value: ir.Value) -> Shortfall:
     """How a value that isn't constant comes about, and what would change that."""
+    rule, producer = "not-constant", value.producer()
     if value.is_graph_input() and value.is_initializer():
-        return "is an input of the graph too, so that the caller may override it; take it out of the graph's inputs"
-    producer = value.producer()
+        overridable = f"{what} is an input of the graph too, so that the caller may override it"
+        return Shortfall(rule, overridable, "take it out of the graph's inputs")
     if producer is None:
-        return "is fed by the caller"
+        return Shortfall(rule, f"{what} is fed by the caller")
     if producer.op_type == "DequantizeLinear":
-        return f"is quantized: {called(producer)} makes it; fold before quantizing"
-    return f"is computed at run time by {called(producer)}"
+        return Shortfall(rule, f"{what} is quantized: {called(producer)} makes it", "fold before quantizing")
+    return Shortfall(rule, f"{what} is computed at run time by {called(producer)}")
 
 
 #: So many passages are looked through for a linear operator.
@@ -114,9 +115,9 @@ def _weight(linear: ir.Node, facts: Facts) -> Shortfall | None:
         bias = linear.inputs[2] if len(linear.inputs) > 2 else None
         if bias is None or facts.is_constant(bias):
             return None
-        return Shortfall("not-constant", f"the bias '{bias.name}' of {called(linear)} {made(bias)}")
+        return varying(f"the bias '{bias.name}' of {called(linear)}", bias)
     weight = operands[1]
-    return Shortfall("not-constant", f"the weight '{weight.name}' of {called(linear)} {made(weight)}")
+    return varying(f"the weight '{weight.name}' of {called(linear)}", weight)
 
 
 #: What keeps a BatchNormalization from being an affine map, in this order.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from normgraph.match import Match, find, sorted_dimensions
+from normgraph.remedies import REMEDIES
 from tests.core.surveyed import f32, surveyed
 
 X = "float[N, 4] x"
@@ -109,6 +110,20 @@ def test_near_miss_is_no_match_and_told_why(nodes: str, rule: str | None) -> Non
     (miss, *others) = found.near_misses
     assert not others
     assert rule in (None, miss.shortfall.rule)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        pytest.param(norm("x", "y").replace("Add(v, eps)", "Add(v, g)"), "at Add 'e', epsilon", id="epsilon"),
+        pytest.param(norm("x", "y").replace("Mul(d, d)", "Pow(d, g)"), "at Pow 'q', ", id="exponent"),
+        pytest.param(norm("x", "y").replace("Sqrt(e)", "Identity(e)"), "at Div 'y', ", id="only the whole shows it"),
+    ],
+)
+def test_near_miss_names_the_node_at_which_it_goes_wrong(nodes: str, told: str) -> None:
+    (miss,) = surveyed(nodes, X, constants=CONSTANTS).findings.near_misses
+    assert miss.shortfall.reason.startswith(told)
+    assert miss.shortfall.sentence == f"{miss.shortfall.reason}; {REMEDIES[miss.shortfall.rule]}"
 
 
 @pytest.mark.parametrize("nodes", UNRELATED)

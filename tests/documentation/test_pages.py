@@ -165,6 +165,7 @@ def test_the_pages_that_are_generated_are_made() -> None:
     assert all(text.startswith("# ") for text in pages.values())
     assert "| LayerNormalization | LayerNormalization | 17 |" in pages["reference/targets.md"]
     assert "| `epsilon-outside` |" in pages["reference/reasons.md"]
+    assert "variance | add it to the variance, before the Sqrt |" in pages["reference/reasons.md"]
     schemas = {path.name for path in (ROOT / "normgraph").glob("*.schema.json")}
     assert all(f"## {name}\n" in pages["reference/json.md"] for name in schemas)
     assert all(f"## normgraph {name}\n" in pages["reference/help.md"] for name in COMMANDS)
