@@ -22,6 +22,8 @@ class Architecture:
     In a TorchScript export, `fold_constants` False keeps BatchNormalization beside its convolution, and
     `functions` are the module classes that become local functions.  `kept` says of BatchNormalizations that can't be
     folded into what stands beside them why not: a pattern of scopes, as fnmatch has them, and the reason.
+    `drawn_epsilons` gives every normalization an epsilon of its own, so that a mistaken one is noticed; without it they
+    are the network's.
     """
 
     name: str
@@ -35,3 +37,4 @@ class Architecture:
     fold_constants: bool = True
     functions: tuple[type[nn.Module], ...] = ()
     kept: tuple[tuple[str, str], ...] = ()
+    drawn_epsilons: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from architectures import ConvNeXt, UNetBlock
@@ -133,7 +134,7 @@ CONVOLUTIONAL: tuple[Architecture, ...] = (
     ),
 )
 
-FULL_SIZE: tuple[Architecture, ...] = (
+_DEPLOYED: tuple[Architecture, ...] = (
     Architecture("bert-base", "BERT-base", lambda: bert(**BERT), _tokens(30522), EXPORTS),
     Architecture("vit-b", "ViT-B/16", lambda: vit(**VIT), PIXELS, EXPORTS),
     Architecture(
@@ -143,3 +144,6 @@ FULL_SIZE: tuple[Architecture, ...] = (
     Architecture("unet-block", "diffusion U-Net's block, 320 channels", lambda: UNetBlock(320, 32), LATENTS, EXPORTS),
     *CONVOLUTIONAL,
 )
+
+#: With the epsilons that they are trained with: the same in all layers, as in what is deployed.
+FULL_SIZE = tuple(replace(architecture, drawn_epsilons=False) for architecture in _DEPLOYED)

@@ -16,7 +16,7 @@ def seed_of(name: str) -> int:
 
 
 def randomized(architecture: Architecture) -> nn.Module:
-    """The model with random weights, gains, biases, running statistics and epsilons."""
+    """The model with random weights, gains, biases, running statistics, and epsilons if its entry has them drawn."""
     torch.manual_seed(seed_of(architecture.name))
     model = architecture.build()
     with torch.no_grad():
@@ -35,7 +35,9 @@ def randomized(architecture: Architecture) -> nn.Module:
                 module.running_mean.copy_(0.5 * torch.randn_like(module.running_mean))
                 module.running_var.copy_(0.5 + 1.5 * torch.rand_like(module.running_var))
             # Two digits, log-uniform in [1e-6, 1e-3].
-            setattr(module, found.epsilon, float(f"{10 ** (-6 + 3 * torch.rand(()).item()):.1e}"))
+            epsilon = float(f"{10 ** (-6 + 3 * torch.rand(()).item()):.1e}")
+            if architecture.drawn_epsilons:
+                setattr(module, found.epsilon, epsilon)
     model.train(architecture.training)
     return model.to(getattr(torch, architecture.dtype))
 
