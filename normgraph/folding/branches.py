@@ -21,9 +21,10 @@ from normgraph.folding.convolutions import group_of
 from normgraph.folding.geometry import Geometry, attributes_of, geometry_of, laid_over, placed, pointwise
 from normgraph.folding.linear import Linear, linear_of
 from normgraph.folding.linear_operator import Weights, along
-from normgraph.folding.merging import Bypass, MergePlan
+from normgraph.folding.merging import Bypass, Cut, MergePlan
 from normgraph.folding.plan import Change, Region
 from normgraph.folding.precision import rounded
+from normgraph.folding.sums import is_addition
 from normgraph.interpret import Interpretation, interpret
 
 PARALLEL = "parallel"
@@ -35,7 +36,7 @@ class Term:
     """A summand.
 
     Attributes:
-        node: the Add that adds it.
+        node: the Add or Sum that adds it.
         position: which input of that it is.
         value: the summand.
     """
@@ -70,7 +71,7 @@ def parallel_plans(graph: ir.Graph, facts: Facts) -> Iterator[MergePlan]:
     """Sums of which several terms become one linear operator."""
     inner: set[ir.Node] = set()
     for root in reversed(list(graph)):
-        if root.op_type != "Add" or root.domain or root in inner or root in facts.dead:
+        if not is_addition(root) or root in inner or root in facts.dead:
             continue
         terms, additions = _terms(root, facts)
         inner.update(additions)
@@ -84,7 +85,7 @@ def parallel_plans(graph: ir.Graph, facts: Facts) -> Iterator[MergePlan]:
 
 
 def _terms(root: ir.Node, facts: Facts) -> tuple[list[Term], list[ir.Node]]:
-    """The summands of a tree of Adds, and the Adds, the root first."""
+    """The summands of a tree of Adds and Sums, and these, the root first."""
     terms: list[Term] = []
     additions = [root]
     for node in additions:  # grows on the way
@@ -92,8 +93,7 @@ def _terms(root: ir.Node, facts: Facts) -> tuple[list[Term], list[ir.Node]]:
             if value is None:
                 continue
             producer = value.producer()
-            inside = producer is not None and producer.op_type == "Add" and not producer.domain
-            if inside and producer is not None and _read_once(value, facts):
+            if is_addition(producer) and _read_once(value, facts):
                 additions.append(producer)
             else:
                 terms.append(Term(node, position, value))
@@ -162,25 +162,45 @@ def _merged(
     others = [branch for branch in usable if branch is not kept]
     if change.added_nodes > len(others):
         return None
-    absorbed = tuple((*branch.nodes, branch.term.node) for branch in sorted(others, key=lambda b: b.order(facts)))
+    bypasses, cuts, narrowed = _without(additions, others)
+    lasting = {cut.node for cut in cuts}
+    absorbed = tuple(
+        (*branch.nodes, branch.term.node) if branch.term.node not in lasting else branch.nodes
+        for branch in sorted(others, key=lambda b: b.order(facts))
+    )
     nodes = {*additions, *(node for branch in usable for node in branch.nodes)}
     region = Region(
         source, root.outputs[0], tuple(sorted(nodes, key=facts.positions.__getitem__)), graph, kept.linear.channel
     )
-    return MergePlan(PARALLEL, change, combined[1], absorbed, _bypasses(additions, others), (region,))
+    return MergePlan(PARALLEL, change, combined[1], absorbed, bypasses, (region,), cuts, narrowed)
 
 
-def _bypasses(additions: Sequence[ir.Node], gone: Sequence[Branch]) -> tuple[Bypass, ...]:
-    """How a sum is read without some of its terms: an Add that loses both goes with them."""
+def _without(
+    additions: Sequence[ir.Node], gone: Sequence[Branch]
+) -> tuple[tuple[Bypass, ...], tuple[Cut, ...], tuple[ir.Value, ...]]:
+    """How a sum is made without some of its terms: what adds one term only is passed by, and goes if that is lost.
+
+    Returns:
+        What is passed by, what adds fewer terms, and the inner sums that stay and add up less.
+    """
     lost = {(branch.term.node, branch.term.position) for branch in gone}
-    found: list[Bypass] = []
+    bypasses: list[Bypass] = []
+    cuts: list[Cut] = []
+    less: set[ir.Value | None] = set()
     for node in reversed(additions):  # inner ones first
-        missing = [position for position in range(2) if (node, position) in lost]
-        if len(missing) == 1:
-            found.append(Bypass(node.outputs[0], (node, 1 - missing[0])))
-        elif missing:
+        kept = tuple(position for position in range(len(node.inputs)) if (node, position) not in lost)
+        if len(kept) == len(node.inputs) and less.isdisjoint(node.inputs):
+            continue
+        less.add(node.outputs[0])
+        if not kept:
             lost.update((use.node, use.idx) for use in node.outputs[0].uses())
-    return tuple(found)
+        elif len(kept) == 1:
+            bypasses.append(Bypass(node.outputs[0], (node, kept[0])))
+        elif len(kept) < len(node.inputs):
+            cuts.append(Cut(node, kept))
+    passed = {bypass.value for bypass in bypasses}
+    inner = (node.outputs[0] for node in additions[1:])
+    return tuple(bypasses), tuple(cuts), tuple(v for v in inner if v in less and v not in passed)
 
 
 def _map_of_source(term: Term, interpretation: Interpretation, facts: Facts) -> Branch | None:

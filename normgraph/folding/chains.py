@@ -23,6 +23,7 @@ from normgraph.folding.linear_operator import Weights
 from normgraph.folding.merging import Bypass, MergePlan
 from normgraph.folding.plan import Change, Region
 from normgraph.folding.precision import rounded
+from normgraph.folding.sums import is_addition
 
 CHAIN = "chain"
 _Composed = tuple[Weights, dict[str, tuple[int, ...]]]
@@ -47,7 +48,7 @@ def chain_plans(graph: ir.Graph, facts: Facts) -> Iterator[MergePlan]:
 def _maker(value: ir.Value, facts: Facts) -> Linear | None:
     """The linear operator that makes a value, its bias added by a node of its own or not."""
     producer = value.producer()
-    if producer is None or producer.op_type != "Add" or producer.domain:
+    if not is_addition(producer):
         return linear_of(producer, facts)
     for operand in producer.inputs:
         linear = linear_of(None if operand is None else operand.producer(), facts, with_addition=True)

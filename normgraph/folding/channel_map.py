@@ -48,6 +48,10 @@ class ChannelMap:
         """Whether anything is added at all."""
         return bool(np.any(self.shift != 0))
 
+    def is_same(self, other: ChannelMap) -> bool:
+        """Whether another map has the same coefficients."""
+        return np.array_equal(self.scale, other.scale) and np.array_equal(self.shift, other.shift)
+
     def vectors(self, dimension: int, extent: int) -> tuple[Float64, Float64] | None:
         """Scale and shift as vectors over one dimension, None where they vary along another or don't fit."""
         if not self.varying <= {dimension}:

@@ -27,6 +27,7 @@ from normgraph.folding.convolutions import (
 )
 from normgraph.folding.linear_operator import LinearOperator, Weights
 from normgraph.folding.products import EinsumRules, GemmRules, MatMulRules, gemm_effective, matmul_effective
+from normgraph.folding.sums import is_addition
 
 
 def _vector(bias: Float64) -> Float64:
@@ -75,7 +76,7 @@ class Linear:
         outline: the weights as they enter the arithmetic, but for their numbers: W has only its shape.
         dtype: the type in which they are stored.
         load: reads W and makes of it what enters the arithmetic.
-        addition: the Add behind it that adds a constant, where the operator has no bias of its own.
+        addition: the Add, or Sum of two, behind it that adds a constant, where the operator has no bias of its own.
     """
 
     node: ir.Node
@@ -175,9 +176,9 @@ def _with_addition(linear: Linear, facts: Facts) -> Linear:
     """The operator with the constant that an Add adds to its output, where that is all the output is there for."""
     output = linear.node.outputs[0]
     uses = [use for use in output.uses() if use.node not in facts.dead]
-    if len(uses) != 1 or output.is_graph_output() or uses[0].node.op_type != "Add" or uses[0].node.domain:
+    addition = uses[0].node if len(uses) == 1 and not output.is_graph_output() else None
+    if not is_addition(addition) or len(addition.inputs) != 2:
         return linear
-    addition = uses[0].node
     constant: Array | None = facts.constant(addition.inputs[1 - uses[0].idx])
     before, after = facts.shape(output), facts.shape(addition.outputs[0])
     if constant is None or before is None or before != after or constant.ndim > len(before):

@@ -27,6 +27,19 @@ class Bypass:
 
 
 @dataclass(frozen=True, eq=False)
+class Cut:
+    """A Sum that loses some of its operands and keeps at least two.
+
+    Attributes:
+        node: the Sum.
+        kept: the positions of the operands that it keeps.
+    """
+
+    node: ir.Node
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class MergePlan:
     """Linear operators that become one.
 
@@ -37,6 +50,8 @@ class MergePlan:
         absorbed: the nodes of each part that goes into it.
         bypasses: how its readers get around what goes.
         regions: what has to be proven to stay the same.
+        cuts: the sums that lose a part of their terms.
+        narrowed: the sums whose shape may be less than it was, since what broadcast them is added elsewhere.
     """
 
     direction: str
@@ -45,6 +60,8 @@ class MergePlan:
     absorbed: tuple[tuple[ir.Node, ...], ...]
     bypasses: tuple[Bypass, ...]
     regions: tuple[Region, ...]
+    cuts: tuple[Cut, ...] = ()
+    narrowed: tuple[ir.Value, ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -88,4 +105,11 @@ def apply_merge(plan: MergePlan, store: Store) -> list[ir.Node]:
             take_over(bypass.value, operand, store.names)
         else:
             bypass.value.replace_all_uses_with(operand)
+    for cut in plan.cuts:  # last, for positions change with it
+        operands = [cut.node.inputs[position] for position in cut.kept]
+        cut.node.resize_inputs(len(operands))
+        for position, operand in enumerate(operands):
+            cut.node.replace_input_with(position, operand)
+    for value in plan.narrowed:
+        value.shape = None
     return made

@@ -225,9 +225,13 @@ def _back_through(producer: ir.Node, value: ir.Value, channel_map: ChannelMap, w
         return carried
     if carried.edit is not None:
         walk.edits.append(carried.edit)
+    parts: dict[ir.Value, ChannelMap] = {}
     for operand, part in zip(passage.data(producer), carried.maps, strict=True):
         if operand is None or walk.facts.is_constant(operand):
             return Shortfall("no-neighbour", f"{called(producer)} before it takes a constant in")
+        if not parts.setdefault(operand, part).is_same(part):
+            return Shortfall("layout", f"{called(producer)} reads '{operand.name}' twice, to be mapped in two ways")
+    for operand, part in parts.items():
         shortfall = _back(operand, part, frozenset({producer}), walk)
         if shortfall is not None:
             return shortfall
