@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -90,16 +90,18 @@ class Fragment:
         small = (Size(min(size.factor, least + i)) if i in free else size for i, size in enumerate(shape))
         return ((name, element_type, tuple(small)), *others)
 
-    def free_dimensions(self, axes: Sequence[int] = ()) -> frozenset[int]:
+    def free_dimensions(self, axes: Sequence[int] = (), aside: Collection[str] = ()) -> frozenset[int]:
         """The static dimensions of the base tensor whose sizes no constant gives, so that any size would do.
 
         Args:
             axes: dimensions that aren't free whatever the constants say.
+            aside: the names of constants that aren't asked.
         """
         (_, _, shape), *others = self.inputs
         if others:  # their sizes belong together in ways that only the nodes know
             return frozenset()
-        told = {size for tensor in self.model.graph.initializer for size in _sizes_in(tensor)}
+        asked = (tensor for tensor in self.model.graph.initializer if tensor.name not in aside)
+        told = {size for tensor in asked for size in _sizes_in(tensor)}
         static = {i for i, size in enumerate(shape) if not size.symbols and size.factor not in told}
         return frozenset(static - set(axes))
 

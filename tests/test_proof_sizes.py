@@ -145,3 +145,20 @@ def test_fold_is_tried_where_windows_reach_over_either_border_and_not(
 
 def test_fold_is_never_tried_larger_than_it_stands() -> None:
     assert {shape for _, shape in proven("<pads=[3, 3, 3, 3]>", (7, 7), "1, 4, 2, 9")} == {(1, 4, 2, 8)}
+
+
+def test_image_as_wide_as_there_are_channels_is_tried_small() -> None:
+    assert {shape[2:] for _, shape in proven("", (1, 1), "N, 4, 6, 4")} == {(2, 3)}
+
+
+def test_channels_that_stand_last_keep_their_number() -> None:
+    body = "m = Mul(x, k) t = Transpose<perm = [0, 3, 1, 2]>(m) y = Conv(t, w)"
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17]> test (float[N, 8, 4, 4] x) => (float[N, 6, 8, 4] y) {{ {body} }}'
+    )
+    for name, shape in (("w", (6, 4, 1, 1)), ("k", (4,))):
+        array = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    (fold,) = normgraph.optimize(model).report.folds
+    assert fold.evidence is not None
+    assert {trial.shape[3] for trial in fold.evidence.trials} == {4}

@@ -230,7 +230,7 @@ def _convolutions(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, di
     for branch in branches:
         if branch.linear is not None:
             outline = branch.linear.outline
-            geometry = geometry_of(branch.linear.node, outline.weight.shape[2:])
+            geometry = geometry_of(branch.linear.node, outline.weight.shape[2:], outline.space)
             if geometry is None or outline.weight.shape[:2] != (outputs, width):
                 return None
             weights = branch.linear.weights()

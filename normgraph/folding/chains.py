@@ -81,8 +81,8 @@ def _convolutions(first: Linear, second: Linear, facts: Facts) -> _Composed | No
         return None
     if outer.weight.shape[1] != inner.weight.shape[0]:
         return None
-    before = geometry_of(first.node, inner.weight.shape[2:])
-    after = geometry_of(second.node, outer.weight.shape[2:])
+    before = geometry_of(first.node, inner.weight.shape[2:], inner.space)
+    after = geometry_of(second.node, outer.weight.shape[2:], outer.space)
     if before is None or after is None:
         return None
     if after.is_pointwise:

@@ -8,7 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.affine import Affine, names_of
-from normgraph.constants import Array, attribute
+from normgraph.constants import Array
+from normgraph.folding.linear import Linear
+from normgraph.folding.linear_operator import Fill
 from normgraph.folding.moves import Edit
 from normgraph.folding.plan import Change, FoldPlan
 from normgraph.folding.plans import FORWARD
@@ -141,7 +143,7 @@ def apply_change(change: Change, store: Store, replaced: tuple[str, ...]) -> lis
         else:
             made.append(_insert_addition(node, bias, f"{node.name or stem}/Add", store.names))
     if change.fill is not None:
-        made.append(_insert_padding(change, store))
+        made.append(_insert_padding(linear, change.fill, store))
     node.metadata_props[PROVENANCE] = ", ".join([*filter(None, [node.metadata_props.get(PROVENANCE)]), *replaced])
     forget(unused)
     return made
@@ -158,28 +160,27 @@ def _insert_addition(node: ir.Node, bias: ir.Value, name: str, names: Names) -> 
     return addition
 
 
-def _insert_padding(change: Change, store: Store) -> ir.Node:
+def _insert_padding(linear: Linear, fill: Fill, store: Store) -> ir.Node:
     """Pad before a convolution with a number of its own, in place of the convolution's zeros."""
-    node = change.linear.node
-    graph, data = node.graph, change.linear.data
+    node, data = linear.node, linear.data
+    graph = node.graph
     assert graph is not None
-    pads = list(attribute(node, "pads"))
-    rank = len(pads) // 2
-    sizes = np.asarray([0, 0, *pads[:rank], 0, 0, *pads[rank:]], np.int64)
+    sizes = np.asarray([0, 0, *fill.begin, 0, 0, *fill.end], np.int64)
     stem = node.name or node.outputs[0].name or "Conv"
     pad = ir.node(
         "Pad",
         [
             data,
             store.initializer(graph, f"{stem}.pads", sizes),
-            store.initializer(graph, f"{stem}.fill", np.asarray(change.fill, change.linear.dtype)),
+            store.initializer(graph, f"{stem}.fill", np.asarray(fill.value, linear.dtype)),
         ],
         name=store.names.unique(f"{stem}/Pad"),
     )
     pad.outputs[0].name = store.names.unique(f"{stem}/padded")
     pad.outputs[0].type = data.type
-    node.attributes.pop("pads")
-    node.replace_input_with(change.linear.row.data, pad.outputs[0])
+    for name in ("auto_pad", "pads"):
+        node.attributes.pop(name, None)
+    node.replace_input_with(linear.row.data, pad.outputs[0])
     graph.insert_before(node, [pad])
     return pad
 

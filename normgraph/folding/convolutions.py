@@ -11,18 +11,13 @@ import onnx_ir as ir
 from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.folding.channel_map import ChannelMap, Float64
-from normgraph.folding.linear_operator import Weights, along, layout_of
+from normgraph.folding.geometry import Geometry, geometry_of
+from normgraph.folding.linear_operator import Fill, Weights, along, layout_of
 
 
 def group_of(node: ir.Node) -> int:
     """The number of groups of a convolution."""
     return int(attribute(node, "group", 1))
-
-
-def pads_zeros(node: ir.Node) -> bool:
-    """Whether a convolution pads."""
-    automatic = attribute(node, "auto_pad", "NOTSET")
-    return automatic in ("SAME_UPPER", "SAME_LOWER") or any(attribute(node, "pads", ()) or ())
 
 
 def convolution(outputs: Callable[[ir.Node, Weights], int]) -> Callable[[ir.Node, Weights, int], Weights | None]:
@@ -67,12 +62,9 @@ def conv_before(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Wei
     if vectors is None:
         return layout_of("Conv")
     scale, shift = vectors
-    fill: float | None = None
-    if pads_zeros(node) and np.any(shift != 0):
-        found = _fill(node, scale, shift)
-        if isinstance(found, Shortfall):
-            return found
-        fill = found
+    fill = _fill(geometry_of(node, w.shape[2:], weights.space), scale, shift)
+    if isinstance(fill, Shortfall):
+        return fill
     rows = np.arange(outputs) // (outputs // group)
     index = rows[:, None] * width + np.arange(width)[None, :]
     trailing = (1,) * (w.ndim - 2)
@@ -80,11 +72,17 @@ def conv_before(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Wei
     return Weights(w * scale[index].reshape(outputs, width, *trailing), weights.bias + along(moved, w.ndim, 1), fill)
 
 
-def _fill(node: ir.Node, scale: Float64, shift: Float64) -> float | Shortfall:
+def _fill(geometry: Geometry | None, scale: Float64, shift: Float64) -> Fill | Shortfall | None:
     """a·u + b = 0 where u = −b/a: padding with that before the map is padding with zero behind it."""
+    if not np.any(shift != 0) or (geometry is not None and not any((*geometry.begin, *geometry.end))):
+        return None
     problem = "the convolution pads with zeros, which the shift before it doesn't move"
-    if attribute(node, "auto_pad", "NOTSET") != "NOTSET":
-        return Shortfall("padding", problem, "write its pads out, so that a Pad may do")
+    if geometry is None:
+        return Shortfall(
+            "padding",
+            f"{problem}, and how far it pads depends on a size that isn't known before it is run",
+            "export the model with that size, or write the pads out, so that a Pad may do",
+        )
     with np.errstate(all="ignore"):
         values = -shift / scale
     if not np.all(np.isfinite(values)) or np.ptp(values) > 1e-12 * np.max(np.abs(values)):
@@ -93,7 +91,7 @@ def _fill(node: ir.Node, scale: Float64, shift: Float64) -> float | Shortfall:
             f"{problem}, and no one number padded before it would do for all {scale.size} channels; "
             "a bias that differs along the borders would take a tensor of the output's size",
         )
-    return float(values[0])
+    return Fill(float(values[0]), geometry.begin, geometry.end)
 
 
 def transposed_behind(node: ir.Node, weights: Weights, channel_map: ChannelMap) -> Weights | Shortfall:

@@ -19,6 +19,10 @@ from normgraph.folding.plan import Region
 
 #: Operators with windows over space.
 _WINDOWS = frozenset({"AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool"})
+#: Operators whose constants have sizes of the kernel and numbers of channels, none of space.
+_WEIGHED = frozenset({"BatchNormalization", "Conv", "ConvTranspose"})
+#: Operators whose results have their space where their operands have theirs, from the third dimension on.
+_KEEPING_SPACE = _WINDOWS | _WEIGHED | {"Add", "Concat", "Div", "Identity", "Mul", "Pad", "Sub", "Sum"}
 #: Operators that round positions, in ways that runtimes don't agree about and that show at some sizes only.
 _ROUNDING = frozenset({"Resize", "Upsample"})
 #: The size from which on that shows.
@@ -52,7 +56,7 @@ def small_inputs(fragment: Fragment, extent: int) -> tuple[Input, ...]:
     No two of these have the same size, so that they can't be confused.
     """
     (name, element_type, shape), *others = fragment.inputs
-    free = fragment.free_dimensions()
+    free = _free_dimensions(fragment)
     unit = _unit(fragment)
     sizes: list[Size] = []
     larger = count(-(-extent // unit))
@@ -60,6 +64,16 @@ def small_inputs(fragment: Fragment, extent: int) -> tuple[Input, ...]:
         wanted = size.factor if i not in free else _BATCH if i == 0 else next(larger) * unit
         sizes.append(size if i not in free or wanted >= size.factor else Size(wanted))
     return ((name, element_type, tuple(sizes)), *others)
+
+
+def _free_dimensions(fragment: Fragment) -> frozenset[int]:
+    """The dimensions whose size is free; as many channels as the image is wide say nothing of its width."""
+    free = fragment.free_dimensions()
+    nodes = fragment.model.graph.node
+    if any(node.op_type not in _KEEPING_SPACE or node.domain for node in nodes):
+        return free
+    weights = {name for node in nodes if node.op_type in _WEIGHED for name in node.input[1:]}
+    return free | {dimension for dimension in fragment.free_dimensions(aside=weights) if dimension > 1}
 
 
 def _unit(fragment: Fragment) -> int:

@@ -56,8 +56,14 @@ def pointwise(rank: int) -> Geometry:
     return Geometry((1,) * rank, (1,) * rank, (1,) * rank, (0,) * rank, (0,) * rank)
 
 
-def geometry_of(node: ir.Node, kernel: Sequence[int]) -> Geometry | None:
-    """The geometry of a Conv; None where its padding depends on the size of the input."""
+def geometry_of(node: ir.Node, kernel: Sequence[int], space: Sequence[int | None]) -> Geometry | None:
+    """The geometry of a Conv; None where its padding depends on sizes that aren't known.
+
+    Args:
+        node: the Conv.
+        kernel: the spatial sizes of its kernel.
+        space: the spatial sizes of its input, None where unknown.
+    """
     rank = len(kernel)
     strides = tuple(attribute(node, "strides", (1,) * rank))
     dilations = tuple(attribute(node, "dilations", (1,) * rank))
@@ -65,12 +71,24 @@ def geometry_of(node: ir.Node, kernel: Sequence[int]) -> Geometry | None:
     if automatic in ("NOTSET", "VALID"):
         pads = tuple(attribute(node, "pads", (0,) * 2 * rank)) if automatic == "NOTSET" else (0,) * 2 * rank
         return Geometry(tuple(kernel), strides, dilations, pads[:rank], pads[rank:])
-    if set(strides) != {1}:
+    totals = [_total(s, d * (k - 1) + 1, n) for s, d, k, n in zip(strides, dilations, kernel, space, strict=True)]
+    if None in totals:
         return None
-    totals = [d * (k - 1) for d, k in zip(dilations, kernel, strict=True)]
-    less, more = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
+    known = [total for total in totals if total is not None]
+    less, more = tuple(t // 2 for t in known), tuple(t - t // 2 for t in known)
     begin, end = (less, more) if automatic == "SAME_UPPER" else (more, less)
     return Geometry(tuple(kernel), strides, dilations, begin, end)
+
+
+def _total(stride: int, reach: int, size: int | None) -> int | None:
+    """How far SAME pads in all, so that ⌈size/stride⌉ windows fit; with a stride of one that is the same for any size.
+
+    >>> _total(1, 3, None), _total(2, 3, 6), _total(2, 3, 7), _total(2, 1, 7), _total(2, 3, None)
+    (2, 1, 2, 0, None)
+    """
+    if stride == 1:
+        return reach - 1
+    return None if size is None else max((-(-size // stride) - 1) * stride + reach - size, 0)
 
 
 def laid_over(geometries: Sequence[Geometry]) -> Geometry | None:

@@ -151,7 +151,8 @@ def with_row(node: ir.Node, row: LinearOperator, facts: Facts) -> Linear | None:
     if extents is None or dtype is None or added is None or dtype.kind not in "fV":
         return None
     own = added.astype(np.float64)
-    outline = row.effective(node, Weights(np.broadcast_to(np.float64(0), extents), own), len(shape))
+    space = tuple(size.static for size in (facts.shape(data) or ())[2:])
+    outline = row.effective(node, Weights(np.broadcast_to(np.float64(0), extents), own, space=space), len(shape))
 
     def load() -> Float64:
         stored = facts.constant(weight)

@@ -11,19 +11,36 @@ from normgraph.diagnosis import Shortfall
 from normgraph.folding.channel_map import ChannelMap, Float64
 
 
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What stands in the place of a convolution's own padding.
+
+    Attributes:
+        value: the number that is padded.
+        begin: how far, at the beginning of each axis of space.
+        end: likewise at the end.
+    """
+
+    value: float
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The constants of a linear operator, in float64.
+    """The constants of a linear operator, in float64, and what else decides about them.
 
     Attributes:
         weight: W, in the operator's own layout.
         bias: w, of the output's rank and broadcasting to it.
         fill: what the operator's padding has to be for these weights, where that is no longer zero.
+        space: the size of the data operand along each dimension from its third on; None where it isn't known.
     """
 
     weight: Float64
     bias: Float64
-    fill: float | None = None
+    fill: Fill | None = None
+    space: tuple[int | None, ...] = ()
 
 
 #: How a map goes into weights: (node, weights, map over the output or the data operand) → new weights, or why not.

@@ -11,6 +11,7 @@ from normgraph.affine import Affine
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
 from normgraph.folding.linear import Linear
+from normgraph.folding.linear_operator import Fill
 from normgraph.folding.moves import Edit
 
 
@@ -22,14 +23,14 @@ class Change:
         linear: the operator.
         composed: makes its weight: all the plans of a model would hold large ones twice.
         bias: its bias in the shape that it takes; None where it is zero and there was none.
-        fill: what a Pad before it has to pad with, in place of its own padding with zeros; None to leave that.
+        fill: what a Pad before it pads with and how far, in place of its own padding with zeros; None to leave that.
         copied: whether a copy of the operator gets the weights, since something else needs the operator as it is.
     """
 
     linear: Linear
     composed: Callable[[], Array]
     bias: Array | None
-    fill: float | None = None
+    fill: Fill | None = None
     copied: bool = False
 
     def weight(self) -> Array:

@@ -20,7 +20,7 @@ from normgraph.diagnosis import Shortfall
 from normgraph.facts import FLOATING, Facts
 from normgraph.folding.channel_map import ChannelMap, identity, over_base
 from normgraph.folding.linear import LINEAR, Linear, linear_of
-from normgraph.folding.linear_operator import Absorb
+from normgraph.folding.linear_operator import Absorb, Fill
 from normgraph.folding.moves import Edit
 from normgraph.folding.normalizations import normalization_of
 from normgraph.folding.passages import passage_of
@@ -136,7 +136,7 @@ class _Walk:
 
 def _absorbed(
     linear: Linear, absorb: Absorb, channel_map: ChannelMap
-) -> tuple[Array, Array | None, float | None] | Shortfall:
+) -> tuple[Array, Array | None, Fill | None] | Shortfall:
     """The weight and the bias of a linear operator with a map in them, and what it has to pad with."""
     weights = absorb(linear.node, linear.weights(), channel_map)
     if isinstance(weights, Shortfall):

@@ -8,6 +8,9 @@ W: dict[str, tuple[int, ...]] = {"w": (4, 4, 3, 3)}
 ONE_BY_ONE: dict[str, tuple[int, ...]] = {"w": (4, 4, 1, 1)}
 QUANTIZED = (np.arange(144) % 17 - 8).astype(np.int8).reshape(4, 4, 3, 3)
 PADDED = "Conv<pads=[1, 1, 1, 1]>"
+# A BatchNormalization before which one number stands for the zeros behind it, whatever the channel.
+EVEN = "BatchNormalization<epsilon=0.01>(x, gamma, twice, zero, variance)"
+ALIKE = {"gamma": [1.0] * 4, "twice": [2.0] * 4, "zero": [0.0] * 4, "variance": [0.99] * 4}
 
 TABLE = [
     hit("behind Conv", f"h = Conv(x, w)  y = {norm('h')}", "Conv", constants=W),
@@ -63,8 +66,22 @@ TABLE = [
     hit("before a Conv that pads, nothing added", f"h = Mul(x, k)  y = {PADDED}(h, w)", "Conv", "forward",
         constants={**W, "k": (4, 1, 1)}),
     hit("before a Conv that pads, the padding made explicit",
-        f"h = BatchNormalization<epsilon=0.01>(x, gamma, twice, zero, variance)  y = {PADDED}(h, w)", "Pad Conv",
-        "forward", constants={**W, "gamma": [1.0] * 4, "twice": [2.0] * 4, "zero": [0.0] * 4, "variance": [0.99] * 4}),
+        f"h = {EVEN}  y = {PADDED}(h, w)", "Pad Conv", "forward", constants={**W, **ALIKE}),
+    hit("before a Conv that pads by itself, the padding made explicit",
+        f"h = {EVEN}  y = Conv<auto_pad=\"SAME_UPPER\">(h, w)", "Pad Conv", "forward", dims="B 4 H W",
+        constants={"w": (4, 4, 2, 4), **ALIKE}),
+    hit("before a Conv that pads by itself, more at the beginning",
+        f"h = {EVEN}  y = Conv<auto_pad=\"SAME_LOWER\">(h, w)", "Pad Conv", "forward", dims="B 4 H W",
+        constants={"w": (4, 4, 2, 4), **ALIKE}),
+    hit("before a Conv that pads by itself, strides and a size that is known",
+        f"h = {EVEN}  y = Conv<auto_pad=\"SAME_UPPER\", strides=[2, 3]>(h, w)", "Pad Conv", "forward", dims="B 4 7 8",
+        constants={"w": (4, 4, 3, 4), **ALIKE}),
+    hit("before a Conv that pads by itself, more at the beginning, strides and a size that is known",
+        f"h = {EVEN}  y = Conv<auto_pad=\"SAME_LOWER\", strides=[2, 1]>(h, w)", "Pad Conv", "forward",
+        dims="B 4 8 W", constants={"w": (4, 4, 3, 4), **ALIKE}),
+    hit("before a Conv that would pad by itself, and hasn't to",
+        f"h = {norm('x')}  y = Conv<auto_pad=\"SAME_UPPER\", strides=[2, 2]>(h, w)", "Conv", "forward", dims="B 4 6 8",
+        constants={"w": (4, 4, 2, 2)}),
     hit("before ConvTranspose, nothing added", "h = Mul(x, k)  y = ConvTranspose(h, w)", "ConvTranspose", "forward",
         constants={**W, "k": (4, 1, 1)}),
     hit("before pointwise ConvTranspose", f"h = {norm('x')}  y = ConvTranspose(h, w, c)", "ConvTranspose", "forward",
@@ -119,7 +136,7 @@ TABLE = [
          outputs=("y", "h")),
     miss("before a Conv that pads", f"h = {norm('x')}  y = {PADDED}(h, w)", "padding", "no one number", constants=W),
     miss("before a Conv that pads by itself", f"h = {norm('x')}  y = Conv<auto_pad=\"SAME_UPPER\">(h, w)", "padding",
-         constants=W),
+         "no one number", constants=W),
     miss("before ConvTranspose whose borders are cut off in part",
          f"h = {norm('x')}  y = ConvTranspose<pads=[2, 2, 2, 1]>(h, w)", "padding", "whole kernel", constants=W),
     miss("before ConvTranspose with strides", f"h = {norm('x')}  y = ConvTranspose<strides=[2, 2]>(h, w)", "padding",

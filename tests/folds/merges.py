@@ -48,6 +48,9 @@ TABLE = [
         "parallel", constants=K),
     hit("padding that is worked out", "a = Conv<auto_pad=\"SAME_UPPER\">(x, w)  b = Conv(x, v)  y = Add(a, b)", "Conv",
         "parallel", constants=K),
+    hit("padding that is worked out for a size that is known",
+        "a = Conv<auto_pad=\"SAME_LOWER\", strides=[2, 3]>(x, w)  b = Conv<strides=[2, 3]>(x, v)  "
+        "y = Add(a, b)", "Conv", "parallel", dims="B 4 7 8", constants={"w": (4, 4, 3, 3), "v": (4, 4, 1, 2)}),
     hit("branches and a residual from elsewhere",
         f"a = {PADDED}(x, w)  s = Add(a, z)  b = Conv(x, v)  y = Add(s, b)", "Conv Add", "parallel",
         inputs={"z": "B 4 6 6"}, constants=K),
