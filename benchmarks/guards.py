@@ -3,9 +3,10 @@
     python benchmarks/guards.py normgraph/folding/plans.py ... --tests tests/test_folds.py tests/folds ...
 
 Takes out one guard at a time - the condition of an early exit, an operand of ``and`` or ``or``, the condition of a
-comprehension, a call of ``all`` or ``any``, the edge of a comparison - and runs the tests that come by it, each time in
-a process of its own, which imports the changed module in place of the real one: no file is touched.  Told are the
-guards whose absence nothing noticed.  Whether these are equivalent, or a test is missing, is for a person to say.
+comprehension, a call of ``all`` or ``any``, the edge of a comparison - and runs the tests that come by it, up to the
+first that fails.  The tests are collected once; each guard has a fork of that process, in which the functions get the
+changed code: no file is touched.  Told are the guards whose absence nothing noticed.  Whether these are equivalent, or
+a test is missing, is for a person to say.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ import argparse
 import ast
 import contextlib
 import copy
+import gc
 import importlib
-import importlib.abc
-import importlib.machinery
 import os
 import pickle
 import signal
@@ -27,15 +27,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
-#: What every test imports and no guard is in: imported once, before processes part.
-SHARED = ("numpy", "onnx", "onnx.reference", "onnx_ir", "onnxruntime")
 EDGES: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 EXITS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+#: What a fork says: a status of its own for a guard in code that has run before the fork, as a module is imported.
+UNNOTICED, NOTICED, UNREACHED = 0, 1, 2
+
+Covering = dict[tuple[str, int], dict[str, None]]
 
 
 @dataclass(frozen=True)
@@ -108,110 +111,135 @@ def removals(path: Path) -> Iterator[Removal]:
             guard = node.test if isinstance(node, ast.If) else node
             places = [n for n in ast.walk(guard) if isinstance(n, ast.expr)]
             lines = range(min(n.lineno for n in places), max(n.end_lineno or n.lineno for n in places) + 1)
-            code = compile(ast.fix_missing_locations(changed), str(path), "exec")
+            code = compile(ast.fix_missing_locations(changed), str(path.resolve()), "exec", dont_inherit=True)
             yield Removal(path, lines.start, lines, edit.what, code)
 
 
-class _Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, fullname: str, path: str, code: CodeType) -> None:
-        super().__init__(fullname, path)
-        self._code = code
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self._code
+def _functions(path: Path) -> list[FunctionType]:
+    """Every function that the module has made so far, wherever it is kept."""
+    told = str(path.resolve())
+    return [f for f in gc.get_objects() if isinstance(f, FunctionType) and f.__code__.co_filename == told]
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the changed module in place of the real one."""
-
-    def __init__(self, removal: Removal) -> None:
-        self._removal = removal
-        self._name = ".".join(removal.path.with_suffix("").parts)
-
-    def find_spec(self, fullname: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        path = str(self._removal.path.resolve())
-        loader = _Loader(fullname, path, self._removal.code)
-        return importlib.machinery.ModuleSpec(fullname, loader, origin=path)
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
 
 
-class _Coverage:
-    """A plugin of pytest that notes which tests come by which lines of some modules."""
+def _place(code: CodeType) -> tuple[object, ...]:
+    return code.co_qualname, next(iter(code.co_positions()), None), code.co_firstlineno
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = {str(path.resolve()): str(path) for path in paths}
-        self.tests: dict[tuple[str, int], dict[str, None]] = {}
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """Trace one test."""
-
-        def traced(frame: FrameType, event: str, _: object) -> Any:
-            name = self._paths.get(frame.f_code.co_filename)
-            if name is None:
-                return None
-            if event == "line":
-                self.tests.setdefault((name, frame.f_lineno), {})[item.nodeid] = None
-            return traced
-
-        before = sys.gettrace()
-        sys.settrace(traced)
-        try:
-            return (yield)
-        finally:
-            sys.settrace(before)
+def take_out(removal: Removal) -> bool:
+    """Give a module's functions the changed code; whether the change is in any of them."""
+    changed = {_place(code): code for code in _codes(removal.code)}
+    reached = False
+    for function in _functions(removal.path):
+        code = changed[_place(function.__code__)]
+        if code.co_code != function.__code__.co_code or code.co_consts != function.__code__.co_consts:
+            function.__code__ = code
+            reached = True
+    return reached
 
 
 def _in_child(work: Callable[[], int], limit: int) -> int:
-    """The status that a piece of work returns, in a process of its own and unheard; not 0 if it doesn't end."""
+    """The status that a piece of work returns, in a process of its own and unheard; NOTICED if it doesn't end."""
     child = os.fork()
     if not child:
-        status = 1
+        status = NOTICED
         try:
             signal.alarm(limit)
-            with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-                status = work()
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+                with contextlib.redirect_stdout(nowhere):
+                    status = work()
         finally:
             os._exit(status)
-    return os.waitpid(child, 0)[1]
+    outcome = os.waitpid(child, 0)[1]
+    return os.WEXITSTATUS(outcome) if os.WIFEXITED(outcome) else NOTICED
 
 
-def _run(tests: Sequence[str], plugins: Sequence[object] = ()) -> int:
-    # Plain assertions: to rewrite those of normgraph, which brings a plugin, pytest would import its files itself.
-    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"]
-    return int(pytest.main([*options, *tests], plugins=list(plugins)))
+def _passes(item: pytest.Item) -> bool:
+    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
-def coverage(paths: Sequence[Path], tests: Sequence[str], limit: int) -> dict[tuple[str, int], dict[str, None]]:
+def coverage(paths: Sequence[Path], items: Sequence[pytest.Item], limit: int) -> Covering:
     """Which tests come by each line of the modules.
 
     Raises:
-        SystemExit: one of the tests fails.
+        pytest.UsageError: one of the tests fails.
     """
+    names = {str(path.resolve()): str(path) for path in paths}
+    found: Covering = {}
+
+    def traced(item: pytest.Item) -> bool:
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            name = names.get(frame.f_code.co_filename)
+            if name is not None and event == "line":
+                found.setdefault((name, frame.f_lineno), {})[item.nodeid] = None
+            return None if name is None else trace
+
+        sys.settrace(trace)
+        try:
+            return _passes(item)
+        finally:
+            sys.settrace(None)
+
     with tempfile.TemporaryDirectory() as folder:
         noted = Path(folder) / "coverage"
 
         def work() -> int:
-            plugin = _Coverage(paths)
-            status = _run(tests, [plugin])
-            noted.write_bytes(pickle.dumps(plugin.tests))
-            return status
+            passed = all(traced(item) for item in items)
+            noted.write_bytes(pickle.dumps(found))
+            return UNNOTICED if passed else NOTICED
 
-        if _in_child(work, 10 * limit):
-            raise SystemExit("the tests fail with all guards in place")
-        found: dict[tuple[str, int], dict[str, None]] = pickle.loads(noted.read_bytes())
-        return found
+        if _in_child(work, 10 * limit) != UNNOTICED:
+            raise pytest.UsageError("the tests fail with all guards in place")
+        told: Covering = pickle.loads(noted.read_bytes())
+        return told
 
 
-def noticed(removal: Removal, tests: Sequence[str], limit: int) -> bool:
+def outcome_of(removal: Removal, items: Sequence[pytest.Item], limit: int) -> int:
     """Whether one of the tests fails, or doesn't end, without the guard."""
 
     def work() -> int:
-        sys.meta_path.insert(0, _Finder(removal))
-        return _run(tests)
+        if not take_out(removal):
+            return UNREACHED
+        return UNNOTICED if all(_passes(item) for item in items) else NOTICED
 
-    return bool(tests) and _in_child(work, limit) != 0
+    return _in_child(work, limit)
+
+
+class _Trial:
+    """A plugin of pytest that takes guards out where pytest would run the tests it has collected."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try every guard of every module."""
+        options = self._options
+        items = {item.nodeid: item for item in session.items}
+        covering = coverage(options.modules, session.items, options.limit)
+        breadth = Counter(test for tests in covering.values() for test in tests)  # the most particular come first
+        for path in options.modules:
+            outcomes: Counter[int] = Counter()
+            for removal in islice(removals(path), 0, None, options.every):
+                passing = {test for line in removal.lines for test in covering.get((str(path), line), ())}
+                tests = sorted(passing, key=lambda test: (breadth[test], test))[: options.most]
+                outcome = outcome_of(removal, [items[test] for test in tests], options.limit)
+                outcomes[outcome] += 1
+                if outcome == UNNOTICED:
+                    print(f"{removal} ({len(tests)} of {len(passing)} tests that come by)", flush=True)
+            print(
+                f"{path}: {outcomes[UNNOTICED] + outcomes[NOTICED]} guards taken out, {outcomes[UNNOTICED]} not noticed"
+                f"; {outcomes[UNREACHED]} run on import only, or change nothing",
+                flush=True,
+            )
+        return True
 
 
 def main() -> None:
@@ -221,23 +249,12 @@ def main() -> None:
     parser.add_argument("--select", metavar="EXPRESSION", default="", help="which of the tests, as pytest's -k")
     parser.add_argument("--every", metavar="N", type=int, default=1, help="try each Nth guard only (1)")
     parser.add_argument("--most", metavar="N", type=int, default=1_000, help="run so many tests of each guard (1,000)")
-    parser.add_argument("--limit", metavar="SECONDS", type=int, default=300, help="how long they may take (300)")
+    parser.add_argument("--limit", metavar="SECONDS", type=int, default=60, help="how long they may take (60)")
     options = parser.parse_args()
     sys.path.insert(0, str(Path.cwd()))
-    for name in SHARED:
-        importlib.import_module(name)
-    covering = coverage(options.modules, [*options.tests, "-k", options.select], options.limit)
-    breadth = Counter(test for tests in covering.values() for test in tests)  # the most particular tests come first
-    for path in options.modules:
-        tried = survived = 0
-        for removal in islice(removals(path), 0, None, options.every):
-            passing = {test for line in removal.lines for test in covering.get((str(path), line), ())}
-            tests = sorted(passing, key=lambda test: (breadth[test], test))[: options.most]
-            tried += 1
-            if not noticed(removal, tests, options.limit):
-                survived += 1
-                print(f"{removal} ({len(tests)} of {len(passing)} tests that come by)", flush=True)
-        print(f"{path}: {tried} guards taken out, {survived} not noticed", flush=True)
+    importlib.import_module("onnxruntime")  # and what it imports: not anew in each fork
+    told = ["-q", "-s", "-n", "0", "-p", "no:cacheprovider", "-k", options.select, *options.tests]
+    sys.exit(pytest.main(told, plugins=[_Trial(options)]))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -44,9 +46,22 @@ class Table:
 
 
 def surroundings(*distributions: str) -> str:
-    """What the figures were measured with: versions and cores, nothing that names a machine."""
+    """What the figures were measured with: versions, normgraph's commit and cores, nothing that names a machine."""
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in distributions)]
-    return f"{', '.join(versions)}; {platform.system()} on {platform.machine()}, {os.cpu_count()} cores."
+    around = f"{', '.join(versions)}; {platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
+    return f"normgraph {commit()}, {around}."
+
+
+def commit() -> str:
+    """The version in the checkout with its commit; told as well is whether the code differs from that."""
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *arguments], cwd=DOCS.parent, capture_output=True, text=True, check=False)
+
+    number = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    described = git("describe", "--always", "--abbrev=9").stdout.strip()
+    changed = git("diff", "--quiet", "HEAD", "--", "normgraph", "kernels").returncode
+    return f"{number} ({described or 'of no commit'}{' with changes' if described and changed else ''})"
 
 
 def write_section(page: str, section: str, text: str) -> None:

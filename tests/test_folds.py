@@ -1,12 +1,14 @@
 """Affine maps fold wherever that is exact, nowhere else, and what stays says why."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import onnx.parser
 import pytest
 
 import normgraph
+from normgraph.evidence import Evidence
+from normgraph.folding import folding_pass
 from tests.cases import Build, build
 from tests.folds import TABLES, wishes
 from tests.folds.claims import FoldCase
@@ -20,6 +22,22 @@ def every(cases: Iterable[FoldCase]) -> list[object]:
 
 HITS = [case for table in TABLES.values() for case in table if case.folded]
 MISSES = [case for table in TABLES.values() for case in table if not case.folded]
+
+
+@pytest.fixture(autouse=True)
+def no_plan_fails_its_proof(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A proof is the second line: what it refuses shouldn't have been planned, unless the case says so."""
+    prove, refused = folding_pass.prove, list[str]()
+
+    def noted(*arguments: object) -> Evidence:
+        evidence = prove(*arguments)  # type: ignore[arg-type]
+        refused.extend([] if evidence.accepted else [evidence.describe()])
+        return evidence
+
+    monkeypatch.setattr(folding_pass, "prove", noted)
+    yield
+    case = request.node.callspec.params.get("case") if hasattr(request.node, "callspec") else None
+    assert not refused or (case is not None and case.rule == "proof-failed"), refused
 
 
 @pytest.mark.parametrize(("case", "how"), every(HITS))
