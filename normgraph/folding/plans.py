@@ -219,6 +219,8 @@ def _back_through(producer: ir.Node, value: ir.Value, channel_map: ChannelMap, w
     entered = walk.enter(producer)
     if entered is not None:
         return entered
+    if any(operand is None or walk.facts.is_constant(operand) for operand in passage.data(producer)):
+        return Shortfall("no-neighbour", f"{called(producer)} takes a constant in")
     outputs = [channel_map if output is value else identity(channel_map.rank) for output in producer.outputs]
     carried = passage.backward(producer, outputs, walk.facts)
     if isinstance(carried, Shortfall):
@@ -227,8 +229,7 @@ def _back_through(producer: ir.Node, value: ir.Value, channel_map: ChannelMap, w
         walk.edits.append(carried.edit)
     parts: dict[ir.Value, ChannelMap] = {}
     for operand, part in zip(passage.data(producer), carried.maps, strict=True):
-        if operand is None or walk.facts.is_constant(operand):
-            return Shortfall("no-neighbour", f"{called(producer)} before it takes a constant in")
+        assert operand is not None
         if not parts.setdefault(operand, part).is_same(part):
             return Shortfall("layout", f"{called(producer)} reads '{operand.name}' twice, to be mapped in two ways")
     for operand, part in parts.items():

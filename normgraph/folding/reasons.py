@@ -11,6 +11,7 @@ from normgraph.affine import Affine
 from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
+from normgraph.folding.channel_map import over_base
 from normgraph.folding.linear import LINEAR
 from normgraph.folding.passages import passage_of
 from normgraph.folding.plans import called
@@ -141,7 +142,23 @@ def why_left(node: ir.Node, tried: Sequence[Shortfall], facts: Facts) -> Shortfa
 
 def why_map_left(affine: Affine, tried: Sequence[Shortfall], facts: Facts) -> Shortfall:
     """The same for a map that is spelled out in other operators."""
-    return _weights_of_neighbours(affine.base, affine.output, facts) or _telling(tried)
+    found = _weights_of_neighbours(affine.base, affine.output, facts) or _telling(tried)
+    return _apart(affine, found) if found.rule == "no-neighbour" else found
+
+
+def _apart(affine: Affine, shortfall: Shortfall) -> Shortfall:
+    """The same reason, and why several scales in a row aren't at least made one, as a BatchNormalization would be."""
+    scales = sum(node.op_type in ("Div", "Mul") for node in affine.nodes)
+    over = over_base(affine)
+    if scales < 2 or over is None or len(over.varying) != 1 or 1 in over.varying:
+        return shortfall
+    (dimension,) = over.varying
+    return Shortfall(
+        shortfall.rule,
+        f"{shortfall.reason}; its {scales} scales stay apart, since they run along dimension {dimension}, and a "
+        "BatchNormalization, which would hold them all, has its channels in dimension 1",
+        "put it next to a Conv, Gemm or MatMul, or export it with channels first",
+    )
 
 
 def _telling(tried: Sequence[Shortfall]) -> Shortfall:
