@@ -35,6 +35,10 @@ class Block:
     text: str
     needs: str
 
+    def lines(self) -> list[str]:
+        """Its lines; one that a backslash continues is one."""
+        return self.text.replace("\\\n", " ").splitlines()
+
 
 def blocks(page: Path) -> list[Block]:
     found = _BLOCK.finditer(page.read_text("utf-8"))
@@ -98,7 +102,7 @@ def test_console_examples_print_what_they_say(page: Path, folder: Path, capsys: 
     """In the order of the page: what an earlier command of it writes a later one may read."""
     for block in blocks(page):
         if block.language == "sh" and page.name == "tutorial.md":
-            for line in block.text.splitlines():
+            for line in block.lines():
                 words = shlex.split(line)
                 if words[1] not in ("bench", "verify"):  # their figures are no news here, and take their time
                     assert main(words[1:]) == 0, line
@@ -134,7 +138,7 @@ def commands() -> Iterator[object]:
     for page in PAGES:
         for block in blocks(page):
             if block.language == "sh" and not block.needs:
-                for line in block.text.splitlines():
+                for line in block.lines():
                     words = shlex.split(line, comments=True)
                     if (
                         words[:1] == ["normgraph"]
