@@ -166,6 +166,7 @@ def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
         "beside the root": lambda: spread ** (1 / power) + epsilon,
         "below the root": lambda: np.maximum(spread ** (1 / power), epsilon),
         "below the square": lambda: np.maximum(spread, epsilon) ** (1 / power),
+        "zero stays": lambda: np.where(spread == 0, 1, spread) ** (1 / power),
     }[match.norm.guard]()
     core = centred / divisor
     gain, bias = (_coefficient(part).over(value.axes) for part in (match.norm.gain, match.norm.bias))

@@ -75,6 +75,7 @@ STATIC = [
 BY_DEFINITION = [
     pytest.param("y = GroupNormalization<num_groups=3>(a, d, d)", id="GroupNormalization"),
     pytest.param("y = MeanVarianceNormalization<axes=[0, 2]>(a)", id="MeanVarianceNormalization"),
+    pytest.param("y = SimplifiedLayerNormalization(a, d)", id="SimplifiedLayerNormalization"),
 ]
 CONSTANTS: Constants = {
     "axes": [-1], "zero": 0, "sizes": [2, 1, 4], "target": [0, -1, 2], "one": [1], "last": [9], "step": [2],
