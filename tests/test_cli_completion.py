@@ -1,4 +1,4 @@
-"""Completion of command lines: what bash makes of the script that is printed."""
+"""Completion of command lines: what shells make of the scripts that are printed."""
 
 import shutil
 import subprocess
@@ -51,6 +51,16 @@ def completed(script: Path, line: str, folder: Path) -> set[str]:
 def test_bash_completes(line: str, offered: set[str], script: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
     assert offered <= completed(script, line, tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+def test_fish_completes_and_says_what_commands_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print-completion", "fish"]) == 0
+    (tmp_path / "normgraph.fish").write_text(capsys.readouterr().out)
+    asked = f"source {tmp_path}/normgraph.fish; complete -C 'normgraph '; complete -C 'normgraph check --max'"
+    offered = subprocess.check_output(["fish", "--no-config", "-c", asked], text=True).splitlines()
+    assert {f"{name}\t{command.help}" for name, command in COMMANDS.items()} <= set(offered)
+    assert {line.split("\t")[0] for line in offered} >= {"--max-error", "--max-latency"}
 
 
 def test_targets_are_offered_by_name(script: Path) -> None:

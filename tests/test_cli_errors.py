@@ -85,9 +85,12 @@ def test_bad_input_gets_one_line_and_no_output(make: Callable[[Path], None], exp
     ("words", "expected"),
     [
         pytest.param(["optimize"], "required: IN", id="no model"),
-        pytest.param(["optimise", "model.onnx"], "'optimise'", id="no such command"),
-        pytest.param(["explain", "model.onnx", "--quick"], "--quick", id="no such option"),
-        pytest.param(["optimize", "model.onnx", "--dry"], "--dry", id="option cut short"),
+        pytest.param(["optimise", "model.onnx"], "did you mean optimize? See normgraph --help", id="no such command"),
+        pytest.param(["explain", "model.onnx", "--quick"], "--quick; see", id="no such option, nor any like it"),
+        pytest.param(["optimize", "model.onnx", "--dry"], "did you mean --dry-run? See", id="option cut short"),
+        pytest.param([*CHECK, "--expct=nodes>0"], "did you mean --expect?", id="option misspelled"),
+        pytest.param([*CHECK, "--format", "jsn"], "did you mean json?", id="choice misspelled"),
+        pytest.param([*VERIFY, "more.onnx"], "unrecognized arguments: more.onnx; see", id="too many models"),
         pytest.param(["optimize", "model.onnx", "--opset", "new"], "'new'", id="opset is no number"),
         pytest.param(["optimize", "model.onnx", "--opset", "0"], "'0'", id="opset zero"),
         pytest.param(["optimize", "model.onnx", "--opset", "99"], "no opset 99", id="opset of the future"),
@@ -107,7 +110,9 @@ def test_bad_input_gets_one_line_and_no_output(make: Callable[[Path], None], exp
         pytest.param([*VERIFY, "--report", "no/a"], "folder must exist: no", id="folder of the findings"),
         pytest.param([*VERIFY, "--dim", "x.0=2"], "isn't one: model.onnx", id="no dynamic dimension"),
         pytest.param([*VERIFY, "--inputs", "x.npz", "--family", "normal"], "leave out --family", id="two origins"),
-        pytest.param([*VERIFY, "--quick"], "see normgraph verify --help", id="no such option of verify"),
+        pytest.param([*VERIFY, "--inputs", "x.npz", "--seed", "0"], "leave out --seed", id="a seed for given inputs"),
+        pytest.param(["optimize", "model.onnx", "--seed", "1"], "--verify model", id="a seed for nothing"),
+        pytest.param([*VERIFY, "--quick"], "See normgraph verify --help", id="no such option of verify"),
         pytest.param(["verify", "file:///model.onnx", "model.onnx"], "copy it first", id="a URL"),
         pytest.param(
             ["check", "model.onnx", "--expect", "nodes>0", "--write", "json=model.onnx"], "over a model", id="form"

@@ -7,7 +7,6 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Literal
 
 from normgraph.check.budgets import LatencyBudget
@@ -15,6 +14,7 @@ from normgraph.check.examination import Examination
 from normgraph.check.quantities import FORBIDDEN, QUANTITIES
 from normgraph.errors import UsageError
 from normgraph.inventory import Fold, Site
+from normgraph.likely import likely
 
 #: Up to so many sites are named where a condition doesn't hold.
 NAMED = 12
@@ -54,6 +54,7 @@ class Finding:
         failure: why it doesn't hold, one sentence that says what to do; None if it holds.
         culprits: where it doesn't hold.
         note: something worth knowing although it holds.
+        judged: whether it could be found out; where not, the failure says why, and the model is broken.
     """
 
     rule: Rule
@@ -61,6 +62,7 @@ class Finding:
     failure: str | None = None
     culprits: tuple[Culprit, ...] = ()
     note: str | None = None
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ class Judgement:
 
     @property
     def status(self) -> Literal["passed", "failed", "broken"]:
-        """Broken is a model that couldn't be examined."""
-        failed = {finding.rule for finding in self.findings if finding.failure is not None}
-        return "broken" if "readable" in failed else "failed" if failed else "passed"
+        """Broken is a model of which some condition couldn't be judged: it can't be read, or not be timed."""
+        if not all(finding.judged for finding in self.findings):
+            return "broken"
+        return "failed" if any(finding.failure is not None for finding in self.findings) else "passed"
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ def judge(seen: Examination, contract: Contract) -> Judgement:
 
 def broken(model: str, reason: str) -> Judgement:
     """The judgement of a model that couldn't be examined."""
-    return Judgement(model, (Finding("readable", "the model can be read", reason),))
+    return Judgement(model, (Finding("readable", "the model can be read", reason, judged=False),))
 
 
 def added(judgement: Judgement, finding: Finding) -> Judgement:
@@ -275,7 +278,5 @@ def known(name: str, table: Iterable[str], noun: str, where: str) -> None:
     names = list(table)
     if name in names:
         return
-    folded = {other.lower(): other for other in names}
-    close = [folded[match] for match in get_close_matches(name.lower(), folded, n=3)]
-    likely = f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(names)}"
-    raise UsageError(f"there is no {noun} '{name}': {where}; {likely}")
+    advice = likely(name, names, most=3) or f"choose one of {', '.join(names)}"
+    raise UsageError(f"there is no {noun} '{name}': {where}; {advice}")

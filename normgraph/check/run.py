@@ -69,7 +69,7 @@ def _timed(judgement: Judgement, task: tuple[str, Contract]) -> Judgement:
         return judgement
     finding = attempt(_latency, task)
     if isinstance(finding, Failed):
-        finding = Finding("max-latency", "max-latency", f"it can't be timed: {finding.message}")
+        finding = Finding("max-latency", "max-latency", f"it can't be timed: {finding.message}", judged=False)
     return added(judgement, finding)
 
 

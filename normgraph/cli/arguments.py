@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from normgraph.cli.command import Command
 from normgraph.cli.completion import SHELLS, PrintCompletion
 from normgraph.cli.options import bench, check, explain, optimize, targets, verify
+from normgraph.likely import likely
 
 _DESCRIPTION = """\
 Finds the normalizations in ONNX models, however they are written, fuses or folds
@@ -43,7 +44,21 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"normgraph: error: {message}; see {self.prog} --help\n")
+        see = " See" if message.endswith("?") else "; see"
+        self.exit(2, f"normgraph: error: {message}{see} {self.prog} --help\n")
+
+    def unrecognized(self, words: Sequence[str]) -> NoReturn:
+        """Complain of words that no argument takes, and name the options that the first of them nearly is."""
+        option = next((word.partition("=")[0] for word in words if word.startswith("-")), "")
+        meant = likely(option, self._option_string_actions)
+        self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; {meant}" if meant else ""))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            meant = likely(str(value), map(str, action.choices or ()))
+            raise argparse.ArgumentError(action, error.message + (f"; {meant}" if meant else "")) from None
 
 
 class _Version(argparse.Action):
@@ -74,7 +89,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Command, Any]:
     namespace = vars(known)
     name = namespace.pop("command")
     if unknown:
-        parsers.get(name, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+        parsers.get(name, parser).unrecognized(unknown)
     if name is None:
         parser.print_help(sys.stderr)
         parser.exit(2)

@@ -28,7 +28,7 @@ def run(options: CheckOptions, started: float) -> int:
     """Run the command.
 
     Returns:
-        0 if every condition holds, 1 if one doesn't, 2 if a model couldn't be read.
+        0 if every condition holds, 1 if one doesn't, 2 if a model couldn't be read or timed.
 
     Raises:
         UsageError: the contract isn't understood, or there is none.

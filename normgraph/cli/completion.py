@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from normgraph.cli.options.shared import TARGETS
 
 #: The shells that shtab knows.
-SHELLS = ("bash", "zsh", "tcsh")
+SHELLS = ("bash", "zsh", "fish", "tcsh")
 #: Arguments whose values are texts, and yet files.
 _FILES = frozenset({"models", "before", "after", "inputs", "output"})
 
@@ -26,6 +26,9 @@ class PrintCompletion(argparse.Action):
         except ImportError:
             parser.error("completion needs shtab; install 'normgraph[completion]'")
         for action in _actions(parser):
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action._choices_actions:  # shells show a line, and a description has several
+                    action.choices[command.dest].description = command.help
             if action.dest == "target":
                 action.choices = TARGETS  # versions may follow, but the names are what one wants completed
             elif action.type is Path or action.dest in _FILES:

@@ -119,7 +119,8 @@ def _verifying(options: OptimizeOptions) -> Verifying | None:
         from normgraph.verification import Verifying
 
         return Verifying(feeding_of(options, sizes=3))
-    if (options.inputs or options.dims or options.families) and not (options.autotune or options.tuning):
+    described = options.inputs or options.dims or options.families or options.seed is not None
+    if described and not (options.autotune or options.tuning):
         raise UsageError("inputs must be there for something: ask for --verify model, --autotune or --tuning as well")
     return None
 

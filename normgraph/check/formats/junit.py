@@ -37,20 +37,17 @@ def _case(suite: ElementTree.Element, judgement: Judgement, finding: Finding) ->
     )
     if finding.failure is None:
         return
-    kind = "error" if judgement.status == "broken" else "failure"
+    kind = "failure" if finding.judged else "error"
     told = ElementTree.SubElement(case, kind, type=finding.rule, message=_text(finding.failure))
     told.text = _text("\n".join(f"{culprit.site}: {culprit.reason}" for culprit in finding.culprits))
 
 
 def _counts(judgements: Sequence[Judgement]) -> dict[str, str]:
-    failed = [
-        judgement.examination is not None
-        for judgement in judgements
-        for finding in judgement.findings
-        if finding.failure is not None
+    judged = [
+        finding.judged for judgement in judgements for finding in judgement.findings if finding.failure is not None
     ]
     tests = sum(len(judgement.findings) for judgement in judgements)
-    return {"tests": str(tests), "failures": str(sum(failed)), "errors": str(len(failed) - sum(failed))}
+    return {"tests": str(tests), "failures": str(sum(judged)), "errors": str(len(judged) - sum(judged))}
 
 
 def _text(text: str) -> str:

@@ -28,7 +28,7 @@ examples:
 exit status:
   0  every condition holds
   1  a condition doesn't hold
-  2  a model can't be read, or bad usage
+  2  a model can't be read or timed, or bad usage
 """
 #: The names in `normgraph.check.formats.FORMATS`, which imports onnx, and ``text``; a test keeps the two alike.
 FORMATS = ("text", "json", "junit", "sarif", "github")

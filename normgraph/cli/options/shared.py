@@ -27,13 +27,13 @@ class FeedingOptions:
         inputs: where they come from; None to make them.
         dims: sizes of dynamic dimensions.
         families: what floating inputs are drawn from; empty for the default.
-        seed: what the random numbers follow from.
+        seed: what the random numbers follow from; None for 0.
     """
 
     inputs: str | None
     dims: list[tuple[str, int]]
     families: list[str]
-    seed: int
+    seed: int | None
 
 
 def add_target(group: argparse._ArgumentGroup, default: str | None = DEFAULT_TARGET) -> None:
@@ -75,7 +75,7 @@ def add_feeding(group: argparse._ArgumentGroup) -> None:
         dest="families",
         help=f"what floating inputs are drawn from, one or several of: {', '.join(FAMILIES)}",
     )
-    group.add_argument("--seed", metavar="N", type=whole(), default=0, help="another gives other inputs (default: 0)")
+    group.add_argument("--seed", metavar="N", type=whole(), help="another gives other inputs (default: 0)")
 
 
 def add_dims(group: argparse._ArgumentGroup) -> None:
