@@ -15,6 +15,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult, PostconditionError, PreconditionError
 
+from normgraph.errors import UsageError
 from normgraph.folding import fold_batch_normalizations
 from normgraph.inventory import Fold, Site
 from normgraph.passes import fuse_normalizations, inlined
@@ -82,18 +83,22 @@ class FuseNormalizations(_Rewrite):
 
     Args:
         target: the runtime, a key of ``normgraph.targets.TARGETS``, with its version behind an @ where that matters.
-        opset: the opset that rewrites may use. By default the model's is raised only if a rewrite is worth it.
+        opset: the opset that rewrites may use; the model's is raised no further than they need. By default it is raised
+            only if a rewrite is worth it.
         allow_contrib: permit operators that aren't in the ONNX standard where the target has them.
 
     Attributes:
         sites: after a call, every normalization of the model and what became of it.
 
     Raises:
-        UsageError: there is no such target.
+        UsageError: there is no such target or opset.
     """
 
     def __init__(self, target: str = DEFAULT_TARGET, *, opset: int | None = None, allow_contrib: bool = False) -> None:
         super().__init__()
+        newest = onnx.defs.onnx_opset_version()
+        if opset is not None and not 1 <= opset <= newest:
+            raise UsageError(f"there is no opset {opset}: the onnx in use knows 1 to {newest}; ask for one of them")
         self._demand, self._opset = demand(target, contrib=allow_contrib), opset
         self.sites: tuple[Site, ...] = ()
 

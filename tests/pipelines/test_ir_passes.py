@@ -98,6 +98,12 @@ def test_the_target_and_what_is_permitted_count() -> None:
         FuseNormalizations("abacus")
 
 
+@pytest.mark.parametrize("opset", [-1, 0, 99])
+def test_an_opset_that_does_not_exist_is_refused(opset: int) -> None:
+    with pytest.raises(UsageError, match=f"there is no opset {opset}: .* ask for one of them"):
+        FuseNormalizations(opset=opset)
+
+
 @pytest.mark.parametrize("opsets", [{}, {"": 999}, {"com.microsoft": 1}])
 def test_a_model_must_import_a_known_opset(opsets: dict[str, int]) -> None:
     model = ir.Model(ir.Graph([], [], nodes=[], opset_imports=opsets), ir_version=10)
