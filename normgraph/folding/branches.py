@@ -163,11 +163,7 @@ def _merged(
     if change.added_nodes > len(others):
         return None
     bypasses, cuts, narrowed = _without(additions, others)
-    lasting = {cut.node for cut in cuts}
-    absorbed = tuple(
-        (*branch.nodes, branch.term.node) if branch.term.node not in lasting else branch.nodes
-        for branch in sorted(others, key=lambda b: b.order(facts))
-    )
+    absorbed = tuple((*branch.nodes, branch.term.node) for branch in sorted(others, key=lambda b: b.order(facts)))
     nodes = {*additions, *(node for branch in usable for node in branch.nodes)}
     region = Region(
         source, root.outputs[0], tuple(sorted(nodes, key=facts.positions.__getitem__)), graph, kept.linear.channel

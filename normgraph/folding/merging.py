@@ -47,7 +47,7 @@ class MergePlan:
         direction: "parallel" or "chain".
         change: the weights of the operator that stays.
         attributes: its new attributes; a padding that it works out itself goes.
-        absorbed: the nodes of each part that goes into it.
+        absorbed: the nodes of each part that goes into it, the sum that adds it last where parts lie side by side.
         bypasses: how its readers get around what goes.
         regions: what has to be proven to stay the same.
         cuts: the sums that lose a part of their terms.
@@ -75,8 +75,9 @@ class MergePlan:
 
     @property
     def replaced(self) -> tuple[ir.Node, ...]:
-        """The nodes of all parts that were absorbed."""
-        return tuple(dict.fromkeys(node for part in self.absorbed for node in part))
+        """The nodes of all parts that were absorbed, but for the sums that still add others."""
+        lasting = {cut.node for cut in self.cuts}
+        return tuple(dict.fromkeys(node for part in self.absorbed for node in part if node not in lasting))
 
     @property
     def doomed(self) -> tuple[ir.Node, ...]:

@@ -34,6 +34,8 @@ TABLE = [
         "y = Relu(t)", "Conv Relu", "backward", "backward", *P2, constants=K),
     hit("branches and others added by one Sum", f"a = {PADDED}(x, w)  b = Conv(x, v)  y = Sum(z, b, e, a)", "Conv Sum",
         "parallel", inputs={"z": "B 4 6 6"}, constants={**K, "e": (4, 1, 1)}),
+    hit("the input and others added by one Sum", f"a = {PADDED}(x, w)  y = Sum(x, z, a)", "Conv Sum", "parallel",
+        inputs={"z": "B 4 6 6"}, constants=K),
     hit("a Sum of two that loses one", f"a = {PADDED}(x, w)  s = Sum(a, z)  b = Conv(x, v)  y = Sum(s, b, x)",
         "Conv Sum", *P2, inputs={"z": "B 4 6 6"}, constants=K),
     hit("an inner Sum that broadcasts less", f"b = Conv(x, v)  s = Sum(b, z, e)  a = {PADDED}(x, w)  y = Add(a, s)",
