@@ -107,10 +107,9 @@ def _look(
     for graph in graphs_of(model):
         number = numbers[graph] = len(numbers)
         findings = find(graph, facts)
-        covered = {node for match in findings.matches for node in match.nodes}
-        spelled_out = find_batch_normalizations(graph, facts, covered)
-        covered.update(node for match in spelled_out for node in match.nodes)
-        candidates += [_candidate(match, demand, facts) for match in (*findings.matches, *spelled_out)]
+        matches = (*findings.matches, *find_batch_normalizations(graph, facts, findings.matches))
+        covered = {node for match in matches for node in match.nodes}
+        candidates += [_candidate(match, demand, facts) for match in matches]
         rest = (*_misses(findings, facts), *native_sites(graph, facts, covered))
         others += [(number, position, site) for position, site in rest]
     return candidates, others, numbers

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import normgraph
 from normgraph.rewrite import PROVENANCE
-from tests.samples import FOLDER, SAMPLES, name_of, path_of
+from tests.samples import FOLDER, SAMPLES, Sample, name_of, path_of
 
 #: One of each exporter, with subgraphs, functions, half precision, several kinds, and dynamic dimensions.
 VARIED = (
@@ -184,3 +184,52 @@ def test_optimizing_again_changes_nothing(tmp_path: Path) -> None:
     normgraph.optimize(tmp_path / "model.onnx").save(tmp_path / "once.onnx")
     normgraph.optimize(tmp_path / "once.onnx").save(tmp_path / "twice.onnx")
     assert (tmp_path / "once.onnx").read_bytes() == (tmp_path / "twice.onnx").read_bytes()
+
+
+BATCH = ["BatchNormalization"]
+#: What follows a normalization over the third dimension of [2, 3, 4, 5], which becomes an operator between Transposes,
+#: and what becomes of it.
+BEHIND = [
+    pytest.param("t = Mul(n, each)  y = Add(t, each)", BATCH, id="scale and shift per channel"),
+    pytest.param("t = Add(n, each)  y = Mul(t, sample)", ["Add", "Mul"], id="not all per channel"),
+    pytest.param("s = Mul(n, gain)  t = Mul(s, each)  y = Add(t, each)", BATCH, id="behind a gain of the norm's"),
+    pytest.param(
+        "s = Mul(n, each)  t = Transpose<perm = [0, 2, 1, 3]>(s)  u = Mul(t, moved)  "
+        "w = Transpose<perm = [0, 2, 1, 3]>(u)  y = Add(w, each)",
+        BATCH,
+        id="turned and turned back",
+    ),
+]
+
+
+@pytest.mark.parametrize("target", ["onnx", "onnxruntime"])
+@pytest.mark.parametrize(("nodes", "after"), BEHIND)
+def test_what_follows_a_normalization_takes_one_run(nodes: str, after: list[str], target: str) -> None:
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        example (float[2, 3, 4, 5] x) => (float[2, 3, 4, 5] y)
+        <float e = {{1e-5}}, float[4, 1] gain = {{0.5, 2.0, 1.0, 3.0}}, float[3, 1, 1] each = {{1.0, 2.0, 3.0}},
+         float[2, 1, 1, 1] sample = {{0.5, 2.0}}, float[3, 1] moved = {{1.0, 2.0, 3.0}}> {{
+            m = ReduceMean<axes = [2]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes = [2]>(q)
+            a = Add(v, e)  r = Sqrt(a)  n = Div(d, r)  {nodes}
+        }}""")
+    once = normgraph.optimize(model, target=target).to_proto()
+    assert [node.op_type for node in once.graph.node if node.op_type != "Transpose"] == ["LayerNormalization", *after]
+    assert normgraph.optimize(once, target=target).to_proto() == once
+
+
+@pytest.mark.parametrize(("target", "opset"), [("onnxruntime", None), ("onnx", 25)], ids=["onnxruntime", "onnx"])
+@pytest.mark.parametrize(
+    "sample",
+    [
+        pytest.param(sample, id=name_of(sample), marks=[] if name_of(sample) in VARIED else [pytest.mark.slow])
+        for sample in SAMPLES
+    ],
+)
+def test_optimizing_a_sample_again_changes_nothing(
+    sample: Sample, target: str, opset: int | None, tmp_path: Path
+) -> None:
+    once, twice = tmp_path / "once.onnx", tmp_path / "twice.onnx"
+    normgraph.optimize(path_of(sample), target=target, opset=opset).save(once)
+    normgraph.optimize(once, target=target, opset=opset).save(twice)
+    assert once.read_bytes() == twice.read_bytes()
