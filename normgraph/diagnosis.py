@@ -122,7 +122,7 @@ def _different_axes(value: Polynomial) -> str | None:
         "[" + ", ".join(str(axis.index) for axis in sorted(s, key=lambda a: a.index)) + "]" for s in sets
     )
     shown = " and ".join(described)
-    return f"the statistics are taken over different axes of the input: {shown}; take all over the same ones"
+    return f"the statistics are taken over different axes of the input: {shown}"
 
 
 def _epsilon_outside(value: Polynomial) -> str | None:

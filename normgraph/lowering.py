@@ -47,6 +47,7 @@ class Replacement:
         worth_raising: whether the model's opset may be raised for it without being asked.
         until: the last version at which the steps mean that; None for the newest.
         provides: which of the match's needed values it makes too: position → name.
+        instead: why it isn't of the kind that fits the match best; None where it is.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Replacement:
     worth_raising: bool = True
     until: int | None = None
     provides: Mapping[int, str] = field(default_factory=dict)
+    instead: Shortfall | None = None
 
     def name_of(self, needed: int | None) -> str:
         """The name of the result, or of the needed value at this position."""
@@ -170,7 +172,9 @@ def lower(match: Match, dtype: ir.DataType | None, demand: Demand) -> tuple[Repl
             if isinstance(result, Shortfall):
                 shortfall = shortfall or result
             else:
-                found.extend(result)
+                found.extend(
+                    each if kind == match.norm.kinds[0] else replace(each, instead=shortfall) for each in result
+                )
     if found:
         return tuple(found)
     assert shortfall is not None

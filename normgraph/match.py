@@ -7,7 +7,7 @@ statistic is computed from has passed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
@@ -65,6 +65,7 @@ class Match:
         assumed: sizes that constants demand of dynamic dimensions of the base: (dimension, size).
         obstacle: why it can't be replaced although it is recognised, None if it can.
         needed: the values made in the region that something outside needs, the output aside.
+        aside: why, with what is before it, it is no normalization of another tensor, where it looks like one.
     """
 
     norm: Norm
@@ -77,6 +78,7 @@ class Match:
     assumed: tuple[tuple[int, int], ...] = ()
     obstacle: Shortfall | None = None
     needed: tuple[Needed, ...] = ()
+    aside: Shortfall | None = None
 
     @property
     def graph(self) -> ir.Graph | None:
@@ -116,8 +118,11 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
             taken.update(match.nodes if match.obstacle is None else ())
         if missed is not None:
             near_misses.setdefault(missed.node, missed)
-    unexplained = [m for m in near_misses.values() if m.reduction not in covered and m.node not in covered]
-    return Findings(tuple(matches), tuple(causes(unexplained)))
+    outside = [miss for miss in near_misses.values() if miss.reduction not in covered]
+    # What is centred over other axes than it is divided over is a normalization of the centred value alone.
+    asides = {miss.node: miss.shortfall for miss in outside if miss.shortfall.rule == "axes-differ"}
+    told = (replace(m, aside=next((asides[n] for n in m.nodes if n in asides), None)) if asides else m for m in matches)
+    return Findings(tuple(told), tuple(causes(miss for miss in outside if miss.node not in covered)))
 
 
 @dataclass(frozen=True)

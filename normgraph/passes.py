@@ -20,6 +20,7 @@ from normgraph.opset import obstacles, raise_opset
 from normgraph.progress import Progress, silent
 from normgraph.proposals import Judge, Proposal, Way, consent
 from normgraph.region import dead_readers, feeders_of
+from normgraph.remedies import REMEDIES
 from normgraph.rewrite import Names, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
 
@@ -89,7 +90,9 @@ def take_inventory(model: ir.Model, demand: Demand) -> list[Site]:
     _keep_within(_Reach(model, candidates, None, facts), candidates)
     for candidate in candidates:
         if candidate.alternatives:
-            unfused = Shortfall("not-fused", "it is spelled out in nodes")
+            aside = candidate.match.aside
+            told = "" if aside is None else f" (it is no LayerNormalization: {aside.reason})"
+            unfused = Shortfall("not-fused", f"it is spelled out in nodes{told}")
             candidate.site = replace(candidate.site, kind=candidate.alternatives[0].kind).kept(unfused)
     return _in_order(candidates, others, numbers, facts)
 
@@ -323,10 +326,19 @@ def _keep_within(reach: _Reach, candidates: list[_Candidate]) -> None:
         shortfalls = {replacement: reach.shortfall(replacement) for replacement in candidate.alternatives}
         left = tuple(replacement for replacement, shortfall in shortfalls.items() if shortfall is None)
         if not left:
-            first = next(shortfall for shortfall in shortfalls.values() if shortfall is not None)
-            candidate.site = candidate.site.kept(first, candidate.site.evidence)
+            decisive = next(_decisive(*each) for each in shortfalls.items())
+            candidate.site = candidate.site.kept(decisive, candidate.site.evidence)
             candidate.replacement = None
         candidate.alternatives = left
+
+
+def _decisive(replacement: Replacement, shortfall: Shortfall | None) -> Shortfall:
+    """Why a match is kept for which this replacement is out of reach: of another kind, it isn't the first reason."""
+    assert shortfall is not None
+    own = replacement.instead
+    if own is None:
+        return shortfall
+    return Shortfall(own.rule, f"{own.reason}, and {shortfall.reason}", shortfall.remedy or REMEDIES[shortfall.rule])
 
 
 def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:

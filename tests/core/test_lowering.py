@@ -1,11 +1,14 @@
 """Lowering: every replacement computes what was recognised, and what has none is told why."""
 
+import re
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
+import normgraph
 from normgraph.axes import Axis, Layout, Size
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import UsageError
@@ -228,3 +231,14 @@ A, B = Axis(0, Size(2)), Axis(1, Size(3))
 )
 def test_transposes_move_what_has_to_move(source: Layout, result: Layout, perm: tuple[int, ...] | None) -> None:
     assert permutation(source, result) == perm
+
+
+def test_a_kind_is_kept_for_a_reason_of_its_own_and_that_of_the_other() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        example (float[2, 8] x) => (float[2, 8] y) { l = ReduceL2<axes = [1]>(x)  y = Div(x, l) }""")
+    (site,) = normgraph.optimize(model, opset=17).report.sites
+    assert (site.kind, site.status, site.rule) == ("LpNormalization", "kept", "not-worth-it")
+    assert re.search(r"its LpNormalization has .*, and RMSNormalization needs opset 23.*--opset", site.reason or "")
+    (site,) = normgraph.optimize(model).report.sites
+    assert (site.kind, site.status) == ("RMSNormalization", "fused")

@@ -126,6 +126,18 @@ def test_near_miss_names_the_node_at_which_it_goes_wrong(nodes: str, told: str) 
     assert miss.shortfall.sentence == f"{miss.shortfall.reason}; {REMEDIES[miss.shortfall.rule]}"
 
 
+def test_what_is_centred_over_other_axes_is_told_beside_the_norm_that_it_is() -> None:
+    nodes = norm("x", "y").replace("ReduceMean(q, last)", "ReduceMean(q, both)")
+    constants = CONSTANTS | {"both": [1, 2]}
+    found = surveyed(nodes, "float[N, 3, 4] x", outputs="float[N, 3, 4] y", constants=constants).findings
+    (match,) = found.matches
+    assert (match.base.name, match.norm.kinds[0]) == ("d", "RMSNormalization")
+    assert match.aside is not None
+    assert match.aside.rule == "axes-differ"
+    assert found.near_misses == ()
+    assert [match.aside for match in matches(norm("x", "y"))] == [None]
+
+
 @pytest.mark.parametrize("nodes", UNRELATED)
 def test_nothing_is_said_of_the_unrelated(nodes: str) -> None:
     found = surveyed(nodes, X, constants=CONSTANTS).findings
