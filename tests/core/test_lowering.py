@@ -242,3 +242,34 @@ def test_a_kind_is_kept_for_a_reason_of_its_own_and_that_of_the_other() -> None:
     assert re.search(r"its LpNormalization has .*, and RMSNormalization needs opset 23.*--opset", site.reason or "")
     (site,) = normgraph.optimize(model).report.sites
     assert (site.kind, site.status) == ("RMSNormalization", "fused")
+
+
+#: Spelled with operators that are defined anew between opset 24 and 28: Cast, Einsum, Identity and others.
+NEWEST = [
+    pytest.param("m = ReduceMean(f, ax)  d = Sub(f, m)  q = Mul(d, d)  v = ReduceMean(q, ax)", "d", id="means"),
+    pytest.param(
+        'w = Einsum<equation = "nd,d->n">(f, mean)  m = Unsqueeze(w, ax)  d = Sub(f, m)  q = Mul(d, d)  '
+        "l = ReduceLogSum(q, ax)  k = Exp(l)  v = Mul(k, eighth)",
+        "d",
+        id="Einsum and ReduceLogSum",
+    ),
+    pytest.param("q = Mul(f, f)  i = Identity(q)  v = ReduceMean(i, ax)", "f", id="without a mean"),
+]
+
+
+@pytest.mark.parametrize("opset", range(23, onnx.defs.onnx_opset_version() + 1))
+@pytest.mark.parametrize("target", ["onnx", "onnxruntime"])
+@pytest.mark.parametrize(("nodes", "divided"), NEWEST)
+def test_norms_are_fused_at_every_opset_up_to_the_newest(nodes: str, divided: str, target: str, opset: int) -> None:
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["" : {opset}]>
+        example (float16[2, 8] x) => (float16[2, 8] y)
+        <float e = {{1e-3}}, int64[1] ax = {{-1}}, float eighth = {{0.125}},
+         float[8] mean = {{0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125}}> {{
+            f = Cast<to = 1>(x)  {nodes}  a = Add(v, e)  r = Sqrt(a)  n = Div({divided}, r)  y = Cast<to = 10>(n)
+        }}""")
+    result = normgraph.optimize(model, target=target)
+    assert [site.status for site in result.report.sites] == ["fused"]
+    assert result.report.opset.after == opset
+    raised = normgraph.optimize(model, target="onnx", opset=onnx.defs.onnx_opset_version())
+    assert [site.status for site in raised.report.sites] == ["fused"]
