@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.affine import AFFINE_OPERATORS, affine_maps
+from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import FLOATING, Facts
 from normgraph.folding.channel_map import ChannelMap, Float64, identity, over_base
@@ -250,15 +251,16 @@ def _convolutions(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, di
 
 def _products(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, dict[str, tuple[int, ...]]] | None:
     """Matrices added up."""
-    shape, transposed = kept.outline.weight.shape, kept.node.attributes.get("transA")
-    if len(shape) != 2 or (transposed is not None and transposed.value):
+    shape, turned = kept.outline.weight.shape, attribute(kept.node, "transB", 0)
+    if len(shape) != 2:
         return None
     weight, bias = np.zeros(shape), np.zeros((1,) * kept.outline.bias.ndim)
     for branch in branches:
         if branch.linear is not None:
-            if branch.linear.outline.weight.shape != shape or branch.linear.node.attributes.get("transB") != (
-                kept.node.attributes.get("transB")
-            ):
+            node = branch.linear.node
+            if attribute(node, "transA", 0) or attribute(node, "transB", 0) != turned:
+                return None
+            if branch.linear.outline.weight.shape != shape:
                 return None
             weights = branch.linear.weights()
             weight, bias = weight + weights.weight, bias + weights.bias

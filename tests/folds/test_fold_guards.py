@@ -7,7 +7,10 @@ import pytest
 from onnx import numpy_helper
 
 import normgraph
+from normgraph.folding.directions import DIRECTIONS
+from normgraph.folding.plan import Refusal
 from normgraph.folding.plans import MAXIMAL_PASSAGES, reads_shape
+from tests.core.surveyed import known
 
 CHANNELS = 4
 CONSTANTS = {
@@ -82,3 +85,59 @@ def test_an_operator_that_is_reached_on_two_ways_takes_nothing() -> None:
     twice["scale"] = np.arange(1, 9, dtype=np.float32)  # the halves differ: no weights do for both
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in twice.items())
     assert [(f.status, f.rule) for f in normgraph.optimize(model).report.folds] == [("kept", "layout")]
+
+
+HUGE, SQUARE = np.full((4, 4), 3e38, np.float32), np.eye(4, dtype=np.float32)
+WIDE, NARROW = np.ones((4, 16), np.float32), np.ones((16, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("direction", "nodes", "constants"),
+    [
+        pytest.param("parallel", "a = MatMul(x, w) b = MatMul(x, w) y = custom.Add(a, b)", {"w": SQUARE}, id="the sum"),
+        pytest.param(
+            "parallel",
+            "a = MatMul(x, w) b = MatMul(x, w) s = custom.Add(a, x) y = Add(s, b)",
+            {"w": SQUARE},
+            id="a sum within",
+        ),
+        pytest.param("parallel", "a = MatMul(x, w) b = MatMul(x, w) y = Add(a, b)", {"w": HUGE}, id="beyond the type"),
+        pytest.param(
+            "parallel",
+            "u = custom.Opaque(x) a = MatMul(u, w) b = MatMul(u, w) y = Add(a, b)",
+            {"w": SQUARE},
+            id="an input of no known rank",
+        ),
+        pytest.param(
+            "chain",
+            "a = MatMul(x, w) s = custom.Add(a, c) y = MatMul(s, v)",
+            {"w": WIDE, "v": NARROW, "c": np.ones(16, np.float32)},
+            id="a bias by another operator",
+        ),
+        pytest.param(
+            "chain", "a = custom.MatMul(x, w) y = MatMul(a, v)", {"w": WIDE, "v": NARROW}, id="a custom MatMul"
+        ),
+        pytest.param(
+            "chain",
+            "a = MatMul(x, w) y = MatMul(a, v)",
+            {"w": WIDE * np.float32(1e25), "v": NARROW * np.float32(1e25)},
+            id="a product beyond the type",
+        ),
+        pytest.param(
+            "backward",
+            "h = custom.MatMul(x, w) y = Mul(h, k)",
+            {"w": SQUARE, "k": np.asarray([1, 2, 3, 4], np.float32)},
+            id="a map behind a custom MatMul",
+        ),
+    ],
+)
+def test_nothing_is_planned(direction: str, nodes: str, constants: dict[str, np.ndarray]) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 17, "custom" : 1]> g (float[N, 4] x) => (float[N, 4] y)
+        <float[N, 4] a, float[N, 4] b, float[N, 4] s, float[N, 4] h> {{ {nodes} }}"""
+    if direction == "chain":
+        text = text.replace("float[N, 4] a", "float[N, 16] a").replace("float[N, 4] s", "float[N, 16] s")
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    found = known(model)
+    plans = DIRECTIONS[direction](found.model.graph, found.facts)
+    assert [plan for plan in plans if not isinstance(plan, Refusal)] == []
