@@ -129,6 +129,12 @@ WIDE, NARROW = np.ones((4, 16), np.float32), np.ones((16, 4), np.float32)
             {"w": SQUARE, "k": np.asarray([1, 2, 3, 4], np.float32)},
             id="a map behind a custom MatMul",
         ),
+        pytest.param(
+            "backward",
+            "a = MatMul(x, w) h = custom.Identity(a) y = Mul(h, k)",
+            {"w": SQUARE, "k": np.asarray([1, 2, 3, 4], np.float32)},
+            id="a map behind a custom passage",
+        ),
     ],
 )
 def test_nothing_is_planned(direction: str, nodes: str, constants: dict[str, np.ndarray]) -> None:
@@ -138,6 +144,39 @@ def test_nothing_is_planned(direction: str, nodes: str, constants: dict[str, np.
         text = text.replace("float[N, 4] a", "float[N, 16] a").replace("float[N, 4] s", "float[N, 16] s")
     model = onnx.parser.parse_model(text)
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    found = known(model)
+    plans = DIRECTIONS[direction](found.model.graph, found.facts)
+    assert [plan for plan in plans if not isinstance(plan, Refusal)] == []
+
+
+@pytest.mark.parametrize(
+    ("direction", "nodes"),
+    [
+        pytest.param("chain", "h = Conv<SAME>(x, wide) y = Conv(h, p)", id="before a pointwise layer"),
+        pytest.param("chain", "h = Conv(x, q) y = Conv<SAME>(h, narrow)", id="behind a pointwise layer"),
+        pytest.param(
+            "parallel", "h = Conv<SAME>(x, w) b = Conv<strides = [2, 2]>(x, r) y = Add(h, b)", id="beside one"
+        ),
+        pytest.param(
+            "forward",
+            f"{BATCH} y = ConvTranspose<pads = [2, 2, 2, 2], output_shape = [8, 8]>(b, w)",
+            id="of a size that is given",
+        ),
+    ],
+)
+def test_nothing_is_planned_where_padding_depends_on_the_size(direction: str, nodes: str) -> None:
+    same = 'auto_pad = "SAME_UPPER", strides = [2, 2]'
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> g (float[N, 4, H, L] x) => (float[N, 4, K, M] y)
+        {{ {nodes.replace("SAME", same)} }}"""
+    model = onnx.parser.parse_model(text)
+    kernels = {
+        "wide": np.ones((16, 4, 3, 3)), "p": np.ones((4, 16, 1, 1)), "q": np.ones((16, 4, 1, 1)),
+        "narrow": np.ones((4, 16, 3, 3)), "r": np.ones((4, 4, 1, 1)),
+    }  # fmt: skip
+    constants = {**CONSTANTS, "shift": np.ones(CHANNELS), **kernels}
+    read = {name for node in model.graph.node for name in node.input}
+    tensors = [numpy_helper.from_array(a.astype(np.float32), n) for n, a in constants.items() if n in read]
+    model.graph.initializer.extend(tensors)
     found = known(model)
     plans = DIRECTIONS[direction](found.model.graph, found.facts)
     assert [plan for plan in plans if not isinstance(plan, Refusal)] == []

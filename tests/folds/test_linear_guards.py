@@ -1,9 +1,13 @@
 """What is no linear operator with constant weights, and what is no bias of one."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
+from normgraph.folding.convolutions import conv_outputs, convolution
 from normgraph.folding.linear import Linear, linear_of
+from normgraph.folding.linear_operator import Weights
+from normgraph.folding.precision import rounded
 from tests.core.surveyed import f32, surveyed
 
 W, C = f32(np.eye(4)), f32([1, 2, 3, 4])
@@ -66,3 +70,30 @@ def test_what_is_added_to_it_is_its_bias(nodes: str, outputs: str, expected: boo
     found = linear(nodes, outputs, {"w": W, "c": C, "rows": f32(np.ones((3, 4))), "planes": f32(np.ones((2, 1, 4)))})
     assert found is not None
     assert (found.addition is not None) is expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kept"),
+    [pytest.param(BIASED, True, id="in place of one that is stored"), pytest.param(MATMUL, False, id="beside none")],
+)
+def test_a_bias_of_zero_is_stored_where_there_was_one(nodes: str, kept: bool) -> None:
+    found = linear(nodes, "h", {"w": W, "c": C})
+    assert found is not None
+    stored = rounded(found, Weights(np.eye(4), np.zeros((1, 4))))
+    assert isinstance(stored, tuple)
+    assert (stored[1] is not None) is kept
+
+
+@pytest.mark.parametrize(
+    ("rank", "biases", "expected"),
+    [
+        pytest.param(4, 4, True, id="one for each channel"),
+        pytest.param(4, 1, True, id="one for all, as where there is none"),
+        pytest.param(4, 3, False, id="too few"),
+        pytest.param(3, 4, False, id="a kernel of another rank"),
+    ],
+)
+def test_a_convolution_has_a_number_for_each_output_channel(rank: int, biases: int, expected: bool) -> None:
+    weights = Weights(np.ones((4, 2, 3, 3)), np.zeros(biases))
+    found = convolution(conv_outputs)(ir.Node("", "Conv", []), weights, rank)
+    assert (found is not None) is expected
