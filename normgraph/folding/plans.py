@@ -207,8 +207,9 @@ def _needed_elsewhere(value: ir.Value, producer: ir.Node, readers: frozenset[ir.
     if not others:
         return None
     reason = f"{called(others[0])} reads '{value.name}' too, which {called(producer)} makes"
-    hint = "; `--duplicate` folds into a copy of that" if producer.op_type in LINEAR else ""
-    return Shortfall("inner-reader", reason + hint)
+    copies = producer.op_type in LINEAR and not walk.passed
+    remedy = "`--duplicate` folds into a copy of that" if copies else "it would fold if nothing else read that"
+    return Shortfall("inner-reader", reason, remedy)
 
 
 def _back_through(producer: ir.Node, value: ir.Value, channel_map: ChannelMap, walk: _Walk) -> Shortfall | None:

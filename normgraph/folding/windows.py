@@ -55,7 +55,8 @@ def greatest(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall 
             "negative-gain", f"{_called(node)} takes greatest values, and channel {negative[0]} has a negative gain"
         )
     if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
-        return Shortfall("inner-reader", f"where {_called(node)} found them is needed, and values may become equal")
+        reason = f"where {_called(node)} found them is needed, and values may become equal"
+        return Shortfall("inner-reader", reason, "it would fold if nothing read that")
     return _empty(node, facts) or flat(node, channel_map, facts)
 
 
