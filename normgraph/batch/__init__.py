@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from normgraph.batch.places import Place, delivered, expand, fetched, is_of_this_process, is_pattern, is_url, places
+from normgraph.batch.places import (
+    Place,
+    absolute,
+    delivered,
+    expand,
+    fetched,
+    is_of_this_process,
+    is_pattern,
+    is_url,
+    places,
+)
 from normgraph.lazily import from_modules
 
 if TYPE_CHECKING:
@@ -15,6 +25,7 @@ __all__ = [
     "Failed",
     "Outcome",
     "Place",
+    "absolute",
     "attempt",
     "delivered",
     "expand",

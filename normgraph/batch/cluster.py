@@ -61,6 +61,11 @@ def run_on(address: str, work: Callable[[Item], Result], items: Sequence[Item]) 
 def _result(future: Any) -> Any:
     if future.status == "finished":
         return future.result()
+    if future.status in ("cancelled", "lost"):  # there is no error then
+        return Failed(
+            "the cluster must keep the work until it is done, and it was cancelled or its scheduler lost; run it again: "
+            "what is done stays"
+        )
     error = future.exception()
     told = " ".join(str(error).split())
     return Failed(f"the cluster couldn't do it: {type(error).__name__}: {told}")

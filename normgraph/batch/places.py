@@ -40,6 +40,11 @@ def _links(url: str) -> tuple[str, str]:
     return own, separator + within
 
 
+def absolute(text: str) -> str:
+    """A path from the root, which means the same to a process that stands in another folder; a URL as it is."""
+    return text if is_url(text) else str(Path(text).absolute())
+
+
 def is_of_this_process(text: str) -> bool:
     """Whether a URL is of a file system that every process has for itself, as ``memory://`` is."""
     return text.startswith("memory://")

@@ -16,6 +16,7 @@ from normgraph.batch import (
     Failed,
     Outcome,
     Place,
+    absolute,
     delivered,
     fetched,
     is_of_this_process,
@@ -98,11 +99,10 @@ def run(options: OptimizeOptions, started: float) -> int:
         Task(place, output, manifest.made(place.relative) if manifest else None)
         for place, output in zip(found, outputs, strict=True)
     ]
-    work = partial(_work, replace(options, quiet=True, json=False))
     outcomes: dict[int, Outcome[Task, Done]] = {}
     with shown(wanted=not options.quiet) as progress, _written_at_the_end(manifest):
         progress("optimizing models", 0, len(tasks))
-        for outcome in _outcomes(options, work, tasks):
+        for outcome in _outcomes(replace(options, quiet=True, json=False), tasks):
             outcomes[outcome.position] = outcome
             done = outcome.result
             if manifest is not None and isinstance(done, Done) and done.status == "written" and done.made:
@@ -130,13 +130,30 @@ def _written_at_the_end(manifest: Manifest | None) -> Iterator[None]:
             manifest.write()
 
 
-def _outcomes(options: OptimizeOptions, work: Any, tasks: Sequence[Task]) -> Iterator[Outcome[Task, Done]]:
+def _outcomes(options: OptimizeOptions, tasks: Sequence[Task]) -> Iterator[Outcome[Task, Done]]:
     own = [path for task in tasks for path in (task.place.path, task.output or "") if is_of_this_process(path)]
     if options.dask is not None:
         if own:
             raise UsageError(f"the workers of a cluster can't see what one process has in memory: {own[0]}; copy it")
-        return run_on(options.dask, work, tasks)
-    return run_all(work, tasks, workers=1 if own else workers_for(len(tasks), options.jobs))
+        sent = [_from_the_root(task) for task in tasks]  # a worker may stand in another folder
+        for outcome in run_on(options.dask, partial(_work, _seen_from_the_root(options)), sent):
+            yield replace(outcome, item=tasks[outcome.position])
+    else:
+        work = partial(_work, options)
+        yield from run_all(work, tasks, workers=1 if own else workers_for(len(tasks), options.jobs))
+
+
+def _from_the_root(task: Task) -> Task:
+    output = None if task.output is None else absolute(task.output)
+    return replace(task, place=replace(task.place, path=absolute(task.place.path)), output=output)
+
+
+def _seen_from_the_root(options: OptimizeOptions) -> OptimizeOptions:
+    inputs = options.inputs
+    if inputs is not None and any(Path(name).exists() for name in (inputs, inputs.rpartition(":")[0]) if name):
+        inputs = absolute(inputs)
+    report, tuning = (None if path is None else path.absolute() for path in (options.report, options.tuning))
+    return replace(options, inputs=inputs, report=report, tuning=tuning)
 
 
 def _is_one_into_a_file(options: OptimizeOptions) -> bool:

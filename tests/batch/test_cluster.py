@@ -6,12 +6,14 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
 import pytest
 
 from normgraph.batch import Failed, run_on
+from normgraph.batch.cluster import _result
 from normgraph.cli import main
 from normgraph.errors import BadModelError, UsageError
 from tests.commands import NEAR_MISSES
@@ -69,23 +71,34 @@ def test_nothing_is_lost_with_a_worker(cluster: Any, tmp_path: Path) -> None:
     assert begun_by_victim - finished_by_victim, "the worker was killed between two items: nothing was shown"
 
 
-def test_models_are_optimized_on_a_cluster(cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_optimized_on_a_cluster(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the workers, which were there before, don't stand
     models = tmp_path / "models"
     models.mkdir()
     for name in ("a.onnx", "b.onnx", "c.onnx"):
         shutil.copy(NEAR_MISSES, models / name)
     (models / "broken.onnx").write_bytes(b"no model")
-    words = ["optimize", str(models), "-o", str(tmp_path / "out"), "--dask", cluster.scheduler_address]
+    words = ["optimize", "models", "-o", "out", "--report", "reports", "--dask", cluster.scheduler_address]
     assert main(words) == 2
     printed = capsys.readouterr()
     assert "3 written, 1 failed" in printed.out
-    assert "broken.onnx: the file is truncated" in printed.err
+    assert "models/broken.onnx: the file is truncated" in printed.err
+    assert len(list((tmp_path / "reports").iterdir())) == 3
     for name in ("a.onnx", "b.onnx", "c.onnx"):
         operators = [node.op_type for node in onnx.load(tmp_path / "out" / name).graph.node]
         assert operators.count("LayerNormalization") == 1
     (models / "broken.onnx").unlink()
     assert main(words) == 0
     assert "3 up to date" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", ["cancelled", "lost"])
+def test_work_that_is_lost_with_the_scheduler_is_told_so(status: str) -> None:
+    failed = _result(SimpleNamespace(status=status, exception=lambda: None))
+    assert isinstance(failed, Failed)
+    assert "its scheduler lost; run it again" in failed.message
 
 
 def test_an_address_without_scheduler_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
