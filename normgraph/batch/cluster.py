@@ -63,8 +63,8 @@ def _result(future: Any) -> Any:
         return future.result()
     if future.status in ("cancelled", "lost"):  # there is no error then
         return Failed(
-            "the cluster must keep the work until it is done, and it was cancelled or its scheduler lost; run it again: "
-            "what is done stays"
+            "the cluster must keep the work until it is done, and it has cancelled it, or its scheduler is lost; "
+            "run it again, and what is done stays"
         )
     error = future.exception()
     told = " ".join(str(error).split())

@@ -98,7 +98,7 @@ def test_models_are_optimized_on_a_cluster(
 def test_work_that_is_lost_with_the_scheduler_is_told_so(status: str) -> None:
     failed = _result(SimpleNamespace(status=status, exception=lambda: None))
     assert isinstance(failed, Failed)
-    assert "its scheduler lost; run it again" in failed.message
+    assert "its scheduler is lost; run it again" in failed.message
 
 
 def test_an_address_without_scheduler_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
