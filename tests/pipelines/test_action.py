@@ -99,6 +99,13 @@ def test_what_a_caller_writes_is_no_code(folder: Path) -> None:
     assert not (folder / "pwned").exists()
 
 
+def test_a_model_is_never_an_option(folder: Path) -> None:
+    done = check(folder, models="--update-baseline exports/bert.onnx", expect="nodes>0", baseline="base.json", sarif="")
+    assert done.returncode == 2
+    assert "--update-baseline" in done.stderr + done.stdout
+    assert not (folder / "base.json").exists()
+
+
 def test_the_contract_of_the_checkout_is_enough(folder: Path) -> None:
     (folder / "normgraph.toml").write_text('[check]\nmodels = "exports"\nexpect = "nodes < 500"\n')
     assert check(folder).returncode == 0
