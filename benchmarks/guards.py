@@ -35,8 +35,8 @@ from _pytest.runner import runtestprotocol
 
 EDGES: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 EXITS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
-#: What a fork says: a status of its own for a guard in code that has run before the fork, as a module is imported.
-UNNOTICED, NOTICED, UNREACHED = 0, 1, 2
+#: What a fork says; a guard isn't reached in code that runs as the module is imported, before the fork.
+UNNOTICED, NOTICED, UNREACHED, OUTDATED = 0, 1, 2, 3
 
 Covering = dict[tuple[str, int], dict[str, None]]
 
@@ -128,17 +128,20 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _place(code: CodeType) -> tuple[object, ...]:
-    return code.co_qualname, next(iter(code.co_positions()), None), code.co_firstlineno
-
-
 def take_out(removal: Removal) -> bool:
-    """Give a module's functions the changed code; whether the change is in any of them."""
-    changed = {_place(code): code for code in _codes(removal.code)}
+    """Give a module's functions the changed code; whether the change is in any of them.
+
+    Raises:
+        ValueError: a function has no such code in the file as it is now, or it can't be given it.
+    """
+    changed: dict[tuple[str, int], list[CodeType]] = {}
+    for code in _codes(removal.code):
+        changed.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
     reached = False
     for function in _functions(removal.path):
-        code = changed[_place(function.__code__)]
-        if code.co_code != function.__code__.co_code or code.co_consts != function.__code__.co_consts:
+        own = function.__code__
+        (code,) = changed.get((own.co_qualname, own.co_firstlineno), ())
+        if code.co_code != own.co_code or code.co_consts != own.co_consts:
             function.__code__ = code
             reached = True
     return reached
@@ -205,8 +208,11 @@ def outcome_of(removal: Removal, items: Sequence[pytest.Item], limit: int) -> in
     """Whether one of the tests fails, or doesn't end, without the guard."""
 
     def work() -> int:
-        if not take_out(removal):
-            return UNREACHED
+        try:
+            if not take_out(removal):
+                return UNREACHED
+        except ValueError:
+            return OUTDATED
         return UNNOTICED if all(_passes(item) for item in items) else NOTICED
 
     return _in_child(work, limit)
@@ -231,6 +237,8 @@ class _Trial:
                 passing = {test for line in removal.lines for test in covering.get((str(path), line), ())}
                 tests = sorted(passing, key=lambda test: (breadth[test], test))[: options.most]
                 outcome = outcome_of(removal, [items[test] for test in tests], options.limit)
+                if outcome == OUTDATED:
+                    raise pytest.UsageError(f"{removal}: the functions can't be given that code; has the file changed?")
                 outcomes[outcome] += 1
                 if outcome == UNNOTICED:
                     print(f"{removal} ({len(tests)} of {len(passing)} tests that come by)", flush=True)

@@ -162,6 +162,11 @@ def test_nothing_is_planned(direction: str, nodes: str, constants: dict[str, np.
             f"{BATCH} y = ConvTranspose<pads = [2, 2, 2, 2], output_shape = [8, 8]>(b, w)",
             id="of a size that is given",
         ),
+        pytest.param(
+            "forward",
+            f"{BATCH} y = ConvTranspose<dilations = [2, 2], pads = [4, 4, 4, 4], output_padding = [1, 1]>(b, w)",
+            id="of a size that is more than its input and its kernel make",
+        ),
     ],
 )
 def test_nothing_is_planned_where_padding_depends_on_the_size(direction: str, nodes: str) -> None:
