@@ -61,6 +61,7 @@ def test_its_bias_may_be_left_out() -> None:
         pytest.param(f"{MATMUL} y = Sub(h, c)", "y", False, id="another operator"),
         pytest.param(f"{MATMUL} y = custom.Add(h, c)", "y", False, id="another domain's operator"),
         pytest.param(f"{MATMUL} y = Add(h, t)", "y", False, id="fed"),
+        pytest.param(f"{MATMUL} y = Sum(h, c, t)", "y", False, id="a constant and something else"),
         pytest.param("h = MatMul(row, w) y = Add(h, rows)", "y", False, id="more rows"),
         pytest.param(f"{MATMUL} y = Add(h, planes)", "y", False, id="more dimensions"),
         pytest.param(f"{BIASED} y = Add(h, c)", "y", False, id="an operator with a bias of its own"),
