@@ -46,9 +46,10 @@ class Table:
 
 
 def surroundings(*distributions: str) -> str:
-    """What the figures were measured with: versions, normgraph's commit and cores, nothing that names a machine."""
+    """What the figures were measured with: versions, normgraph's commit and the cores it may use, nothing that names a machine."""
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in distributions)]
-    around = f"{', '.join(versions)}; {platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    around = f"{', '.join(versions)}; {platform.system()} on {platform.machine()}, {cores} core{'s' * (cores != 1)}"
     return f"normgraph {commit()}, {around}."
 
 
