@@ -46,7 +46,7 @@ class Table:
 
 
 def surroundings(*distributions: str) -> str:
-    """What the figures were measured with: versions, normgraph's commit and the cores it may use, nothing that names a machine."""
+    """What the figures were measured with: versions, commit, the cores it may use; nothing that names a machine."""
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in distributions)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     around = f"{', '.join(versions)}; {platform.system()} on {platform.machine()}, {cores} core{'s' * (cores != 1)}"
