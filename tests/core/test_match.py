@@ -191,3 +191,51 @@ def test_subgraph_is_searched_by_itself() -> None:
     branch = found.values["p"].producer().graph  # type: ignore[union-attr]
     assert branch is not None
     assert shown(find(branch, found.facts).matches) == [("h1", "p")]
+
+
+INNER = "m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, eps)"
+LATE_GAIN = f"{INNER}  s = Sqrt(e)  r = Reciprocal(s)  k = Mul(r, z)  a = Mul(x, k)  b = Mul(m, k)  y = Sub(a, b)"
+BEHIND = f"{INNER}  s = Sqrt(e)  r = Reciprocal(s)  a = Mul(x, r)  b = Mul(m, r)  n = Sub(a, b)  y = Mul(n, z)"
+
+
+def branching(outside: str, inside: str) -> str:
+    """The nodes, some of them inside of a branch."""
+    other = "else_branch = other () => (float[N, K] u) { u = Identity(x) }"
+    return f"{outside}  y = If(c)<then_branch = one () => (float[N, K] t) {{ {inside} }}, {other}>"
+
+
+ACROSS = branching(f"{INNER}  s = Sqrt(e)", "t = Div(d, s)")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told", "remedy"),
+    [
+        pytest.param(LATE_GAIN, "at Mul 'k', 'z', an operand of Mul, is neither", "behind", id="gain-within"),
+        pytest.param(ACROSS, "the deviation 's' is taken outside of the branch", "outside of it", id="across-a-border"),
+    ],
+)
+def test_foreign_operand_is_named_with_what_would_change_it(nodes: str, told: str, remedy: str) -> None:
+    found = surveyed(nodes, f"{X}, float[K] z, bool c", constants={"eps": f32(1e-5)}).findings
+    (miss,) = found.near_misses
+    assert found.matches == ()
+    assert miss.shortfall.rule == "different-base"
+    assert told in miss.shortfall.sentence
+    assert remedy in miss.shortfall.sentence
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        pytest.param(BEHIND, id="gain-behind"),
+        pytest.param(branching(f"{INNER}  s = Sqrt(e)  n = Div(d, s)", "t = Mul(n, z)"), id="all-outside"),
+    ],
+)
+def test_what_would_change_it_does(nodes: str) -> None:
+    found = surveyed(nodes, f"{X}, float[K] z, bool c", constants={"eps": f32(1e-5)}).findings
+    assert [match.output.name for match in found.matches] == ["n"]
+    assert found.near_misses == ()
+
+
+def test_deviation_read_in_a_branch_for_something_else_is_no_near_miss() -> None:
+    nodes = branching(f"{INNER}  s = Sqrt(e)", "t = Mul(z, s)").replace("u = Identity(x)", "u = Identity(z)")
+    assert surveyed(nodes, f"{X}, float[N, K] z, bool c", constants={"eps": f32(1e-5)}).findings.near_misses == ()
