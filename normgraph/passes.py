@@ -21,7 +21,7 @@ from normgraph.progress import Progress, silent
 from normgraph.proposals import Judge, Proposal, Way, consent
 from normgraph.region import dead_readers, feeders_of
 from normgraph.remedies import REMEDIES
-from normgraph.rewrite import Names, apply, remove_dead
+from normgraph.rewrite import Names, admit_initializers, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
 
 #: Where part of a region stays, so many nodes on the whole tensor have to go for a norm, which passes it about twice.
@@ -358,3 +358,5 @@ def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
     remove_dead(doomed, facts.positions)
     if version > facts.opset:
         raise_opset(model, version, ignoring=made, facts=facts)
+    if chosen:
+        admit_initializers(model)

@@ -15,6 +15,8 @@ from normgraph.match import Match
 
 #: The metadata of a node that normgraph made: the names of the nodes in whose place it stands.
 PROVENANCE = "normgraph.replaces"
+#: The IR version since which an initializer needn't be an input as well.
+STANDALONE_INITIALIZERS = 4
 
 
 class Names:
@@ -132,6 +134,14 @@ def new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> i
     value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def admit_initializers(model: ir.Model) -> None:
+    """Raise the IR version to 4 where initializers aren't inputs of their graphs, as all had to be before it."""
+    if (model.ir_version or STANDALONE_INITIALIZERS) >= STANDALONE_INITIALIZERS:
+        return
+    if any(not value.is_graph_input() for graph in graphs_of(model) for value in graph.initializers.values()):
+        model.ir_version = STANDALONE_INITIALIZERS
 
 
 def forget(values: Iterable[ir.Value | None]) -> None:

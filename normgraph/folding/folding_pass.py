@@ -27,7 +27,7 @@ from normgraph.match import find
 from normgraph.naming import site_name
 from normgraph.progress import Progress, silent
 from normgraph.proposals import Judge, Proposal, Way, consent
-from normgraph.rewrite import Names, remove_dead
+from normgraph.rewrite import Names, admit_initializers, remove_dead
 
 #: Folds make others possible: the search is repeated until nothing is found, at most so many times.
 MAXIMAL_ROUNDS = 16
@@ -158,6 +158,8 @@ def _folded(model: ir.Model, wishes: Wishes, judge: Judge, progress: Progress, *
             _fold(model, direction, state, store, judge, progress, proven=proven)
         if len(state.folded) == before:
             break
+    if state.folded:
+        admit_initializers(model)
     return resolved(state.folded) + leftovers(model, state.refused, state.maps.values(), state.known(model).facts)
 
 
