@@ -33,6 +33,12 @@ def output_of(options: OptimizeOptions) -> Path | None:
     for path, role in ((options.report, "report"), (options.tuning, "tuning")):
         if path is not None:
             check_spares(path, role, models)
+    if (
+        options.report is not None
+        and options.tuning is not None
+        and options.report.resolve() == options.tuning.resolve()
+    ):
+        raise UsageError(f"the report may not be written over the tuning: {options.report}; name another file")
     return output
 
 

@@ -12,6 +12,7 @@ from normgraph.feeds import Feeding
 from normgraph.progress import Progress, silent
 from normgraph.proposals import Judge, consent
 from normgraph.providers import PROVIDERS, provider_named
+from normgraph.runtime import onnxruntime
 from normgraph.sessions import Setting
 from normgraph.timing import tuning
 from normgraph.timing.sites import SiteTimer
@@ -30,8 +31,9 @@ def judging(
 ) -> Iterator[Judge]:
     """Who decides which rewrites pay: a provider, by measuring, or a file of decisions, or both.
 
-    With a provider, what the file doesn't know is measured, and added to it when the block ends well.  With a file
-    alone nothing is measured, and what it doesn't know is rewritten: the same model and file give the same result.
+    With a provider, what the file doesn't know is measured, and added to it when the block ends well; what it knows
+    from another version of ONNX Runtime is measured anew.  With a file alone nothing is measured, and what it doesn't
+    know is rewritten: the same model and file give the same result.
 
     Args:
         target: the runtime that the rewrites are made for, with its version behind an @ or without.
@@ -75,4 +77,6 @@ def _decided(provider: str | None, file: str | PathLike[str] | None) -> tuning.T
             f"a tuning is for one provider: {file} was made on {found.provider}, and {provider} is asked for; "
             "name another file"
         )
+    if provider is not None and found.runtime != onnxruntime().__version__:
+        return tuning.Tuning(provider)  # one file tells of one version
     return found

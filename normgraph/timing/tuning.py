@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from normgraph.errors import OutputError, UsageError
+from normgraph.providers import PROVIDERS
 from normgraph.timing.statistics import Ratio
 
 #: The version of the file's form.
@@ -103,8 +105,10 @@ def load(path: str | PathLike[str]) -> Tuning:
         document = json.loads(Path(path).read_text("utf-8"))
         if document["schema"] != SCHEMA:
             raise ValueError(f"its form is {document['schema']!r}, and {SCHEMA} is known")
+        if document["provider"] not in PROVIDERS:
+            raise ValueError(f"its provider is {document['provider']!r}, and known are {', '.join(PROVIDERS)}")
         decisions = {str(key): _decision(entry) for key, entry in document["decisions"].items()}
-        return Tuning(str(document["provider"]), str(document["onnxruntime"]), decisions)
+        return Tuning(document["provider"], str(document["onnxruntime"]), decisions)
     except OSError as error:
         raise UsageError(
             f"the tuning can't be read: {path} ({error.strerror or error}); make one with --autotune"
@@ -120,12 +124,22 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
     ratio = entry["ratio"]
     if not isinstance(entry["rewrite"], bool):
         raise TypeError(f"rewrite is {entry['rewrite']!r}")
-    high = float("inf") if ratio["high"] is None else float(ratio["high"])
     return Decision(
         str(entry["kind"]),
         tuple(str(text) for text in entry["inputs"]),
-        float(entry["before"]),
-        float(entry["after"]),
-        Ratio(float(ratio["estimate"]), float(ratio["low"]), high),
+        _figure(entry, "before"),
+        _figure(entry, "after"),
+        Ratio(
+            _figure(ratio, "estimate"),
+            _figure(ratio, "low"),
+            math.inf if ratio["high"] is None else _figure(ratio, "high"),
+        ),
         entry["rewrite"],
     )
+
+
+def _figure(entry: Mapping[str, Any], name: str) -> float:
+    number = float(entry[name])
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} is {entry[name]!r}")
+    return number

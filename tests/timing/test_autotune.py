@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -262,6 +263,27 @@ def test_in_a_subgraph_what_shapes_are_not_seen_of_is_rewritten_untimed(
     assert statuses(model, autotune="cpu") == [expected]
 
 
+def edited(before: str) -> str:
+    """A tuning of one decision, in which the nodes take this long."""
+    ratio = '{"estimate": 1.0, "low": 0.9, "high": 1.1}'
+    entry = f'{{"kind": "k", "inputs": [], "before": {before}, "after": 1.0, "ratio": {ratio}, "rewrite": true}}'
+    return f'{{"schema": 1, "provider": "cpu", "onnxruntime": "1", "decisions": {{"a": {entry}}}}}'
+
+
+def test_figures_of_another_version_are_measured_anew_only_where_something_measures(
+    measuring: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "tuning.json"
+    measuring(SLOWER)
+    normgraph.optimize(norm(), autotune="cpu", tuning=path)
+    document = json.loads(path.read_text("utf-8")) | {"onnxruntime": "1.0.0"}
+    path.write_text(json.dumps(document), "utf-8")
+    measuring(FASTER)
+    assert statuses(norm(), tuning=path) == [("kept", "slower-here")]
+    assert statuses(norm(), autotune="cpu", tuning=path) == [("fused", None)]
+    assert json.loads(path.read_text("utf-8"))["onnxruntime"] == onnxruntime.__version__
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -273,6 +295,13 @@ def test_in_a_subgraph_what_shapes_are_not_seen_of_is_rewritten_untimed(
         pytest.param(
             '{"schema": 1, "provider": "cpu", "onnxruntime": "1", "decisions": {"a": {}}}', "'ratio'", id="less"
         ),
+        pytest.param(
+            '{"schema": 1, "provider": "abacus", "onnxruntime": "1", "decisions": {}}',
+            "its provider is 'abacus'",
+            id="unknown provider",
+        ),
+        pytest.param(edited("NaN"), "before is nan", id="no number"),
+        pytest.param(edited("-1.0"), "before is -1.0", id="negative"),
         pytest.param(None, "can't be read", id="no file"),
     ],
 )
@@ -310,6 +339,7 @@ def test_the_command_tells_what_is_slower(
     for words, message in (
         (["m.onnx", "m.onnx", "-o", "out", "--autotune"], "one model at a time"),
         (["m.onnx", "--tuning", "m.onnx"], "may not be written over a model"),
+        (["m.onnx", "--tuning", "t.json", "--report", "t.json"], "may not be written over the tuning"),
         (["m.onnx", "--autotune", "abacus"], "invalid choice"),
     ):
         assert main(["optimize", *words]) == 2

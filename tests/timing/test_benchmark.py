@@ -196,6 +196,8 @@ def test_names_on_a_picture_are_short_and_told_apart(models: list[str], expected
         pytest.param(["--plot", "p.pdf"], "ends in .svg or .png", id="unknown form of picture"),
         pytest.param(["--plot", "nowhere/p.svg"], "folder must exist", id="no folder"),
         pytest.param(["--precision", "0"], "above 0", id="no precision"),
+        pytest.param(["--target", "onnx"], "ask for --per-site as well", id="target without rewrites"),
+        pytest.param(["--family", "normal", "--family", "offset 10"], "several are named; choose one", id="families"),
         pytest.param(["--level", "most"], "invalid choice: 'most'", id="unknown level"),
         pytest.param(["--dim", "N=3"], "N", id="no such dimension"),
         pytest.param(["--provider", "dml"], "has cpu; install 'onnxruntime-directml'", id="absent provider"),
@@ -209,6 +211,19 @@ def test_bad_usage_is_told_in_one_line(
     assert message in told.err
     assert len(told.err.splitlines()) == 1
     assert told.out == ""
+
+
+def test_what_could_not_fail_is_refused(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*pair[:2], "--fail-if-slower"]) == 2
+    assert "name another" in capsys.readouterr().err
+
+
+def test_a_level_named_twice_is_measured_once(
+    pair: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark, "measured", timed(2e-3, 1e-3))
+    assert main([*pair, "--level", "all", "--level", "all", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["levels"]) == 1
 
 
 def test_without_matplotlib_a_picture_is_refused_before_anything_is_measured(

@@ -34,7 +34,7 @@ exit status:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions(shared.FeedingOptions):
-    """What `normgraph bench` was told, besides what the models are fed; of several families the first counts.
+    """What `normgraph bench` was told, besides what the models are fed, of one family.
 
     Attributes:
         models: the files; all are compared with the first.
