@@ -70,9 +70,9 @@ _REGROUPED = Operator(
 #: on: the figures of benchmarks/operators.py (docs/performance.md), with the version that they were measured on.
 _CPU_SPEED: Mapping[str, str] = {
     "BatchNormalization": "1.9× the nodes' speed (1.32)",
-    "GroupNormalization": "1.3–1.6× the nodes' speed, where GroupNormalization-21 has 0.65–0.8× (1.32)",
-    "InstanceNormalization": "3.2–3.4× the nodes' speed (1.32)",
-    "LayerNormalization": "1.9–3.5× the nodes' speed, 1.0× where the runtime fuses them itself (1.32)",
+    "GroupNormalization": "1.2–1.6× the nodes' speed, where GroupNormalization-21 has 0.7–0.8× (1.32)",
+    "InstanceNormalization": "2.7–3.4× the nodes' speed (1.32)",
+    "LayerNormalization": "1.9–3.7× the nodes' speed, 1.0× where the runtime fuses them itself (1.32)",
     "RMSNormalization": "1.6–3.1× the nodes' speed, 1.0× where the runtime fuses them itself (1.32)",
 }
 _LOSING = (
@@ -98,14 +98,14 @@ TARGETS: Mapping[str, Target] = {
                             operators.layer_normalization,
                             provide=statistics.of_layer_normalization,
                             declined=_F64,
-                            because="its LayerNormalization of doubles has 0.3–1.0× the nodes' speed (1.32)",
+                            because="its LayerNormalization of doubles has 0.3–0.9× the nodes' speed (1.32)",
                         ),
                     ),
                     "RMSNormalization": (
                         _SIMPLIFIED,
                         Operator(*_RMS, _F16 | _F32 | _F64, operators.rms_normalization, since=(1, 23)),
                     ),
-                    # In float16 the runtime puts casts around InstanceNormalization, and is still 1.4–3× as fast.
+                    # In float16 the runtime puts casts around InstanceNormalization, and is still 1.2–2.7× as fast.
                     "GroupNormalization": (
                         _REGROUPED,
                         Operator(
@@ -131,7 +131,7 @@ TARGETS: Mapping[str, Target] = {
             }
             | {"LpNormalization": _GUARDED},
             {
-                "LpNormalization": "its LpNormalization has 0.45–1.1× the nodes' speed (1.32)",
+                "LpNormalization": "its LpNormalization has 0.5–1.1× the nodes' speed (1.32)",
                 "MeanVarianceNormalization": "its MeanVarianceNormalization kernel leaves the epsilon out",
             },
             provable=True,
