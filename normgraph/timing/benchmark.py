@@ -132,18 +132,26 @@ def feed_for(contestant: Contestant, feeding: Feeding, setting: Setting) -> Feed
     """What a model is fed; where its dimensions are dynamic, at sizes at which it runs.
 
     Raises:
+        RefusedError: every size was given, and it doesn't run at them.
         UsageError: the inputs don't fit, or it runs at none of the sizes.
     """
     signature = signature_of(contestant.model, contestant.name)
+    refusals: list[RefusedError] = []
 
     def accepts(feed: Feed) -> bool:
         try:
             OpenedModel(contestant.file, feed.arrays, setting, contestant.name).run()
-        except RefusedError:
+        except RefusedError as error:
+            refusals.append(error)
             return False
         return True
 
-    return feeds_for(signature, feeding, accepts if signature.symbols else None)[0]
+    try:
+        return feeds_for(signature, feeding, accepts if signature.symbols else None)[0]
+    except UsageError:
+        if refusals and set(signature.symbols) <= set(feeding.dims):  # no other size can be asked for
+            raise refusals[-1] from None
+        raise
 
 
 def _level(models: Sequence[Contestant], feed: Feed, setting: Setting, plan: Plan, progress: Progress) -> Level:

@@ -213,6 +213,13 @@ def test_bad_usage_is_told_in_one_line(
     assert told.out == ""
 
 
+def test_what_fails_at_the_sizes_asked_for_is_told_with_its_reason() -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N] x) => (float[A, B] y) <int64[2] s = {2, 2}> { y = Reshape(x, s) }""")
+    with pytest.raises(RefusedError, match="Reshape"):
+        normgraph.bench(model, feeding=Feeding(dims={"N": 3}))
+
+
 def test_what_could_not_fail_is_refused(pair: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*pair[:2], "--fail-if-slower"]) == 2
     assert "name another" in capsys.readouterr().err
