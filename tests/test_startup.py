@@ -14,7 +14,7 @@ from tests.samples import FOLDER
 MODEL = FOLDER / "samples" / "bert_torchscript_13.onnx"
 #: Seconds of CPU time that normgraph's own share of a run is meant to take at most.
 SHARE = 0.3
-#: What it may take: at most this many times what importing onnx and onnx_ir takes beside it (measured: once to 1.2 times).
+#: What it may take: this many times the import of onnx and onnx_ir beside it (measured: 1 to 1.2 times).
 MULTIPLE = 1.5
 RUNS = 3
 
