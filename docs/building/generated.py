@@ -16,7 +16,7 @@ from typing import Any
 
 from normgraph.cli import main
 from normgraph.cli.arguments import COMMANDS
-from normgraph.lowering import Operator
+from normgraph.cli.targets import rows
 from normgraph.remedies import REMEDIES
 from normgraph.targets import DEFAULT_TARGET, TARGETS
 
@@ -37,36 +37,13 @@ def targets() -> str:
     )
     parts = [told]
     for target in TARGETS.values():
-        rows = [
-            (kind, operator.name, str(operator.opset), _types(operator), _notes(operator))
-            for kind in sorted(target.operators)
-            for operator in target.operators[kind]
-        ]
-        rows += [(kind, "kept", "", "", reason) for kind, reason in sorted(target.refusals.items())]
-        table = _table(("Normalization", "Becomes", "Opset", "Types", "Notes"), rows)
+        table = _table(("Normalization", "Becomes", "Opset", "Types", "Notes"), [*rows(target)])
         parts.append(f"## {target.name}\n\nAs {target.source}.\n\n{table}")
     return "\n\n".join(parts) + "\n"
 
 
-def _types(operator: Operator) -> str:
-    return ", ".join(sorted(dtype.name.lower() for dtype in operator.dtypes))
-
-
-def _notes(operator: Operator) -> str:
-    notes = []
-    if operator.since:
-        notes.append(f"since version {'.'.join(map(str, operator.since))}")
-    if operator.contrib:
-        notes.append("not in the ONNX standard: with `--allow-contrib`")
-    if not operator.worth_raising:
-        notes.append("the opset is raised for it only if asked with `--opset`")
-    if operator.measured:
-        notes.append(operator.measured)
-    return "; ".join(notes)
-
-
-def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [titles, tuple("---" for _ in titles), *rows]
+def _table(titles: tuple[str, ...], cells: list[tuple[str, ...]]) -> str:
+    lines = [titles, tuple("---" for _ in titles), *cells]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import onnx_ir as ir
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -25,16 +28,30 @@ def _section(target: Target) -> list[RenderableType]:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in ("Normalization", "Becomes", "Opset", "Types", "Notes"):
         table.add_column(title, overflow="fold")
-    for kind in sorted({*target.operators, *target.refusals}):
-        for operator in target.operators.get(kind, ()):
-            table.add_row(kind, operator.name, f"{operator.opset}", _types(operator), _notes(operator))
-        if kind in target.refusals:
-            table.add_row(kind, "kept", "", "", target.refusals[kind])
+    for row in rows(target):
+        table.add_row(*row)
     return [Text(f"{target.name} · {target.source}", "bold"), table, Text()]
 
 
-def _types(operator: Operator) -> str:
-    return " ".join(sorted(dtype.name.lower() for dtype in operator.dtypes))
+def rows(target: Target) -> Iterator[tuple[str, str, str, str, str]]:
+    """What a target does with each kind: the kind, what it becomes, opset, element types, notes."""
+    for kind in sorted({*target.operators, *target.refusals}):
+        for operator in target.operators.get(kind, ()):
+            yield (
+                kind,
+                operator.name,
+                f"{operator.opset}",
+                _types(operator.dtypes - operator.declined),
+                _notes(operator),
+            )
+            if operator.declined:
+                yield kind, "kept", "", _types(operator.declined), operator.because
+        if kind in target.refusals:
+            yield kind, "kept", "", "", target.refusals[kind]
+
+
+def _types(dtypes: frozenset[ir.DataType]) -> str:
+    return " ".join(sorted(dtype.name.lower() for dtype in dtypes))
 
 
 def _notes(operator: Operator) -> str:
