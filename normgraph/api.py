@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
+from normgraph.affine import names_of
 from normgraph.errors import UsageError
+from normgraph.facts import graphs_of
 from normgraph.folding import Wishes, fold_batch_normalizations, foldable
 from normgraph.inventory import Fold, Site
 from normgraph.lowering import Demand
@@ -179,7 +181,7 @@ def _optimized(original: ir.Model, request: _Request, refused: Refused) -> Optim
         raise_opset(work, opset)
     after = _size(work)
     opsets, nodes = Change(before[0], after[0]), Change(before[1], after[1])
-    report = Report(request.name, request.target, opsets, nodes, tuple(sites), tuple(folds))
+    report = Report(request.name, request.target, opsets, nodes, tuple(sites), _told(folds, sites, work))
     return Optimized(work, report)
 
 
@@ -203,7 +205,7 @@ def explain(model: Source, *, target: str = DEFAULT_TARGET, allow_contrib: bool 
     work = inlined(original)
     sites = take_inventory(work, demand(target, contrib=allow_contrib))
     folds = foldable(work)
-    return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(sites), tuple(folds))
+    return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(sites), _told(folds, sites, work))
 
 
 def _judging(
@@ -219,6 +221,24 @@ def _judging(
     from normgraph.timing.autotune import judging
 
     return judging(target, provider, file, feeding, progress)
+
+
+def _told(folds: Sequence[Fold], sites: Sequence[Site], model: ir.Model) -> tuple[Fold, ...]:
+    """The folds without maps that are only a part of a norm, which has its own reason: a scale within, or γ and β."""
+    parts = [frozenset(site.nodes) for site in sites if site.status == "kept" and site.kind != "BatchNormalization"]
+    near_misses = {site.output for site in sites if site.status == "near_miss"}
+    behind = {
+        name
+        for graph in graphs_of(model)
+        for node in graph
+        if near_misses.intersection(value.name for value in node.inputs if value is not None)
+        for name in names_of((node,))
+    }
+
+    def is_part(fold: Fold) -> bool:
+        return not behind.isdisjoint(fold.nodes) or any(nodes.issuperset(fold.nodes) for nodes in parts)
+
+    return tuple(fold for fold in folds if fold.status == "folded" or fold.rule == "not-folded" or not is_part(fold))
 
 
 def _is_left(site: Site, folds: Sequence[Fold]) -> bool:

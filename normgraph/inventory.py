@@ -148,8 +148,13 @@ def site_of_match(match: Match, facts: Facts) -> Site:
         dtype=_dtype(match.base, facts),
         epsilon=bound_of(match) if match.norm.kinds[0] == "LpNormalization" else match.norm.epsilon,
         parameters=_parameters_of(match, facts),
-        statistics=_taken_over(axes, match.layout),
+        statistics="running" if _is_map(match) else _taken_over(axes, match.layout),
     )
+
+
+def _is_map(match: Match) -> bool:
+    """Whether it is a BatchNormalization at inference: it takes no statistics, but has them among its constants."""
+    return match.norm.kinds[0] == "BatchNormalization" and not match.norm.over
 
 
 def _taken_over(axes: Sequence[int], dimensions: Sequence[object]) -> Statistics:
@@ -159,6 +164,8 @@ def _taken_over(axes: Sequence[int], dimensions: Sequence[object]) -> Statistics
 
 def _parameters_of(match: Match, facts: Facts) -> int | None:
     """γ and β as PyTorch counts them: the constants of the region that are as large as these, at most two."""
+    if _is_map(match):
+        return None  # scale and shift are made of mean and variance as well, and may never have been trained
     if not NATIVE[match.norm.kinds[0]][2]:
         return 0
     sizes = [size_of(dimension).static for dimension in _affine_dimensions(match)]

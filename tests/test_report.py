@@ -186,3 +186,38 @@ def test_batch_normalization_with_computed_statistics_has_no_running_ones() -> N
         example (float[2, 3, 4] x, float[3] mean, float[3] variance) => (float[2, 3, 4] y)
         <float[3] one = {1.0, 1.0, 1.0}> { y = BatchNormalization(x, one, one, mean, variance) }""")
     assert [site.statistics for site in normgraph.explain(model).sites] == [None]
+
+
+@pytest.mark.parametrize(
+    ("sample", "told"),
+    [
+        pytest.param("keras2_layers_tf2onnx_13", [], id="a scale within a norm is a part of it"),
+        pytest.param(
+            "frozen_batch_norm_torchscript_13", ["last_norm"], id="a map that stays is told beside its operator"
+        ),
+        pytest.param("batch_norm_images_torchscript_13", ["output"], id="a native one as well"),
+    ],
+)
+def test_maps_that_stay_are_told_once(sample: str, told: list[str]) -> None:
+    report = normgraph.explain(FOLDER / "samples" / f"{sample}.onnx")
+    assert [fold.name for fold in report.folds if fold.rule != "not-folded"] == told
+
+
+def test_gain_and_bias_of_a_near_miss_have_no_reason_of_their_own() -> None:
+    nodes = "m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[-1]>(q)  s = Sqrt(v) "
+    nodes += "e = Add(s, eps)  n = Div(d, e)  g = Mul(n, gain)  y = Add(g, bias)"
+    nodes = nodes.replace("  ", "\n").replace(" e =", "\n e =")
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 13]> agraph (float[2, 3, 4] x) => (float[2, 3, 4] y)'
+        f"<float eps = {{0.001}}, float[4] gain = {{1, 2, 3, 4}}, float[4] bias = {{1, 2, 3, 4}}> {{ {nodes} }}"
+    )
+    report = normgraph.explain(model)
+    assert [site.rule for site in report.sites] == ["epsilon-outside"]
+    assert report.folds == ()
+
+
+def test_statistics_of_a_spelled_out_batch_normalization_are_running() -> None:
+    report = normgraph.explain(FOLDER / "samples" / "frozen_batch_norm_torchscript_13.onnx")
+    assert [(site.kind, site.statistics, site.parameters) for site in report.sites] == [
+        ("BatchNormalization", "running", None)
+    ]
