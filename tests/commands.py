@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from normgraph.batch import workers_for
 from tests.samples import FOLDER
 
 BERT = FOLDER / "samples" / "bert_torchscript_13.onnx"
@@ -25,6 +28,14 @@ def command(*words: object, cwd: Path, **options: object) -> subprocess.Complete
         timeout=60,
         **options,
     )
+
+
+def stay_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has --jobs 1 work on several models in the tests' own process, as on a single one: processes take their time."""
+    for module in ("normgraph.check.run", "normgraph.cli.optimize_many"):
+        monkeypatch.setattr(
+            f"{module}.workers_for", lambda items, asked: workers_for(items, asked) if asked != 1 else 0
+        )
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
-from typing import Any, Generic, TypeVar
+from multiprocessing import connection, get_context, resource_tracker
+from typing import Any, Generic, NoReturn, TypeVar
 
 from normgraph.errors import NormgraphError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+#: Seconds that a process has to put away what it was writing, before it is killed.
+GRACE = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,11 @@ class Outcome(Generic[Item, Result]):
 
 
 def workers_for(items: int, asked: int | None) -> int:
-    """How many processes to take: as many as asked for, else as there are processors; no more than items."""
-    return max(1, min(items, asked if asked is not None else _processors()))
+    """How many processes to take: as many as asked for, else as there are processors, but no more than items.
+
+    A single item needs none: there is nothing that its end could take along.
+    """
+    return 0 if items <= 1 else min(items, asked if asked is not None else _processors())
 
 
 def _processors() -> int:
@@ -69,14 +76,14 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], *, workers: i
     """Yield the outcome of every item as soon as it is there.
 
     Args:
-        work: the function; with more than one worker it, the items and the results must be picklable.
+        work: the function; with any worker it, the items and the results must be picklable.
         items: what it is called with, one at a time.
-        workers: how many processes; with one, everything happens in this one.
+        workers: how many processes; with 0, everything happens in this one.
 
     A function that raises, or whose process is killed, makes the item's result a `Failed`; the others go on. Where the
     caller stops early or is interrupted, the processes are ended.
     """
-    if workers <= 1:
+    if workers < 1:
         for position, item in enumerate(items):
             yield Outcome(position, item, attempt(work, item))
         return
@@ -125,7 +132,8 @@ class _Worker:
     def __init__(self, context: Any, work: Callable[[Any], Any]) -> None:
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        self._process.start()
+        with _deaf_to_the_keyboard():
+            self._process.start()
         theirs.close()  # so that reading ends when the process does
         self.task: tuple[int, Any] | None = None
 
@@ -148,21 +156,42 @@ class _Worker:
             return Failed(_how_it_ended(self._process.exitcode)), False
 
     def end(self) -> None:
+        """Ask the process to put away what it was at, and see that it is gone."""
         self._process.terminate()
+        self._process.join(GRACE)
+        self._process.kill()
         self._process.join()
         self.connection.close()
 
 
+@contextmanager
+def _deaf_to_the_keyboard() -> Iterator[None]:
+    """What is started in the block never hears Ctrl-C, not even while it is importing: the parent does, and ends it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which lets the signal through again when it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _how_it_ended(code: int | None) -> str:
-    if code is not None and code < 0:
-        how = f"was killed by {signal.Signals(-code).name}"
-    else:
-        how = f"ended with status {code}"
-    return f"the process that worked on it {how}; there may be too little memory: try --jobs 1"
+    """Why there is no result, as a sentence."""
+    if code is None or code >= 0:
+        return f"the process that worked on it ended with status {code}; try the model by itself"
+    names = {number.value: number.name for number in signal.Signals}
+    how = f"the process that worked on it was killed by {names.get(-code, f'signal {-code}')}"
+    if -code == signal.SIGKILL:
+        return f"{how}; there may be too little memory: try fewer at once, as in --jobs 1"
+    return f"{how}: it crashed, most likely in ONNX Runtime; try the model by itself, or another version of that"
 
 
 def _serve(channel: connection.Connection[Any, Any], work: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard interrupts the parent, which ends this process
+    signal.signal(signal.SIGTERM, _leave)
     while True:
         try:
             item = channel.recv()
@@ -173,3 +202,8 @@ def _serve(channel: connection.Connection[Any, Any], work: Callable[[Any], Any])
             channel.send(result)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             channel.send(Failed(f"an error of normgraph's own: its result can't be sent: {error}", RuntimeError))
+
+
+def _leave(*_: object) -> NoReturn:
+    """End the process by way of its ``finally`` clauses, which put away files that aren't done."""
+    sys.exit(128 + signal.SIGTERM)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from normgraph.batch import Failed, attempt, fetched, is_of_this_process, is_url, run_all, workers_for
+from normgraph.batch import Failed, fetched, is_of_this_process, is_url, run_all, workers_for
 from normgraph.check import baseline
 from normgraph.check.contract import Contract, Finding, Judgement, added, broken, judge
 from normgraph.check.examination import examine
@@ -51,26 +51,29 @@ def check(
     judgements: dict[int, Judgement] = {}
     progress("checking models", 0, len(models))
     work = partial(_judged, comparison)
-    workers = 1 if any(map(is_of_this_process, models)) else workers_for(len(tasks), jobs)
+    workers = 0 if any(map(is_of_this_process, models)) else workers_for(len(tasks), jobs)
     for outcome in run_all(work, tasks, workers=workers):
         found = outcome.result
         model = outcome.item[0]
         judgements[outcome.position] = broken(model, found.message) if isinstance(found, Failed) else found
         progress("checking models", len(judgements), len(models))
-    timed = [position for position, (_, contract) in enumerate(tasks) if contract.max_latency is not None]
-    for done, position in enumerate(timed):  # one after another: beside others a model would be slower
-        progress("timing models", done, len(timed))
-        judgements[position] = _timed(judgements[position], tasks[position])
+    timed = [
+        position
+        for position, (_, contract) in enumerate(tasks)
+        if contract.max_latency is not None and judgements[position].examination is not None
+    ]
+    # One after another: beside others a model would be slower.
+    for run in run_all(_latency, [tasks[position] for position in timed], workers=min(workers, 1)):
+        progress("timing models", run.position, len(timed))
+        position = timed[run.position]
+        judgements[position] = added(judgements[position], _timed(run.result))
     return [judgements[position] for position in range(len(models))]
 
 
-def _timed(judgement: Judgement, task: tuple[str, Contract]) -> Judgement:
-    if judgement.examination is None:
-        return judgement
-    finding = attempt(_latency, task)
-    if isinstance(finding, Failed):
-        finding = Finding("max-latency", "max-latency", f"it can't be timed: {finding.message}", judged=False)
-    return added(judgement, finding)
+def _timed(result: Finding | Failed) -> Finding:
+    if isinstance(result, Failed):
+        return Finding("max-latency", "max-latency", f"it can't be timed: {result.message}", judged=False)
+    return result
 
 
 def _latency(task: tuple[str, Contract]) -> Finding:

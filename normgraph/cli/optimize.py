@@ -37,6 +37,8 @@ def run(options: OptimizeOptions, started: float) -> int:
     Raises:
         NormgraphError: it can't be done; then neither a model nor a report has been written.
     """
+    if options.dask_wait is not None and options.dask is None:
+        raise UsageError("--dask-wait is about a Dask cluster, and none is named: name it with --dask, or leave it out")
     if _are_many(options):
         from normgraph.cli import optimize_many
 

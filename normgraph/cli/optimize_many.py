@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -34,13 +35,17 @@ from normgraph.cli.optimize import optimized
 from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
+from normgraph.cli.text import printable
 from normgraph.errors import UsageError
 from normgraph.model_io import load
 from normgraph.model_io.external import data_files
+from normgraph.progress import Progress
 from normgraph.report import Report
 
 #: The options that don't change what is written.
-_BESIDE = frozenset({"models", "output", "in_place", "dry_run", "report", "json", "quiet", "jobs", "dask", "fresh"})
+_BESIDE = frozenset(
+    {"models", "output", "in_place", "dry_run", "report", "json", "quiet", "jobs", "dask", "dask_wait", "fresh"}
+)
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,9 @@ def run(options: OptimizeOptions, started: float) -> int:
         for place, output in zip(found, outputs, strict=True)
     ]
     outcomes: dict[int, Outcome[Task, Done]] = {}
-    with shown(wanted=not options.quiet) as progress, _written_at_the_end(manifest):
+    with shown(wanted=not options.quiet) as progress, _written_at_the_end(manifest), ExitStack() as stack:
         progress("optimizing models", 0, len(tasks))
-        for outcome in _outcomes(replace(options, quiet=True, json=False), tasks):
+        for outcome in stack.enter_context(closing(_outcomes(options, tasks, progress))):
             outcomes[outcome.position] = outcome
             done = outcome.result
             if manifest is not None and isinstance(done, Done) and done.status == "written" and done.made:
@@ -130,17 +135,28 @@ def _written_at_the_end(manifest: Manifest | None) -> Iterator[None]:
             manifest.write()
 
 
-def _outcomes(options: OptimizeOptions, tasks: Sequence[Task]) -> Iterator[Outcome[Task, Done]]:
+def _outcomes(
+    options: OptimizeOptions, tasks: Sequence[Task], progress: Progress
+) -> Generator[Outcome[Task, Done], None, None]:
+    def tell(message: str) -> None:
+        if sys.stderr.isatty():
+            progress(message, 0, 0)  # until the next model is done
+        elif not options.quiet:
+            sys.stderr.write(f"normgraph: {printable(message)}\n")
+            sys.stderr.flush()
+
+    each = replace(options, quiet=True, json=False)
     own = [path for task in tasks for path in (task.place.path, task.output or "") if is_of_this_process(path)]
     if options.dask is not None:
         if own:
             raise UsageError(f"the workers of a cluster can't see what one process has in memory: {own[0]}; copy it")
         sent = [_from_the_root(task) for task in tasks]  # a worker may stand in another folder
-        for outcome in run_on(options.dask, partial(_work, _seen_from_the_root(options)), sent):
+        work, wait = partial(_work, _seen_from_the_root(each)), options.dask_wait
+        for outcome in run_on(options.dask, work, sent, tell=tell, **({} if wait is None else {"wait": wait})):
             yield replace(outcome, item=tasks[outcome.position])
     else:
-        work = partial(_work, options)
-        yield from run_all(work, tasks, workers=1 if own else workers_for(len(tasks), options.jobs))
+        work = partial(_work, each)
+        yield from run_all(work, tasks, workers=0 if own else workers_for(len(tasks), options.jobs))
 
 
 def _from_the_root(task: Task) -> Task:

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,8 @@ from normgraph.batch import Failed, run_on
 from normgraph.batch.cluster import _result
 from normgraph.cli import main
 from normgraph.errors import BadModelError, UsageError
-from tests.commands import NEAR_MISSES
+from tests.commands import BERT, NEAR_MISSES
+from tests.test_architecture import ROOT
 
 pytestmark = [
     pytest.mark.slow,  # a cluster of processes takes some ten seconds to come and go
@@ -92,6 +95,85 @@ def test_models_are_optimized_on_a_cluster(
     (models / "broken.onnx").unlink()
     assert main(words) == 0
     assert "3 up to date" in capsys.readouterr().out
+
+
+@pytest.fixture
+def empty_cluster() -> Iterator[Any]:
+    """A cluster that has no worker yet."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=None
+    ) as cluster:
+        yield cluster
+
+
+def test_no_worker_is_told_and_not_waited_for_without_end(empty_cluster: Any) -> None:
+    told: list[str] = []
+    began = time.monotonic()
+    with pytest.raises(UsageError, match=r"must have a worker, and for 5 s there has been none: tcp://.*--dask-wait"):
+        list(run_on(empty_cluster.scheduler_address, str, [1], wait=5, tell=told.append))
+    assert 5 <= time.monotonic() - began < 20
+    (message,) = told
+    assert message.startswith(f"the Dask cluster has no worker: {empty_cluster.scheduler_address}; waiting for one, ")
+
+
+def test_a_worker_that_comes_late_does_the_work(empty_cluster: Any) -> None:
+    told: list[str] = []
+
+    def tell(message: str) -> None:
+        told.append(message)
+        empty_cluster.scale(1)
+
+    outcomes = run_on(empty_cluster.scheduler_address, str, [1, 2], tell=tell)
+    assert sorted(outcome.result for outcome in outcomes) == ["1", "2"]  # type: ignore[type-var]
+    assert len(told) == 1
+
+
+def test_the_command_tells_that_there_is_no_worker(
+    empty_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("normgraph.batch.cluster.TOLD_AFTER", 0.5)
+    words = ["--dask", empty_cluster.scheduler_address, "--dask-wait", "2"]
+    assert main(["optimize", str(NEAR_MISSES), "-o", f"{tmp_path}/out/", *words]) == 2
+    told, failed = capsys.readouterr().err.splitlines()
+    assert told.startswith("normgraph: the Dask cluster has no worker: ")
+    assert failed.startswith("normgraph: error: a Dask cluster must have a worker, and for 2 s there has been none: ")
+
+
+def test_an_interruption_cancels_what_has_not_begun(cluster: Any, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    for number in range(60):
+        shutil.copy(BERT, models / f"{number}.onnx")
+    words = ["-m", "normgraph", "optimize", models, "-o", tmp_path / "out", "--dask", cluster.scheduler_address]
+    run = subprocess.Popen(
+        [sys.executable, *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,  # the keyboard interrupts the run, and not the cluster
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out/*.onnx")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.communicate(timeout=30)[1] == "normgraph: interrupted\n"
+    assert run.returncode == 130
+    with cluster.get_client() as client:
+        while any(client.processing().values()) and time.monotonic() < deadline:
+            time.sleep(0.1)  # a worker finishes the model that it is at
+        assert not any(client.processing().values())
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    done = [name for name in files if name.endswith(".onnx")]
+    assert 0 < len(done) < 60
+    assert set(files) - set(done) <= {"normgraph-manifest.json"}
+    for name in done:
+        onnx.checker.check_model(onnx.load(tmp_path / "out" / name))
+
+
+def test_waiting_without_a_cluster_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimize", str(NEAR_MISSES), "--dry-run", "--dask-wait", "5"]) == 2
+    assert "name it with --dask" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("status", ["cancelled", "lost"])

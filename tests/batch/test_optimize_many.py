@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from normgraph.cli import main
-from tests.commands import BERT, NEAR_MISSES, contents
+from tests.commands import BERT, NEAR_MISSES, contents, stay_in_this_process
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("in/a", "in/b"):
         (tmp_path / name).mkdir(parents=True)
         shutil.copy(NEAR_MISSES, tmp_path / name / "model.onnx")
+    stay_in_this_process(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -110,8 +111,7 @@ def test_a_run_that_is_cut_short_goes_on_where_it_stopped(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> object:
-        monkeypatch.undo()
-        monkeypatch.chdir(folder)
+        monkeypatch.setattr(processes, "attempt", genuine)
         raise KeyboardInterrupt
 
     from normgraph.batch import processes

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from normgraph.batch import Failed, expand, run_all, workers_for
+from normgraph.batch.processes import _how_it_ended
 from normgraph.errors import BadModelError
 
 
@@ -30,7 +31,7 @@ def unsendable(number: int) -> object:
     return threading.Lock() if number else 0
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, id="here"), pytest.param(2, id="two processes")])
+@pytest.mark.parametrize("workers", [pytest.param(0, id="here"), pytest.param(2, id="two processes")])
 def test_every_item_has_an_outcome(workers: int) -> None:
     items = [0, 3, 2, 9, 4]
     outcomes = sorted(run_all(halved, items, workers=workers), key=lambda outcome: outcome.position)
@@ -44,9 +45,10 @@ def test_every_item_has_an_outcome(workers: int) -> None:
     assert "Traceback" in unexpected.details
 
 
-def test_a_process_that_dies_costs_one_item() -> None:
+@pytest.mark.parametrize("workers", [pytest.param(1, id="one process"), pytest.param(2, id="two processes")])
+def test_a_process_that_dies_costs_one_item(workers: int) -> None:
     items = [5, 7, 2, 4, 6, 8, 5]
-    results = {o.position: o.result for o in run_all(halved, items, workers=2)}
+    results = {o.position: o.result for o in run_all(halved, items, workers=workers)}
     assert [results[position] for position in (2, 3, 4, 5)] == [1, 2, 3, 4]
     for position, how in ((0, "killed by SIGKILL"), (1, "ended with status 9"), (6, "killed by SIGKILL")):
         result = results[position]
@@ -72,13 +74,29 @@ def test_processes_end_with_the_caller() -> None:
         os.kill(first, 0)
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        pytest.param(-signal.SIGKILL, "by SIGKILL; there may be too little memory", id="out of memory"),
+        pytest.param(-signal.SIGSEGV, "by SIGSEGV: it crashed", id="a crash"),
+        pytest.param(-60, "by signal 60: it crashed", id="a signal without a name"),
+        pytest.param(9, "ended with status 9", id="a status"),
+    ],
+)
+def test_how_a_process_ended_is_told_with_what_to_do(code: int, told: str) -> None:
+    message = _how_it_ended(code)
+    assert told in message
+    assert "; " in message
+
+
 def process_of(_: int) -> int:
     return os.getpid()
 
 
 def test_there_are_no_more_workers_than_items() -> None:
     assert workers_for(3, 8) == 3
-    assert workers_for(0, None) == 1
+    assert workers_for(2, 1) == 1
+    assert workers_for(0, None) == workers_for(1, None) == workers_for(1, 4) == 0
     assert 1 <= workers_for(1000, None) <= (os.cpu_count() or 1)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from normgraph.check.quantities import FORBIDDEN, QUANTITIES
 from normgraph.cli import main
-from tests.commands import BERT, NEAR_MISSES
+from tests.commands import BERT, NEAR_MISSES, stay_in_this_process
 from tests.samples import FOLDER
 from tests.test_architecture import ROOT
 
@@ -23,6 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "exports").mkdir()
     shutil.copy(BERT, tmp_path / "exports" / "bert.onnx")
     shutil.copy(NEAR_MISSES, tmp_path / "model.onnx")
+    stay_in_this_process(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -52,6 +52,7 @@ class OptimizeOptions(shared.FeedingOptions):
         quiet: print nothing but errors.
         jobs: for several inputs, the number of processes; None for one for each processor.
         dask: the address of the Dask cluster that does the work.
+        dask_wait: seconds that it may be without workers; None for the default.
         fresh: do again what an earlier run has done.
         verify: what is verified beyond the proof of each rewrite: "rewrites" for nothing, "model" for the whole model.
     """
@@ -73,6 +74,7 @@ class OptimizeOptions(shared.FeedingOptions):
     quiet: bool
     jobs: int | None
     dask: str | None
+    dask_wait: float | None
     fresh: bool
     verify: str
 
@@ -151,6 +153,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
     shared.add_jobs(many)
     many.add_argument(
         "--dask", metavar="ADDRESS", help="do the work on the Dask cluster whose scheduler is at this address"
+    )
+    many.add_argument(
+        "--dask-wait",
+        metavar="SECONDS",
+        type=shared.number("a time to wait", positive=True),
+        help="how long that cluster may be without any worker (default: 300)",
     )
     many.add_argument("--fresh", action="store_true", help="do again what an earlier run into this folder has done")
     told = parser.add_argument_group("what is told")
