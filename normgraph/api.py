@@ -19,6 +19,7 @@ from normgraph.inventory import Fold, Site
 from normgraph.lowering import Demand
 from normgraph.model_io import ExternalData, Source, as_model, save
 from normgraph.model_io.carried import to_proto
+from normgraph.model_io.walk import graphs_within
 from normgraph.opset import raise_opset
 from normgraph.passes import fuse_normalizations, inlined, take_inventory
 from normgraph.progress import Progress, silent
@@ -263,5 +264,5 @@ def _name_of(source: Source, model: ir.Model) -> str:
 
 def _size(model: ir.Model) -> tuple[int, int]:
     """Opset and number of nodes."""
-    functions = sum(sum(1 for _ in function.all_nodes()) for function in model.functions.values())
-    return model.opset_imports.get("", 0), sum(1 for _ in model.graph.all_nodes()) + functions
+    owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    return model.opset_imports.get("", 0), sum(len(graph) for owner in owners for graph in graphs_within(owner))

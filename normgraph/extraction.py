@@ -15,9 +15,10 @@ from onnx import helper, numpy_helper
 from normgraph.axes import Size
 from normgraph.constants import Array
 from normgraph.errors import NormgraphError
-from normgraph.facts import Facts, subgraphs_of
+from normgraph.facts import Facts
 from normgraph.lowering import INPUT, Replacement
 from normgraph.match import Match
+from normgraph.model_io.walk import subgraphs_of
 from normgraph.region import Rewritable
 from normgraph.widening import FLOATS, in_double
 

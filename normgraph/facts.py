@@ -18,6 +18,7 @@ from normgraph.axes import ONE, Size, product, static_size
 from normgraph.constants import FOLDERS, Array, Constants, attribute, extents_of, is_foldable, stored_tensor
 from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
 from normgraph.inference import infer_shapes
+from normgraph.model_io.walk import subgraphs_of
 from normgraph.shapes import SHAPE_RULES, Shape, axes_of
 from normgraph.types import infer_type
 
@@ -126,20 +127,6 @@ def graphs_of(model: ir.Model) -> Iterator[ir.Graph]:
         yield graph
         for node in graph:
             pending.extend(subgraphs_of(node))
-
-
-def subgraphs_of(node: ir.Node) -> Sequence[ir.Graph]:
-    """The graphs in the node's attributes (the branches of If, the bodies of Loop and Scan)."""
-    attributes = node.attributes.data  # the plain dictionary within, whose iteration costs next to nothing
-    if not attributes:
-        return ()
-    found: list[ir.Graph] = []
-    for attr in attributes.values():
-        if attr.type == ir.AttributeType.GRAPH and not attr.is_ref():
-            found.append(attr.value)
-        elif attr.type == ir.AttributeType.GRAPHS and not attr.is_ref():
-            found.extend(attr.value)
-    return found
 
 
 def _survey_graph(graph: ir.Graph, facts: Facts) -> None:

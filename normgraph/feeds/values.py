@@ -15,7 +15,8 @@ import onnx_ir as ir
 
 from normgraph.axes import ONE, Size
 from normgraph.constants import attribute
-from normgraph.facts import FLOATING, Facts, subgraphs_of
+from normgraph.facts import FLOATING, Facts
+from normgraph.model_io.walk import subgraphs_of
 
 Role = Literal["real", "index", "mask", "flag", "fixed", "number"]
 

@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from normgraph.errors import BadModelError
-from normgraph.model_io.walk import initializers
+from normgraph.model_io.walk import initializers, subgraphs_of
 
 LEFT_OUT = "normgraph.model_io.left_out"
 UNDECLARED = "normgraph.model_io.undeclared"
@@ -81,11 +81,11 @@ def _undeclared(model: ir.Model) -> Iterator[None]:
 def _pairs(proto: onnx.ModelProto, model: ir.Model, name: str) -> Iterator[tuple[onnx.GraphProto, ir.Graph]]:
     """Each graph and sub-graph of a model beside what it was read from."""
     yield proto.graph, model.graph
-    if any(True for _ in model.graph.subgraphs()):
+    if any(subgraphs_of(node) for node in model.graph):
         yield from _nested(proto.graph.node, model.graph, name)
     for function in proto.functions:
         body = model.functions[function.domain, function.name, function.overload]
-        if any(True for _ in body.subgraphs()):
+        if any(subgraphs_of(node) for node in body):
             yield from _nested(function.node, body, name)
 
 

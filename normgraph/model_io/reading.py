@@ -14,7 +14,7 @@ from normgraph.model_io import wire
 from normgraph.model_io.carried import carry
 from normgraph.model_io.external import open_external
 from normgraph.model_io.tensors import FileTensor, OpenFile, packed_size
-from normgraph.model_io.walk import replace_tensors
+from normgraph.model_io.walk import Owner, graphs_within, replace_tensors
 
 # Tensors with at least so many bytes of raw_data stay in their file.
 LARGE_BYTES = 4096
@@ -194,7 +194,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, readable: Callable[[ir.Extern
 
 
 def _refuse_cycles(model: ir.Model, name: str) -> None:
-    for graph in model.graphs():
+    for graph in graphs_within(model.graph):
         earlier: set[ir.Node] = set()
         for node in graph:
             if not _makers(node) <= earlier:  # it may be that the nodes are in another order than ONNX asks for
@@ -209,7 +209,7 @@ def _makers(node: ir.Node) -> set[ir.Node]:
     return {maker for maker in makers if maker is not None and maker.graph is node.graph}
 
 
-def _refuse_cycle_in(graph: ir.Graph, name: str) -> None:
+def _refuse_cycle_in(graph: Owner, name: str) -> None:
     missing = {node: _makers(node) for node in graph}
     ready = [node for node, makers in missing.items() if not makers]
     while ready:

@@ -1,41 +1,81 @@
 """Every tensor that a model holds: its initializers and its attributes, in sub-graphs and functions too."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 
 import onnx_ir as ir
 
 # Given a tensor and whether it may lie in external data, the tensor to have in its place, or itself.
 # Readers look for external data in the initializers of the main graph and its sub-graphs, not in functions.
 Replace = Callable[[ir.TensorProtocol, bool], ir.TensorProtocol]
+Owner = ir.Graph | ir.Function
 
 
-def replace_tensors(model: ir.Model, replace: Replace) -> None:
-    """Puts other tensors in the place of a model's; attributes whose tensors stay the same are left alone."""
-    for graphs, may_be_external in ((model.graphs(), True), (_graphs_of_functions(model), False)):
-        for value, tensor in _initialized(graphs):
-            value.const_value = replace(tensor, may_be_external)
-    owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for owner in owners:
-        for node in owner.all_nodes():
-            for name, attribute in list(node.attributes.items()):
-                if attribute.type in TENSORS_OF and not attribute.is_ref():
-                    node.attributes[name] = _replaced(attribute, replace)
+def subgraphs_of(node: ir.Node) -> Sequence[ir.Graph]:
+    """The graphs in the node's attributes (the branches of If, the bodies of Loop and Scan)."""
+    attributes = node.attributes.data  # the plain dictionary within, whose iteration costs next to nothing
+    if not attributes:
+        return ()
+    found: list[ir.Graph] = []
+    for attr in attributes.values():
+        if attr.type == ir.AttributeType.GRAPH and not attr.is_ref():
+            found.append(attr.value)
+        elif attr.type == ir.AttributeType.GRAPHS and not attr.is_ref():
+            found.extend(attr.value)
+    return found
+
+
+def graphs_within(owner: Owner) -> Iterator[Owner]:
+    """A graph or function and all sub-graphs, each before those within it, in the order of the nodes that hold them."""
+    yield owner
+    for node in owner:
+        for graph in subgraphs_of(node):
+            yield from graphs_within(graph)
+
+
+def replace_tensors(model: ir.Model, replace: Replace) -> Callable[[], None]:
+    """Puts other tensors in the place of a model's; attributes whose tensors stay the same are left alone.
+
+    Returns:
+        What puts the earlier tensors back. Where `replace` raises an error, that is done before it is passed on.
+    """
+    owners = list(_owners(model))
+    with ExitStack() as undo:
+        for owner, may_be_external in owners:
+            for value, tensor in _initialized(owner):
+                replacement = replace(tensor, may_be_external)
+                if replacement is not tensor:
+                    value.const_value = replacement
+                    undo.callback(setattr, value, "const_value", tensor)
+        for owner, _ in owners:
+            for node in owner:
+                for name, attribute in tuple(node.attributes.data.items()):
+                    if attribute.type in TENSORS_OF and not attribute.is_ref():
+                        replaced = _replaced(attribute, replace)
+                        if replaced is not attribute:
+                            node.attributes[name] = replaced
+                            undo.callback(node.attributes.__setitem__, name, attribute)
+        return undo.pop_all().close
 
 
 def initializers(model: ir.Model) -> Iterator[tuple[ir.Value, ir.TensorProtocol]]:
     """The initialized values of every graph with their tensors, those of graphs inside functions included."""
-    yield from _initialized(model.graphs())
-    yield from _initialized(_graphs_of_functions(model))
+    for owner, _ in _owners(model):
+        yield from _initialized(owner)
 
 
-def _graphs_of_functions(model: ir.Model) -> Iterator[ir.Graph]:
+def _owners(model: ir.Model) -> Iterator[tuple[Owner, bool]]:
+    """All that holds nodes, and whether its initializers may lie in external data."""
+    for graph in graphs_within(model.graph):
+        yield graph, True
     for function in model.functions.values():
-        yield from function.subgraphs()
+        for owner in graphs_within(function):
+            yield owner, False
 
 
-def _initialized(graphs: Iterable[ir.Graph]) -> Iterator[tuple[ir.Value, ir.TensorProtocol]]:
-    for graph in graphs:
-        for value in graph.initializers.values():
+def _initialized(owner: Owner) -> Iterable[tuple[ir.Value, ir.TensorProtocol]]:
+    if isinstance(owner, ir.Graph):
+        for value in owner.initializers.values():
             if value.const_value is not None:
                 yield value, value.const_value
 

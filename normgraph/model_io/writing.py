@@ -177,20 +177,15 @@ def _is_left_out(tensor: ir.TensorProtocol) -> bool:
 @contextmanager
 def _substituted(model: ir.Model, stand_in: Replace) -> Iterator[None]:
     """Has stand-ins in the place of the tensors that are left out, until the block ends."""
-    originals: dict[int, ir.TensorProtocol] = {}
 
     def substitute(tensor: ir.TensorProtocol, may_be_external: bool) -> ir.TensorProtocol:
-        if not _is_left_out(tensor):
-            return tensor
-        substitute = stand_in(tensor, may_be_external)
-        originals[id(substitute)] = tensor
-        return substitute
+        return stand_in(tensor, may_be_external) if _is_left_out(tensor) else tensor
 
+    put_back = replace_tensors(model, substitute)
     try:
-        replace_tensors(model, substitute)
         yield
     finally:
-        replace_tensors(model, lambda tensor, _: originals.get(id(tensor), tensor))
+        put_back()
 
 
 def _embed(skeleton: bytes, tensors: list[ir.TensorProtocol]) -> wire.Pieces:

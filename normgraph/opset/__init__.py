@@ -16,7 +16,8 @@ import onnx.helper
 import onnx_ir as ir
 
 from normgraph.errors import OpsetError
-from normgraph.facts import Facts, subgraphs_of
+from normgraph.facts import Facts
+from normgraph.model_io.walk import subgraphs_of
 from normgraph.opset.changes import CHANGES, WIDENED
 from normgraph.opset.form import Form, UnknownAttributeError, versions_of
 from normgraph.opset.writer import Writer

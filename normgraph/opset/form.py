@@ -138,17 +138,18 @@ class Form:
 
 
 @cache
-def _histories() -> dict[str, tuple[int, ...]]:
-    found: dict[str, set[int]] = {}
-    for schema in onnx.defs.get_all_schemas_with_history():
-        if schema.domain == "":
-            found.setdefault(schema.name, set()).add(schema.since_version)
-    return {name: tuple(sorted(versions)) for name, versions in found.items()}
-
-
 def versions_of(op_type: str) -> tuple[int, ...]:
     """The opsets that define an operator of the default domain anew, ascending; empty if none does."""
-    return _histories().get(op_type, ())
+    found: list[int] = []
+    version = onnx.defs.onnx_opset_version()
+    while version > 0:  # to ask for one operator's definitions costs a thousandth of asking for all
+        try:
+            version = onnx.defs.get_schema(op_type, version, "").since_version
+        except onnx.defs.SchemaError:  # nothing is as old as that
+            break
+        found.append(version)
+        version -= 1
+    return tuple(reversed(found))
 
 
 def dtype_of(value: ir.Value | None, opset: int) -> ir.DataType | None:
