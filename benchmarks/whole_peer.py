@@ -17,12 +17,18 @@ from tools import NOT_INSTALLED, OTHERS, Optimize, Tool, answering, load_and_sav
 
 
 def normgraph() -> Optimize:
-    """As `normgraph optimize` does it: every rewrite proven, the output on disk before it gets its name."""
-    from normgraph.api import optimize
+    """`normgraph optimize`: every rewrite proven, the output on disk before it gets its name."""
+    import normgraph.cli.optimize
     from normgraph.runtime import onnxruntime
 
     onnxruntime()
-    return lambda source, target: optimize(source).save(target)
+
+    def work(source: str, target: str) -> None:
+        status = normgraph.cli.main(["optimize", source, "--output", target, "--quiet"])
+        if status:
+            raise RuntimeError(f"normgraph ended with {status}")
+
+    return work
 
 
 TOOLS: Mapping[str, Tool] = {"onnx.load + save": load_and_save, "normgraph": normgraph, **OTHERS}

@@ -22,8 +22,9 @@ def command_of(interpreter: str, script: str, *arguments: str | Path) -> list[st
 
 
 def worker_environment() -> dict[str, str]:
-    """The environment in which it is run: this normgraph is there too."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])}
+    """The environment in which it is run: this normgraph is there too, its bytecode kept as the tools' is."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**environment, "PYTHONPATH": os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])}
 
 
 def answers_of(

@@ -14,14 +14,15 @@ from tests.samples import FOLDER
 MODEL = FOLDER / "samples" / "bert_torchscript_13.onnx"
 #: Seconds of CPU time that normgraph's own share of a run is meant to take at most.
 SHARE = 0.3
-#: What it may take: this many times the import of onnx and onnx_ir beside it (measured: 1 to 1.2 times).
-MULTIPLE = 1.5
+#: What it may take on a slow or busy machine: this share of the import of onnx and onnx_ir beside it (measured: 0.6).
+MULTIPLE = 0.9
 RUNS = 3
 
 
 def run(code: str, folder: Path) -> str:
-    """What a script prints last in an interpreter of its own, on one thread."""
+    """What a script prints last in an interpreter of its own, on one thread, bytecode kept as pip keeps it."""
     environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent), "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -49,6 +50,7 @@ def test_own_share_of_a_small_model_is_small(tmp_path: Path) -> None:
              "normgraph.feeds.signature", "multiprocessing", "rich.progress", "jsonschema", "matplotlib"),
             id="optimize",
         ),
+        pytest.param(["optimize", str(MODEL), "--output", "out.onnx", "--quiet"], ("rich",), id="optimize-quiet"),
         pytest.param(
             ["explain", str(MODEL)],
             ("onnxruntime", "onnx.reference", "normgraph.timing", "multiprocessing", "rich.progress"),

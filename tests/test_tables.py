@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from normgraph.cli import main, rendering
+from normgraph.cli.optimize import Figures
 from normgraph.cli.sections import sections_of
 from normgraph.cli.text import file_size, merged, scientific, shortest
 from normgraph.evidence import Evidence, Overflow, Trial, Ulps
@@ -45,7 +46,7 @@ def encoder(layers: int) -> list[Site]:
     return [replace(FUSED, name=name, shape=shape, parameters=1536) for name in names]
 
 
-RUN = rendering.Run(read=435_000_000, written=434_900_000, seconds=1.25, dry=False)
+RUN = Figures(read=435_000_000, written=434_900_000, seconds=1.25, dry=False)
 NOTHING = Report("model.onnx", "onnxruntime", Change(13, 13), Change(4, 4), ())
 
 

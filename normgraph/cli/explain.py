@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from normgraph import api
-from normgraph.cli import rendering
 from normgraph.cli.options.explain import ExplainOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
@@ -21,5 +20,7 @@ def run(options: ExplainOptions, started: float) -> int:
     if options.json:
         write_json(report.to_json())
     else:
+        from normgraph.cli import rendering
+
         show(rendering.explained(report))
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import onnx
 
 from normgraph import api
 from normgraph.batch import is_pattern, is_url
-from normgraph.cli import files, rendering
+from normgraph.cli import files
 from normgraph.cli.feeding import feeding_of
 from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.cli.output import show, write_json
@@ -25,6 +25,23 @@ from normgraph.report import Report
 if TYPE_CHECKING:
     from normgraph.feeds import Feeding
     from normgraph.verification import Verifying
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the report of an optimization doesn't say of the run that it is about.
+
+    Attributes:
+        read: bytes of the input, its external data included.
+        written: those of the output; None where nothing was written.
+        seconds: how long it took.
+        dry: whether nothing was to be written.
+    """
+
+    read: int
+    written: int | None
+    seconds: float
+    dry: bool
 
 
 def run(options: OptimizeOptions, started: float) -> int:
@@ -43,11 +60,13 @@ def run(options: OptimizeOptions, started: float) -> int:
         from normgraph.cli import optimize_many
 
         return optimize_many.run(options, started)
-    report, numbers = optimized(options, files.output_of(options))
+    report, figures = optimized(options, files.output_of(options))
     if options.json:
         write_json(report.to_json())
     elif not options.quiet:
-        show(rendering.optimized(report, replace(numbers, seconds=time.perf_counter() - started)))
+        from normgraph.cli import rendering  # and with it rich, which a tenth of the time goes into
+
+        show(rendering.optimized(report, replace(figures, seconds=time.perf_counter() - started)))
     return 0
 
 
@@ -58,7 +77,7 @@ def _are_many(options: OptimizeOptions) -> bool:
     return options.dask is not None or (options.output is not None and options.output.endswith("/"))
 
 
-def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, rendering.Run]:
+def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, Figures]:
     """Optimize one model and write it.
 
     Args:
@@ -95,13 +114,14 @@ def optimized(options: OptimizeOptions, output: Path | None) -> tuple[Report, re
         report = replace(result.report, output=None if output is None else str(output))
         written: int | None = None
         with files.written_report(options.report) as texts:
-            texts.append(report.to_json())
+            if options.report is not None:
+                texts.append(report.to_json())
             if output is not None:
                 progress("writing the model", 0, 0)
                 written = sum(
                     files.size_of(path) for path in save(result.model, output, external_data=options.external_data)
                 )
-    return report, rendering.Run(read, written, seconds=0.0, dry=options.dry_run)
+    return report, Figures(read, written, seconds=0.0, dry=options.dry_run)
 
 
 def _feeding(options: OptimizeOptions) -> Feeding | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-
-from rich.console import Console, RenderableType
+from typing import TYPE_CHECKING
 
 from normgraph.errors import OutputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 #: The width for files and pipes: nothing is wrapped or cut there.
 UNLIMITED = 1 << 16
@@ -18,6 +20,8 @@ _PLAIN = str.maketrans({"→": "->", "×": "x", "·": "-", "−": "-"})
 
 def show(renderable: RenderableType) -> None:
     """Print a renderable, in colour only on a terminal and where NO_COLOR isn't set."""
+    from rich.console import Console
+
     stdout = Console()
     buffer = io.StringIO()
     console = Console(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
 
 from normgraph.progress import Progress as Callback
 from normgraph.progress import silent
@@ -18,12 +17,16 @@ PATIENCE = 1.0
 @contextmanager
 def shown(*, wanted: bool) -> Iterator[Callback]:
     """A callback that moves the bar; the bar leaves no trace when the block ends."""
-    console = Console(stderr=True)
-    if not wanted or not console.is_interactive:
+    if not wanted or not sys.stderr.isatty():
         yield silent
         return
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    console = Console(stderr=True)
+    if not console.is_interactive:
+        yield silent
+        return
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -18,6 +17,7 @@ from normgraph.inventory import Fold, Site, Statistics
 from normgraph.report import Change, Report
 
 if TYPE_CHECKING:
+    from normgraph.cli.optimize import Figures
     from normgraph.verification import Verification
 
 _STYLES = {"fused": "green", "folded": "green", "kept": "yellow", "near_miss": "magenta", "native": "cyan"}
@@ -33,24 +33,7 @@ Error: the largest deviation, before → after, on ordinary inputs and on those 
 ULP: that of 99 of 100 elements on ordinary inputs, in units in the last place."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What the report of an optimization doesn't say of the run that it is about.
-
-    Attributes:
-        read: bytes of the input, its external data included.
-        written: those of the output; None where nothing was written.
-        seconds: how long it took.
-        dry: whether nothing was to be written.
-    """
-
-    read: int
-    written: int | None
-    seconds: float
-    dry: bool
-
-
-def optimized(report: Report, run: Run) -> RenderableType:
+def optimized(report: Report, figures: Figures) -> RenderableType:
     """What `normgraph optimize` prints."""
     parts: list[RenderableType] = [_title(report.model, f"for {report.target}")]
     parts += [_section(section, _OPTIMIZED) for section in sections_of(report.sites, by_statistics=False)]
@@ -58,19 +41,19 @@ def optimized(report: Report, run: Run) -> RenderableType:
     proofs = [*(site.evidence for site in report.sites), *(fold.evidence for fold in report.folds)]
     if any(proof is not None and proof.trials for proof in proofs):
         parts.append(_spaced(Text(_ERRORS, "dim")))
-    figures = [
+    told = [
         _change(report.nodes) + (" node" if report.nodes == Change(1, 1) else " nodes"),
         f"opset {_change(report.opset)}",
-        file_size(run.read) + ("" if run.written is None else f" → {file_size(run.written)}"),
-        f"{run.seconds:.1f} s" if run.seconds >= 1 else f"{run.seconds * 1000:.0f} ms",
+        file_size(figures.read) + ("" if figures.written is None else f" → {file_size(figures.written)}"),
+        f"{figures.seconds:.1f} s" if figures.seconds >= 1 else f"{figures.seconds * 1000:.0f} ms",
     ]
     if report.verification is not None:
         parts.append(_spaced(Text(_verified(report.verification), "green")))
-    parts.append(_spaced(_summary(report, "would be " if run.dry else "")))
-    parts.append(Text(" · ".join(figures)))
+    parts.append(_spaced(_summary(report, "would be " if figures.dry else "")))
+    parts.append(Text(" · ".join(told)))
     if report.output is not None:
         parts.append(Text.assemble("written to ", (printable(report.output), "bold")))
-    elif run.dry:
+    elif figures.dry:
         parts.append(Text("nothing is written: this was a dry run"))
     else:
         parts.append(Text("the input is left as it is: there was nothing to change"))
