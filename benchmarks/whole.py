@@ -68,11 +68,11 @@ class Row:
         """The median of the peaks, in MB."""
         return median(cost.memory for cost in self.costs) / 1e6
 
-    def figures(self, reference: Row) -> tuple[str, ...]:
+    def figures(self, reference: Row | None) -> tuple[str, ...]:
         """The cells of a table."""
         if self.failure is not None:
             return (self.failure, *("",) * 5)
-        times = "" if reference.failure else f"{self.wall / reference.wall:.2f}"
+        times = "" if reference is None or reference.failure else f"{self.wall / reference.wall:.2f}"
         cpu = median(cost.cpu for cost in self.costs)
         work = f"{median(self.work):.2f}" if self.work else ""
         norms = "" if self.norms is None else str(self.norms)
@@ -157,7 +157,7 @@ def table(model: str, sources: Sequence[Path], rows: Mapping[str, Row]) -> Table
     """The figures of a model."""
     size = sum(f.stat().st_size for s in sources for f in (s, Path(f"{s}.data")) if f.exists())
     title = f"{COUNT} samples in one process" if model == SMALL else LARGE.get(model, model)
-    lines = [(tool, *row.figures(rows[REFERENCE])) for tool, row in rows.items()]
+    lines = [(tool, *row.figures(rows.get(REFERENCE))) for tool, row in rows.items()]
     return table_of(f"{title}, {size / 1e6:,.0f} MB", HEADINGS, lines)
 
 
