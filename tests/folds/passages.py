@@ -72,6 +72,12 @@ TABLE = [
         "Conv Squeeze Unsqueeze", dims="B 4 1 6", constants=K),
     hit("through Identity and Dropout", f"h = Conv(x, w)  i = Identity(h)  d = Dropout(i)  y = {norm('d')}",
         "Conv Identity Dropout", constants=K),
+    hit("through Dropout whose mask is read", f"n = {norm('x')}  d, m = Dropout(n)  q = Conv(d, w)  "
+        "y = Where(m, q, x)", "Dropout Conv Where", "forward", constants=K),
+    hit("through Identity, nothing but a shift",
+        "h = BatchNormalization<epsilon=0.01>(x, one, two, zero, even)  i = Identity(h)  y = Conv(i, w)",
+        "Identity Conv", "forward",
+        constants={**K, "one": [1.0] * 4, "two": [2.0] * 4, "zero": [0.0] * 4, "even": [0.99] * 4}),
     hit("through DepthToSpace", f"h = Conv(x, w)  d = DepthToSpace<blocksize=2>(h)  y = {norm('d')}",
         "Conv DepthToSpace", constants={"w": (16, 4, 1, 1)}),
     hit("through DepthToSpace, channels first",

@@ -20,6 +20,14 @@ DUPLICATED = [
         "y = Mul(r, b)", "Conv Conv Relu Mul", "duplicate", "backward", constants={"w": (4, 4, 3, 3)}),
     miss("what isn't linear isn't copied", f"h = Relu(x)  a = {norm('h')}  b = Sigmoid(h)  y = Add(a, b)",
          "no-neighbour", "Relu"),
+    miss("a Transpose that something else reads isn't copied",
+         f"h = Conv(x, w)  t = Transpose<perm=[0, 1, 3, 2]>(h)  a = {norm('t')}  b = Relu(t)  y = Add(a, b)",
+         "inner-reader", "'t'", constants={"w": (4, 4, 3, 3)}),
+    miss("a Conv isn't copied for what a Transpose passes on",
+         f"h = Conv(x, w)  t = Transpose<perm=[0, 1, 3, 2]>(h)  a = {norm('t')}  b = Relu(h)  y = Add(a, b)",
+         "inner-reader", "'h'", constants={"w": (4, 4, 3, 3)}),
+    miss("a Conv isn't copied for a norm that nothing reads", f"h = Conv(x, w)  a = {norm('h')}  y = Relu(h)",
+         "no-neighbour", constants={"w": (4, 4, 3, 3)}),
 ]  # fmt: skip
 
 GAINS = [
