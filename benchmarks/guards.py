@@ -80,24 +80,29 @@ class _Edit:
             getattr(node, self.field)[self.position] = self.new
 
 
+def _always(outcome: bool, guard: ast.expr) -> ast.BoolOp:
+    """What is true, or false, without asking the guard; names what the guard does, for closures to stay."""
+    return ast.BoolOp(ast.Or() if outcome else ast.And(), [ast.Constant(outcome), guard])
+
+
 def _edits(node: ast.AST) -> Iterator[_Edit]:
     if isinstance(node, ast.If) and isinstance(node.body[-1], EXITS):
-        yield _Edit(f"if {ast.unparse(node.test)}: never", "test", ast.Constant(False))
+        yield _Edit(f"if {ast.unparse(node.test)}: never", "test", _always(False, node.test))
     elif isinstance(node, ast.IfExp):
         for outcome in (True, False):
-            yield _Edit(f"{ast.unparse(node)}: always {outcome}", "test", ast.Constant(outcome))
+            yield _Edit(f"{ast.unparse(node)}: always {outcome}", "test", _always(outcome, node.test))
     elif isinstance(node, ast.BoolOp):
         for i, operand in enumerate(node.values):
             told = f"'{ast.unparse(node)}' without '{ast.unparse(operand)}'"
-            yield _Edit(told, "values", ast.Constant(isinstance(node.op, ast.And)), i)
+            yield _Edit(told, "values", _always(isinstance(node.op, ast.And), operand), i)
     elif isinstance(node, ast.comprehension):
         for i, condition in enumerate(node.ifs):
-            yield _Edit(f"for ... if {ast.unparse(condition)}: always", "ifs", ast.Constant(True), i)
+            yield _Edit(f"for ... if {ast.unparse(condition)}: always", "ifs", _always(True, condition), i)
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in EDGES:
         yield _Edit(f"{ast.unparse(node)}: its edge", "ops", EDGES[type(node.ops[0])](), 0)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("all", "any"):
         outcome = node.func.id == "all"
-        always = ast.List([ast.Constant(outcome)], ast.Load())
+        always = ast.BoolOp(ast.Or(), [ast.List([ast.Constant(outcome)], ast.Load()), node.args[0]])
         yield _Edit(f"{ast.unparse(node)}: always {outcome}", "args", always, 0)
 
 

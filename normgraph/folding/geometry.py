@@ -106,7 +106,7 @@ def laid_over(geometries: Sequence[Geometry]) -> Geometry | None:
         highest = max(g.last[axis] for g in geometries)
         dilation = apart.pop() if apart else max(1, highest - lowest)
         off_grid = any((g.first[axis] - lowest) % dilation for g in geometries)
-        if apart or off_grid or (highest - lowest) % dilation or lowest > 0 or first.slack[axis] + highest < 0:
+        if apart or off_grid or lowest > 0 or first.slack[axis] + highest < 0:
             return None
         dilations.append(dilation)
         kernel.append((highest - lowest) // dilation + 1)

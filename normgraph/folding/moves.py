@@ -50,14 +50,15 @@ Move = Callable[[ir.Node, Sequence[Float64], float, Facts], list[Float64] | Shor
 
 
 def _unknown(node: ir.Node) -> Shortfall:
-    return Shortfall("shape", f"the sizes that {_called(node)} works with aren't known before it is run")
+    return Shortfall("shape", f"the sizes that {called(node)} works with aren't known before it is run")
 
 
 def _tangled(node: ir.Node) -> Shortfall:
-    return Shortfall("layout", f"its channels don't stay apart in {_called(node)}")
+    return Shortfall("layout", f"its channels don't stay apart in {called(node)}")
 
 
-def _called(node: ir.Node) -> str:
+def called(node: ir.Node) -> str:
+    """A node as sentences name it."""
     return f"{node.op_type} '{node.name or node.outputs[0].name}'"
 
 
@@ -194,7 +195,7 @@ def first_output(node: ir.Node, arrays: Sequence[Float64], fill: float, facts: F
     return [arrays[0], *(np.full((1,) * arrays[0].ndim, fill) for _ in node.outputs[1:])]
 
 
-def _windows(node: ir.Node, facts: Facts, shape: Sequence[Size]) -> dict[int, slice] | None:
+def _windows(node: ir.Node, facts: Facts, rank: int) -> dict[int, slice] | None:
     """What a Slice takes of each dimension that it cuts, None where that isn't constant."""
     if len(node.inputs) == 1:
         starts, ends = attribute(node, "starts"), attribute(node, "ends")
@@ -208,17 +209,14 @@ def _windows(node: ir.Node, facts: Facts, shape: Sequence[Size]) -> dict[int, sl
         steps = list((given[3] if len(given) > 3 else None) or [1] * len(starts or ()))
     found: dict[int, slice] = {}
     for start, end, axis, step in zip(starts or (), ends or (), axes, steps, strict=True):
-        extent = shape[axis % len(shape)].static
-        stop = None if step < 0 and extent is not None and end < -extent else int(end)
-        found[axis % len(shape)] = slice(int(start), stop, int(step))
+        found[axis % rank] = slice(int(start), int(end), int(step))  # Python cuts its ends off as ONNX does
     return found
 
 
 def cut(node: ir.Node, arrays: Sequence[Float64], fill: float, facts: Facts) -> list[Float64] | Shortfall:
     """Slice: along the dimensions that it cuts."""
     (array,) = arrays
-    shape = _shape(node.inputs[0], facts)
-    windows = None if shape is None else _windows(node, facts, shape)
+    windows = _windows(node, facts, array.ndim)
     if windows is None:
         return _unknown(node)
     index = tuple(
@@ -230,8 +228,7 @@ def cut(node: ir.Node, arrays: Sequence[Float64], fill: float, facts: Facts) -> 
 def cut_back(node: ir.Node, arrays: Sequence[Float64], fill: float, facts: Facts) -> list[Float64] | Shortfall:
     """The other way: what is cut off isn't mapped."""
     (array,) = arrays
-    shape = _shape(node.inputs[0], facts)
-    windows = None if shape is None else _windows(node, facts, shape)
+    shape, windows = _shape(node.inputs[0], facts), _windows(node, facts, array.ndim)
     if windows is None or shape is None:
         return _unknown(node)
     whole = [shape[axis].static if axis in windows and e != 1 else e for axis, e in enumerate(array.shape)]

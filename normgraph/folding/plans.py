@@ -21,7 +21,7 @@ from normgraph.facts import FLOATING, Facts
 from normgraph.folding.channel_map import ChannelMap, identity, over_base
 from normgraph.folding.linear import LINEAR, Linear, linear_of
 from normgraph.folding.linear_operator import Absorb, Fill
-from normgraph.folding.moves import Edit
+from normgraph.folding.moves import Edit, called
 from normgraph.folding.normalizations import normalization_of
 from normgraph.folding.passages import passage_of
 from normgraph.folding.plan import Ahead, Change, FoldPlan, Refusal, Region
@@ -148,11 +148,6 @@ def _absorbed(
 def reads_shape(node: ir.Node) -> bool:
     """Whether a node asks for nothing but the shape of its operand."""
     return node.op_type in ("Shape", "Size") and not node.domain
-
-
-def called(node: ir.Node) -> str:
-    """A node as sentences name it."""
-    return f"{node.op_type} '{node.name or node.outputs[0].name}'"
 
 
 def _backward_plan(affine: Affine, facts: Facts, direction: str) -> FoldPlan | Shortfall:

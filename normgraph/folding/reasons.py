@@ -13,8 +13,8 @@ from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
 from normgraph.folding.channel_map import over_base
 from normgraph.folding.linear import LINEAR
+from normgraph.folding.moves import called
 from normgraph.folding.passages import passage_of
-from normgraph.folding.plans import called
 
 #: The inputs of a BatchNormalization behind the first.
 _PARAMETERS = ("scale", "bias", "mean", "variance")

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
 from normgraph.folding.channel_map import ChannelMap
-from normgraph.folding.moves import Carried
+from normgraph.folding.moves import Carried, called
 
 #: The operators that add tensors up. A Sum is a tree of Adds: addition doesn't ask in which order it broadcasts.
 ADDITIONS = frozenset({"Add", "Sum"})
@@ -45,5 +45,5 @@ def _shared(node: ir.Node, maps: Sequence[ChannelMap], shares: Sequence[float], 
     (channel_map,) = maps
     shapes = [None if value is None else facts.shape(value) for value in (*node.inputs, *node.outputs)]
     if None in shapes or len(set(shapes)) != 1:
-        return Shortfall("layout", f"{node.op_type} '{node.name or node.outputs[0].name}' broadcasts its operands")
+        return Shortfall("layout", f"{called(node)} broadcasts its operands")
     return Carried(tuple(ChannelMap(channel_map.scale, share * channel_map.shift) for share in shares))

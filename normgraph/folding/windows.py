@@ -15,18 +15,14 @@ from normgraph.constants import attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
 from normgraph.folding.channel_map import ChannelMap, Float64
-from normgraph.folding.moves import Carried, Edit
-
-
-def _called(node: ir.Node) -> str:
-    return f"{node.op_type} '{node.name or node.outputs[0].name}'"
+from normgraph.folding.moves import Carried, Edit, called
 
 
 def flat(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall | None:
     """Along space, nothing may vary."""
     if channel_map.varying <= {0, 1}:
         return None
-    return Shortfall("layout", f"it varies along space, which {_called(node)} mixes")
+    return Shortfall("layout", f"it varies along space, which {called(node)} mixes")
 
 
 def inference(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall | None:
@@ -37,13 +33,13 @@ def inference(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall
     training = facts.constant(mode)
     if training is not None and not training.reshape(-1)[0]:
         return None
-    return Shortfall("training-mode", f"{_called(node)} may be in training mode")
+    return Shortfall("training-mode", f"{called(node)} may be in training mode")
 
 
 def averages(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall | None:
     """AveragePool: with zeros counted in, the weights at the borders don't sum to one, and b isn't b there."""
     if _pads_itself(node) and attribute(node, "count_include_pad", 0) and channel_map.has_shift:
-        return Shortfall("padding", f"{_called(node)} counts its zero padding in, which a shift doesn't move")
+        return Shortfall("padding", f"{called(node)} counts its zero padding in, which a shift doesn't move")
     return _empty(node, facts) or flat(node, channel_map, facts)
 
 
@@ -52,10 +48,10 @@ def greatest(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortfall 
     negative = np.flatnonzero(channel_map.scale < 0)
     if negative.size:
         return Shortfall(
-            "negative-gain", f"{_called(node)} takes greatest values, and channel {negative[0]} has a negative gain"
+            "negative-gain", f"{called(node)} takes greatest values, and channel {negative[0]} has a negative gain"
         )
     if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
-        reason = f"where {_called(node)} found them is needed, and values may become equal"
+        reason = f"where {called(node)} found them is needed, and values may become equal"
         return Shortfall("inner-reader", reason, "it would fold if nothing read that")
     return _empty(node, facts) or flat(node, channel_map, facts)
 
@@ -74,7 +70,7 @@ def _empty(node: ir.Node, facts: Facts) -> Shortfall | None:
     space = [size.static for size in (shape or ())[2:]]
     if len(space) == rank and all(size is not None and size >= d for size, d in zip(space, dilations, strict=True)):
         return None
-    return Shortfall("padding", f"a window of {_called(node)} may hold nothing but padding")
+    return Shortfall("padding", f"a window of {called(node)} may hold nothing but padding")
 
 
 def _pads_itself(node: ir.Node) -> bool:
@@ -85,11 +81,11 @@ def interpolates(node: ir.Node, channel_map: ChannelMap, facts: Facts) -> Shortf
     """Resize and Upsample: linear interpolation averages; cropping may fill in a number of its own."""
     mode = attribute(node, "mode", "nearest")
     if mode not in ("nearest", "linear") or attribute(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
-        return Shortfall("layout", f"{_called(node)} doesn't interpolate linearly between what is there")
+        return Shortfall("layout", f"{called(node)} doesn't interpolate linearly between what is there")
     before = None if node.inputs[0] is None else facts.shape(node.inputs[0])
     after = facts.shape(node.outputs[0])
     if before is None or after is None or any(before[axis] != after[axis] for axis in channel_map.varying):
-        return Shortfall("layout", f"{_called(node)} resizes a dimension along which it varies, or one of unknown size")
+        return Shortfall("layout", f"{called(node)} resizes a dimension along which it varies, or one of unknown size")
     return None
 
 
@@ -111,23 +107,23 @@ def _padded(
 ) -> Carried | Shortfall:
     pads = _pads(node, channel_map.rank, facts)
     if pads is None:
-        return Shortfall("shape", f"how far {_called(node)} pads isn't known before it is run")
+        return Shortfall("shape", f"how far {called(node)} pads isn't known before it is run")
     grown = {axis for axis, pair in enumerate(pads) if any(pair)}
     if grown & channel_map.varying:
-        return Shortfall("padding", f"{_called(node)} pads the dimension along which it varies")
+        return Shortfall("padding", f"{called(node)} pads the dimension along which it varies")
     if not grown or attribute(node, "mode", "constant") != "constant":
         return Carried((channel_map,))
     constant = _constant(node, facts)
     if constant is None:
-        return Shortfall("not-constant", f"what {_called(node)} pads with isn't constant")
+        return Shortfall("not-constant", f"what {called(node)} pads with isn't constant")
     values = moved(constant)
     if not np.all(np.isfinite(values)) or np.ptp(values) > 1e-12 * np.max(np.abs(values)):
         return Shortfall(
-            "padding", f"{_called(node)} pads all channels with one number, which would have to differ between them"
+            "padding", f"{called(node)} pads all channels with one number, which would have to differ between them"
         )
     dtype, value = facts.dtype(node.outputs[0]), float(values.flat[0])
     if dtype is None:
-        return Shortfall("shape", f"the type that {_called(node)} pads with isn't known")
+        return Shortfall("shape", f"the type that {called(node)} pads with isn't known")
     with np.errstate(over="ignore", under="ignore"):
         stored = np.asarray(value).astype(dtype.numpy())
     return Carried((channel_map,), None if value == constant else Edit(node, stored))

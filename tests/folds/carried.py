@@ -181,7 +181,6 @@ NOT_FORWARD = [
         inputs=f"{OPAQUE}, int64[2] fed", rule="shape"),
     row("Slice from where it is told", "y = Slice(x, fed, to, at)", CHANNELS, inputs=COMPUTED, rule="shape",
         says="Slice 'y'"),
-    row("Slice of an unknown shape", f"{UNKNOWN}y = Slice(x, from, to, at)", CHANNELS, inputs=OPAQUE, rule="shape"),
     row("Gather of what is fed", "y = Gather<axis = 1>(x, fed)", CHANNELS, inputs=COMPUTED, rule="shape",
         says="Gather 'y'"),
     row("Gather of one, its dimension gone", "y = Gather<axis = 1>(x, index)", CHANNELS, index=i64(2), rule="shape"),
