@@ -23,13 +23,14 @@ from normgraph.model_io.walk import graphs_within
 from normgraph.opset import raise_opset
 from normgraph.passes import fuse_normalizations, inlined, take_inventory
 from normgraph.progress import Progress, silent
-from normgraph.proposals import Judge, consent
+from normgraph.proposals import consent
 from normgraph.report import Change, Report
 from normgraph.rollback import Refused, refusing, settle
 from normgraph.targets import DEFAULT_TARGET, demand
 
 if TYPE_CHECKING:
     from normgraph.feeds import Feeding
+    from normgraph.timing.sites import SiteTimer
     from normgraph.verification import Verification, Verifying
 
 
@@ -123,8 +124,8 @@ def optimize(
     demanded = demand(target, contrib=allow_contrib)
     original = _in_place(model) if in_place else as_model(model)
     name = _name_of(model, original)
-    with _judging(target, autotune, tuning, feeding, progress) as judge:
-        request = _Request(name, target, demanded, opset, Wishes(duplicate, fold_gain), judge, progress)
+    with _timer(target, autotune, tuning, feeding, progress) as timer:
+        request = _Request(name, target, demanded, opset, Wishes(duplicate, fold_gain), timer, progress)
         if verify is None:
             return _optimized(original, request, {})
         from normgraph.verification import verify as verified  # which few ask for
@@ -149,7 +150,7 @@ class _Request:
         demand: the same, looked up.
         opset: the opset of the result, None to raise it only where that is worth it.
         wishes: the folds that are asked for beyond those that save work.
-        judge: asked which of the rewrites that are proven are to be made.
+        timer: asked which of the rewrites that are proven are to be made; None to make all.
         progress: told about the proofs.
     """
 
@@ -158,7 +159,7 @@ class _Request:
     demand: Demand
     opset: int | None
     wishes: Wishes
-    judge: Judge
+    timer: SiteTimer | None
     progress: Progress
 
 
@@ -168,7 +169,9 @@ def _optimized(original: ir.Model, request: _Request, refused: Refused) -> Optim
     before = _size(original)
     work = inlined(original)
     progress("looking for normalizations", 0, 0)
-    judge = refusing(refused, request.judge)
+    timer = request.timer
+    judge = refusing(refused, consent if timer is None else timer)
+    begun = 0 if timer is None else len(timer.timings)
     sites = fuse_normalizations(work, request.demand, opset=opset, judge=judge, progress=progress)
     folds = fold_batch_normalizations(work, wishes=request.wishes, judge=judge, progress=progress)
     sites = [site for site in sites if site.kind != "BatchNormalization" or _is_left(site, folds)]
@@ -182,7 +185,8 @@ def _optimized(original: ir.Model, request: _Request, refused: Refused) -> Optim
         raise_opset(work, opset)
     after = _size(work)
     opsets, nodes = Change(before[0], after[0]), Change(before[1], after[1])
-    report = Report(request.name, request.target, opsets, nodes, tuple(sites), _told(folds, sites, work))
+    tuned = None if timer is None else timer.tuned(begun)
+    report = Report(request.name, request.target, opsets, nodes, tuple(sites), _told(folds, sites, work), tuned=tuned)
     return Optimized(work, report)
 
 
@@ -209,16 +213,16 @@ def explain(model: Source, *, target: str = DEFAULT_TARGET, allow_contrib: bool 
     return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(sites), _told(folds, sites, work))
 
 
-def _judging(
+def _timer(
     target: str,
     provider: str | None,
     file: str | PathLike[str] | None,
     feeding: Feeding | None,
     progress: Progress,
-) -> AbstractContextManager[Judge]:
+) -> AbstractContextManager[SiteTimer | None]:
     """See `normgraph.timing.autotune.judging`, which is imported only where something is to be decided."""
     if provider is None and file is None:
-        return nullcontext(consent)
+        return nullcontext()
     from normgraph.timing.autotune import judging
 
     return judging(target, provider, file, feeding, progress)

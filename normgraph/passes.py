@@ -23,6 +23,7 @@ from normgraph.region import dead_readers, feeders_of
 from normgraph.remedies import REMEDIES
 from normgraph.rewrite import Names, admit_initializers, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
+from normgraph.wording import counted
 
 #: Where part of a region stays, so many nodes on the whole tensor have to go for a norm, which passes it about twice.
 LEAST_WORK = 3
@@ -196,7 +197,7 @@ def _shorter(replacements: tuple[Replacement, ...], match: Match, facts: Facts) 
         found = tuple(r for r in found if _worth_beside(match, r.staying(match), facts))
         return found or match.needed[0].shortfall
     taken = min(len(r.steps) for r in replacements)
-    return found or Shortfall("no-gain", f"it stands in {len(match.nodes)} nodes and would take {taken}")
+    return found or Shortfall("no-gain", f"it stands in {counted(len(match.nodes), 'node')} and would take {taken}")
 
 
 def _worth_beside(match: Match, staying: set[ir.Node], facts: Facts) -> bool:

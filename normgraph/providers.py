@@ -38,6 +38,8 @@ class Provider:
     libraries: bool = False
 
 
+#: The builds of ONNX Runtime share one import package: the files of two beside each other are neither's.
+_IN_ITS_PLACE = "after `pip uninstall onnxruntime`, since only one build of ONNX Runtime may be there"
 #: The table of providers.
 PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
@@ -48,7 +50,7 @@ PROVIDERS: Mapping[str, Provider] = {
             "CUDAExecutionProvider",
             "cuda",
             "onnxruntime-cuda",
-            "'normgraph[gpu]' in the place of 'normgraph[cpu]'",
+            f"'normgraph[gpu]', {_IN_ITS_PLACE}",
             options={"device_id": "0"},
             graphs={"enable_cuda_graph": "1"},
             libraries=True,
@@ -58,7 +60,7 @@ PROVIDERS: Mapping[str, Provider] = {
             "TensorrtExecutionProvider",
             "cuda",
             "tensorrt",
-            "'normgraph[gpu]' in the place of 'normgraph[cpu]', and TensorRT",
+            f"'normgraph[gpu]' and TensorRT, {_IN_ITS_PLACE}",
             options={"device_id": "0"},
             graphs={"trt_cuda_graph_enable": "1"},
             behind=("CUDAExecutionProvider",),
@@ -69,7 +71,7 @@ PROVIDERS: Mapping[str, Provider] = {
             "OpenVINOExecutionProvider",
             "cpu",
             "openvino",
-            "'onnxruntime-openvino' in the place of 'onnxruntime'",
+            f"'onnxruntime-openvino', {_IN_ITS_PLACE}",
         ),
         Provider("coreml", "CoreMLExecutionProvider", "cpu", "coreml", "'normgraph[cpu]' on macOS"),
         Provider(
@@ -77,7 +79,7 @@ PROVIDERS: Mapping[str, Provider] = {
             "DmlExecutionProvider",
             "dml",
             "directml",
-            "'onnxruntime-directml' in the place of 'onnxruntime', on Windows",
+            f"'onnxruntime-directml' on Windows, {_IN_ITS_PLACE}",
         ),
     )
 }

@@ -51,7 +51,7 @@ REMEDIES: Mapping[str, str] = {
     "opset": "export at an opset that has it, or ask for one with --opset",
     "slower-here": "without --autotune and --tuning it is replaced all the same",
     "proof-failed": "milder constants, or a wider type, may pass",
-    "model-verification-failed": "see with `normgraph verify` where the models part",
+    "model-verification-failed": "without --verify model it is written, and `normgraph verify` tells where they part",
     # A scale and shift per channel is kept.
     "not-folded": "`normgraph optimize` folds it",
     "no-neighbour": "put it next to a Conv, Gemm or MatMul",

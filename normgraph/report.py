@@ -15,6 +15,7 @@ from normgraph.evidence.document import number, to_dict
 from normgraph.inventory import Fold, Site
 
 if TYPE_CHECKING:
+    from normgraph.timing.tuned import Tuned
     from normgraph.verification.record import Verification
 
 #: The version of the JSON's form.
@@ -42,6 +43,7 @@ class Report:
         folds: every affine map per channel that was folded, and every BatchNormalization that is left.
         output: the file that was written, None if none was.
         verification: how the whole model was compared with the original; None if that wasn't asked for.
+        tuned: how the rewrites were decided by their speed; None if they weren't.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Report:
     folds: tuple[Fold, ...] = ()
     output: str | None = None
     verification: Verification | None = None
+    tuned: Tuned | None = None
 
     @property
     def changed(self) -> bool:
@@ -79,6 +82,7 @@ class Report:
             "sites": [_site(site) for site in self.sites],
             "folds": [_fold(fold) for fold in self.folds],
             "verification": None if self.verification is None else self.verification.summary(),
+            "tuned": None if self.tuned is None else self.tuned.to_dict(),
         }
 
     def to_json(self) -> str:

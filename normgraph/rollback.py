@@ -82,7 +82,8 @@ def settle(attempt: Callable[[Refused], tuple[Result, Verification]], model: str
         if not rewrites:
             raise VerificationError(
                 f"a model must compute the same after it was written, and it doesn't even without a rewrite: {model}: "
-                f"{verification.describe()}; nothing is written"
+                f"{verification.describe()}; nothing is written; see with `normgraph verify` and the model twice "
+                "whether it agrees with itself, which one with random operators doesn't"
             )
         culprit, found = _culprit(attempt, refused, rewrites, verification)
         refused[culprit] = Shortfall("model-verification-failed", f"with it the model differs: {found.describe()}")

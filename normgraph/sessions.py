@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ LEVELS: Mapping[str, str] = {
     "all": "ORT_ENABLE_ALL",
 }
 _CPU = PROVIDERS["cpu"].execution
+#: More threads than this, and than so many for each processor, are a slip of the pen: starting them takes minutes.
+MOST_THREADS, THREADS_PER_PROCESSOR = 64, 4
 #: What ONNX Runtime's run options take for "don't capture this run".
 _NO_GRAPH = ("gpu_graph_id", "-1")
 #: NumPy's kinds of types that live on the host alone: texts.
@@ -42,7 +45,7 @@ class Setting:
         graphs: whether a run is captured as a CUDA graph, which is then launched as a whole.
 
     Raises:
-        UsageError: the provider has no graphs.
+        UsageError: there is no such level, the provider has no graphs, or there are more threads than can be started.
     """
 
     provider: Provider = PROVIDERS["cpu"]
@@ -53,6 +56,12 @@ class Setting:
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise UsageError(f"there is no level '{self.level}': choose one of {', '.join(LEVELS)}")
+        most = max(MOST_THREADS, THREADS_PER_PROCESSOR * (os.cpu_count() or 1))
+        if not 0 <= self.threads <= most:
+            raise UsageError(
+                f"threads within an operator are a number from 0 to {most} here, and {self.threads} are asked for: "
+                f"take no more than the machine has processors, which is {os.cpu_count()}"
+            )
         if self.graphs and not self.provider.graphs:
             able = ", ".join(name for name, provider in PROVIDERS.items() if provider.graphs)
             raise UsageError(f"CUDA graphs need one of the providers {able}, and '{self.provider.name}' is asked for")

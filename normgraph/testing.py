@@ -48,7 +48,8 @@ def assert_fused(
     if right and not spelled_out:
         return
     wanted = "at least one" if count is None else f"{count:,}"
-    lines = [f"{report.model} must have {wanted} {kind} and none spelled out; it has {len(native):,} as operators"]
+    has = "1 as an operator" if len(native) == 1 else f"{len(native):,} as operators"
+    lines = [f"{report.model} must have {wanted} {kind} and none spelled out; it has {has}"]
     suspects = [*spelled_out, *(site for site in report.sites if site.status == "near_miss")]
     lines += _told(suspects)
     if not suspects:
@@ -64,7 +65,7 @@ def assert_equivalent(
     inputs: str | PathLike[str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> None:
     """Assert that two models compute the same, run side by side in ONNX Runtime, as `normgraph verify` does.
 
@@ -80,19 +81,23 @@ def assert_equivalent(
             default they are made to fit the model.
         rtol: the relative difference that is permitted.
         atol: the absolute difference that is permitted.
-        seed: another makes other inputs.
+        seed: another makes other inputs, by default 0; it doesn't go with inputs of your own.
 
     Raises:
         AssertionError: they differ; the message names the outputs, by how much, on which inputs, and the first node at
             which the models part.
         BadModelError: a model can't be read, or its inputs can't be made.
-        UsageError: the first model doesn't run on what it is fed.
+        UsageError: the first model doesn't run on what it is fed, or there are inputs and a seed for others.
     """
     __tracebackhide__ = True
+    if inputs is not None and seed is not None:
+        raise UsageError("a seed goes with inputs that are made, and inputs are given: leave out seed, or inputs")
     from normgraph.feeds import Feeding
     from normgraph.verification import Tolerance, Verifying, verify
 
-    feeding = Feeding(None if inputs is None else fspath(inputs), dict(dims or {}), families=(), seed=seed, sizes=3)
+    feeding = Feeding(
+        None if inputs is None else fspath(inputs), dict(dims or {}), families=(), seed=seed or 0, sizes=3
+    )
     tolerance = None if rtol is None and atol is None else Tolerance(rtol or 0.0, atol or 0.0)
     one, other = (model.model if isinstance(model, Optimized) else model for model in (before, after))
     found = verify(one, other, Verifying(feeding, tolerance))

@@ -297,6 +297,7 @@ def _told(report: Report, read: int, written: int | None) -> dict[str, Any]:
     return {
         **counts,
         "folded": folded,
+        "unknown_to_tuning": 0 if report.tuned is None else len(report.tuned.unknown),
         "nodes_before": report.nodes.before,
         "nodes_after": report.nodes.after,
         "bytes_before": read,

@@ -11,10 +11,11 @@ from rich.text import Text
 
 from normgraph.cli.sections import Entry, Row, Section, sections_of, sections_of_folds
 from normgraph.cli.tables import Column, Rows
-from normgraph.cli.text import counted, file_size, merged, printable, scientific, shortest
+from normgraph.cli.text import file_size, merged, printable, scientific, shortest
 from normgraph.feeds import ORDINARY
 from normgraph.inventory import Fold, Site, Statistics
 from normgraph.report import Change, Report
+from normgraph.wording import counted
 
 if TYPE_CHECKING:
     from normgraph.cli.optimize import Figures
@@ -47,6 +48,10 @@ def optimized(report: Report, figures: Figures) -> RenderableType:
         file_size(figures.read) + ("" if figures.written is None else f" → {file_size(figures.written)}"),
         f"{figures.seconds:.1f} s" if figures.seconds >= 1 else f"{figures.seconds * 1000:.0f} ms",
     ]
+    if report.tuned is not None:
+        from normgraph.cli import timings  # with all that measures, which few ask for
+
+        parts.append(timings.tuned(report.tuned))
     if report.verification is not None:
         parts.append(_spaced(Text(_verified(report.verification), "green")))
     parts.append(_spaced(_summary(report, "would be " if figures.dry else "")))
@@ -110,10 +115,11 @@ def _counted_sites(sites: Sequence[Site], mood: str) -> Iterator[tuple[str, str]
     """Status and words for each count of sites that isn't zero."""
     unfused = sum(site.rule in _OPEN for site in sites)
     counts = {status: sum(site.status == status for site in sites) for status in _STYLES}
+    kept = counts["kept"] - unfused
     for status, count, words in (
         ("fused", counts["fused"], f"{mood}fused"),
         ("kept", unfused, _OPEN["not-fused"]),
-        ("kept", counts["kept"] - unfused, "kept as they are"),
+        ("kept", kept, "kept as it is" if kept == 1 else "kept as they are"),
     ):
         if count:
             yield status, f"{count:,} {words}"

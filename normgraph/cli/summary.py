@@ -13,11 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from normgraph.cli.tables import Breakable
-from normgraph.cli.text import counted, file_size, printable
+from normgraph.cli.text import file_size, printable
+from normgraph.wording import counted
 
 _STYLES = {"written": "green", "failed": "red", "up to date": "cyan", "left as it is": "cyan", "dry run": "yellow"}
 #: The columns of figures that are left out where they are zero everywhere, and their headings.
-_COUNTS = {"fused": "Fused", "folded": "Folded", "kept": "Kept", "near_miss": "Near misses", "native": "Native"}
+_COUNTS = {
+    "fused": "Fused",
+    "folded": "Folded",
+    "kept": "Kept",
+    "near_miss": "Near misses",
+    "native": "Native",
+    "unknown_to_tuning": "Not in the tuning",
+}
 
 
 def optimized(rows: Sequence[Mapping[str, Any]], seconds: float) -> RenderableType:
@@ -50,7 +58,7 @@ def _cells(figures: Mapping[str, Any], told: Sequence[str]) -> list[str]:
         size += f" → {file_size(figures['bytes_after'])}"
     before, after = figures["nodes_before"], figures["nodes_after"]
     nodes = f"{before:,}" if before == after else f"{before:,} → {after:,}"
-    return [*(f"{figures[name]:,}" if figures[name] else "" for name in told), nodes, size]
+    return [*(f"{figures[name]:,}" if figures.get(name) else "" for name in told), nodes, size]
 
 
 def complain(rows: Sequence[Mapping[str, Any]], tracebacks: Sequence[str]) -> None:

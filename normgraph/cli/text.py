@@ -62,16 +62,6 @@ def file_size(count: int) -> str:
     return f"{count} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "near miss"), counted(2, "near miss"), counted(1000, "node")
-    ('1 near miss', '2 near misses', '1,000 nodes')
-    """
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{count:,} {noun if count == 1 else plural}"
-
-
 def merged(names: Sequence[str]) -> list[tuple[str, tuple[int, ...]]]:
     """Names that differ in nothing but numbers as one, written as shells do, with the positions of each.
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from normgraph.cli.text import counted, file_size, merged, printable
+from normgraph.cli.text import file_size, merged, printable
 from normgraph.timing.results import Benchmark, Figures, Level
-from normgraph.timing.sites import PLAN, SiteTiming
+from normgraph.timing.sites import PLAN
 from normgraph.timing.statistics import Ratio, Verdict
+from normgraph.timing.tuned import SiteTiming, Tuned
+from normgraph.wording import counted
 
+#: Up to so many rewrites are named that a tuning doesn't know.
+_NAMED = 4
 _STYLES: dict[Verdict, str] = {"faster": "green", "slower": "red", "no difference": "cyan", "undecided": "yellow"}
 
 
@@ -28,6 +32,8 @@ def compared(found: Benchmark) -> RenderableType:
     )
     shapes = ", ".join(f"{printable(n)} {t} {'×'.join(map(str, s)) or 'scalar'}" for n, t, s in found.inputs)
     parts: list[RenderableType] = [title, Text(f"{printable(found.fed)}: {shapes}" if shapes else "no inputs", "dim")]
+    if found.notes:
+        parts.append(_spaced(Text("\n".join(f"note: {printable(note)}" for note in found.notes), "yellow")))
     parts += [_level(found, level) for level in found.levels]
     if found.sites is not None:
         parts.append(_sites(found.sites, found.levels[-1].name))
@@ -73,11 +79,52 @@ def _times(figures: Figures) -> tuple[str, str, str]:
     return seconds(times.median), seconds(times.p90), seconds(times.session)
 
 
+def tuned(found: Tuned) -> RenderableType:
+    """What `normgraph optimize` prints of the rewrites that were decided by their speed."""
+    unknown = found.unknown
+    known = [timing for timing in found.timings if timing not in unknown]
+    parts: list[RenderableType] = []
+    if known:
+        groups = _alike(known)
+        made = sum(_saved(group) for group in groups if all(map(_is_made, group)))
+        remarks = f"{f' of ONNX Runtime {found.runtime}' if found.runtime else ''}, each rewrite by itself"
+        title = Text.assemble(
+            (f"Timed on {found.provider}", "bold"), remarks, f" · those that are made save {seconds(made)} a run"
+        )
+        parts.append(_spaced(Group(title, Padding(_site_table(groups, _spared), (0, 0, 0, 2), expand=False))))
+    if unknown:
+        names = [printable(name) for name, _ in merged([timing.name for timing in unknown])]
+        more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+        told = (
+            f"the tuning doesn't know {len(unknown):,} of {counted(len(found.timings), 'rewrite')}: "
+            f"{', '.join([*names[:_NAMED], *more])}; what it doesn't know is made; --autotune beside --tuning adds it"
+        )
+        parts.append(_spaced(Text(told, "yellow")))
+    return Group(*parts)
+
+
 def _sites(timings: Sequence[SiteTiming], level: str) -> RenderableType:
-    """Rewrites that are alike in structure and shape were measured once, and share a row."""
+    if not timings:
+        return _spaced(Text("nothing of the first model is to be rewritten"))
+    groups = _alike(timings)
+    heading = Text.assemble(
+        ("Rewrites of the first model, each by itself", "bold"),
+        f" · optimizations {level} · together they save {seconds(sum(map(_saved, groups)))} a run",
+    )
+    table = _site_table(groups, lambda group: seconds(_saved(group)))
+    return _spaced(Group(heading, Padding(table, (0, 0, 0, 2), expand=False)))
+
+
+def _alike(timings: Sequence[SiteTiming]) -> list[list[SiteTiming]]:
+    """Rewrites that are alike in structure and shape, which were measured once; what saves most comes first."""
     alike: dict[tuple[str, int | str], list[SiteTiming]] = {}
     for timing in timings:
         alike.setdefault((timing.kind, timing.untimed or id(timing.decision)), []).append(timing)
+    return sorted(alike.values(), key=_saved, reverse=True)
+
+
+def _site_table(groups: Sequence[Sequence[SiteTiming]], saves: Callable[[Sequence[SiteTiming]], str]) -> Table:
+    """Rewrites with their figures, those that are alike in a row."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("Site", overflow="fold")
     table.add_column("", justify="right", no_wrap=True)
@@ -87,17 +134,19 @@ def _sites(timings: Sequence[SiteTiming], level: str) -> RenderableType:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("Saves", justify="right", no_wrap=True)
-    groups = sorted(alike.values(), key=_saved, reverse=True)
     for group in groups:
-        for row in _site_rows(group):
+        for row in _site_rows(group, saves):
             table.add_row(*row)
-    heading = Text.assemble(
-        ("Rewrites of the first model, each by itself", "bold"),
-        f" · optimizations {level} · together they save {seconds(sum(map(_saved, groups)))} a run",
-    )
-    if not timings:
-        return _spaced(Text("nothing of the first model is to be rewritten"))
-    return _spaced(Group(heading, Padding(table, (0, 0, 0, 2), expand=False)))
+    return table
+
+
+def _is_made(timing: SiteTiming) -> bool:
+    return timing.decision is None or timing.decision.rewrite
+
+
+def _spared(group: Sequence[SiteTiming]) -> str:
+    """What rewrites save where they are made."""
+    return seconds(_saved(group)) if all(map(_is_made, group)) else "isn't made"
 
 
 def _saved(group: Sequence[SiteTiming]) -> float:
@@ -107,7 +156,9 @@ def _saved(group: Sequence[SiteTiming]) -> float:
     return sum(decision.before - decision.after for decision in told)
 
 
-def _site_rows(group: Sequence[SiteTiming]) -> Iterator[tuple[str | Text, ...]]:
+def _site_rows(
+    group: Sequence[SiteTiming], saves: Callable[[Sequence[SiteTiming]], str]
+) -> Iterator[tuple[str | Text, ...]]:
     for name, members in merged([timing.name for timing in group]):
         first, count = group[members[0]], f"{len(members)}×" if len(members) > 1 else ""
         decision = first.decision
@@ -117,13 +168,13 @@ def _site_rows(group: Sequence[SiteTiming]) -> Iterator[tuple[str | Text, ...]]:
         yield (
             printable(name),
             count,
-            decision.kind,
+            first.kind,
             printable(decision.inputs[0]),
             seconds(decision.before),
             seconds(decision.after),
             interval(decision.ratio),
             said(decision.ratio.verdict(PLAN.precision)),
-            seconds(_saved([group[member] for member in members])),
+            saves([group[member] for member in members]),
         )
 
 

@@ -10,7 +10,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from normgraph.check.contract import NAMED, Finding, Judgement
-from normgraph.cli.text import counted, merged, printable
+from normgraph.cli.text import merged, printable
+from normgraph.wording import counted
 
 _STYLES = {"passed": "green", "failed": "red", "broken": "magenta"}
 

@@ -14,10 +14,11 @@ from normgraph.cli.feeding import feeding_of
 from normgraph.cli.options.verify import VerifyOptions
 from normgraph.cli.output import show, write_json
 from normgraph.cli.progress import shown
-from normgraph.cli.text import counted, printable, scientific
+from normgraph.cli.text import printable, scientific
 from normgraph.evidence import FACTOR, ULPS
 from normgraph.verification import Comparison, Divergence, Tolerance, Verification, Verifying, verify
 from normgraph.verification.comparing import RELATIVE
+from normgraph.wording import counted
 
 #: So many outputs have a row; of more, the worst are shown.
 _ROOMY = 20

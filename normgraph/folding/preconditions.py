@@ -11,6 +11,7 @@ from normgraph.constants import attribute
 from normgraph.evidence import Precondition
 from normgraph.facts import Facts
 from normgraph.folding.plan import FoldPlan
+from normgraph.wording import counted
 
 _SHAPE_READERS = frozenset({"Shape", "Size"})
 
@@ -45,7 +46,8 @@ def _constants(plan: FoldPlan, facts: Facts) -> Precondition:
         if weight is None or not facts.is_constant(weight) or weight.is_graph_input():
             name = None if weight is None else weight.name
             return Precondition("constants", f"the weight '{name}' isn't constant", holds=False)
-    return Precondition("constants", f"all {count} parameters and the weights are constants that no caller can change")
+    statement = f"{counted(count, 'parameter')} and the weights are constants that no caller can change"
+    return Precondition("constants", statement)
 
 
 def _inference(plan: FoldPlan) -> Precondition:
@@ -82,7 +84,7 @@ def _readers(plan: FoldPlan, facts: Facts) -> Precondition:
         needed = [reader for reader in outside if reader.op_type not in _SHAPE_READERS]
         if needed or value.is_graph_output():
             return Precondition("readers", f"'{value.name}', which would change, is needed elsewhere", holds=False)
-    return Precondition("readers", f"nothing outside of {len(plan.nodes)} nodes reads what changes")
+    return Precondition("readers", f"nothing outside of {counted(len(plan.nodes), 'node')} reads what changes")
 
 
 def _changed(plan: FoldPlan) -> Iterator[ir.Value]:

@@ -10,15 +10,12 @@ from pathlib import Path
 from normgraph.errors import UsageError
 from normgraph.feeds import Feeding
 from normgraph.progress import Progress, silent
-from normgraph.proposals import Judge, consent
 from normgraph.providers import PROVIDERS, provider_named
 from normgraph.runtime import onnxruntime
 from normgraph.sessions import Setting
 from normgraph.timing import tuning
+from normgraph.timing.comparable import ANYWHERE
 from normgraph.timing.sites import SiteTimer
-
-#: The target whose models run anywhere.
-_ANYWHERE = "onnx"
 
 
 @contextmanager
@@ -28,7 +25,7 @@ def judging(
     file: str | PathLike[str] | None = None,
     feeding: Feeding | None = None,
     progress: Progress = silent,
-) -> Iterator[Judge]:
+) -> Iterator[SiteTimer]:
     """Who decides which rewrites pay: a provider, by measuring, or a file of decisions, or both.
 
     With a provider, what the file doesn't know is measured, and added to it when the block ends well; what it knows
@@ -38,7 +35,7 @@ def judging(
     Args:
         target: the runtime that the rewrites are made for, with its version behind an @ or without.
         provider: what measures, a key of `normgraph.providers.PROVIDERS`; None to measure nothing.
-        file: the decisions; with a provider it needn't be there yet.
+        file: the decisions, None only with a provider; with one it needn't be there yet.
         feeding: what the model is fed, to see the shapes in it.
         progress: told how far it is.
 
@@ -48,13 +45,10 @@ def judging(
         UsageError: the file isn't one of decisions, or is one for another provider; or the provider doesn't run what
             is made for the target.
     """
-    if provider is None and file is None:
-        yield consent
-        return
     name = target.partition("@")[0]
     decided = _decided(provider, file)
     row = PROVIDERS.get(decided.provider)
-    if row is not None and name not in (_ANYWHERE, row.target):
+    if row is not None and name not in (ANYWHERE, row.target):
         raise UsageError(
             f"what is timed must be what is made: the provider {row.name} runs what is made for {row.target}, and "
             f"{target} is asked for; choose --target {row.target}"

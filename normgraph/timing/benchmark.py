@@ -19,6 +19,7 @@ from normgraph.progress import Progress, silent
 from normgraph.providers import DEFAULT_PROVIDER, provider_named
 from normgraph.runtime import onnxruntime
 from normgraph.sessions import OpenedModel, Setting
+from normgraph.timing.comparable import differences, foreign_target
 from normgraph.timing.measuring import Plan, Times, comparisons, measured
 from normgraph.timing.results import Benchmark, Figures, Level, Surroundings
 from normgraph.timing.sites import site_timings
@@ -103,6 +104,10 @@ def bench(
             seed=plan.seed,
             levels=told,
             sites=sites,
+            notes=(
+                *differences([(contestant.name, contestant.model) for contestant in found]),
+                *(foreign_target(wanted, last.provider) if per_site else ()),
+            ),
         )
 
 

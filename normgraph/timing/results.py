@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from normgraph.timing.measuring import Times
-from normgraph.timing.sites import PLAN, SiteTiming
+from normgraph.timing.sites import PLAN
 from normgraph.timing.statistics import CONFIDENCE, Ratio, Verdict
+from normgraph.timing.tuned import SiteTiming
 
 #: The version of the JSON's form.
 SCHEMA = 1
@@ -81,6 +82,7 @@ class Benchmark:
         seed: what inputs and order followed from.
         levels: the figures.
         sites: the rewrites of the first model, each timed by itself; None where that wasn't asked for.
+        notes: what makes the comparison one of different things, such as inputs or outputs that only one model has.
     """
 
     models: tuple[str, ...]
@@ -93,6 +95,7 @@ class Benchmark:
     seed: int
     levels: tuple[Level, ...]
     sites: tuple[SiteTiming, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def slower(self) -> list[tuple[str, str]]:
@@ -121,6 +124,7 @@ class Benchmark:
             "budget": self.budget,
             "seed": self.seed,
             "models": [{"model": m, "bytes": size} for m, size in zip(self.models, self.sizes, strict=True)],
+            "notes": list(self.notes),
             "levels": [self._level(level) for level in self.levels],
             "sites": None if self.sites is None else [_site(timing, self.precision) for timing in self.sites],
         }

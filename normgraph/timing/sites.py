@@ -30,27 +30,11 @@ from normgraph.timing.measuring import Plan, measured
 from normgraph.timing.observing import Shapes, observed_shapes
 from normgraph.timing.statistics import ratio_of
 from normgraph.timing.structure import key_of
+from normgraph.timing.tuned import UNKNOWN, SiteTiming, Tuned
 from normgraph.timing.tuning import Decision, Tuning, is_worth
 
 #: How long a rewrite is measured.
 PLAN = Plan(precision=0.02, budget=3.0)
-
-
-@dataclass(frozen=True)
-class SiteTiming:
-    """A rewrite and its figures.
-
-    Attributes:
-        name: what a person calls the site.
-        kind: the operator that it becomes.
-        decision: the figures; None where there are none.
-        untimed: why there are none.
-    """
-
-    name: str
-    kind: str
-    decision: Decision | None
-    untimed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,45 +89,55 @@ class SiteTimer:
         judged: list[int | Shortfall] = []
         for done, (proposal, several, made) in enumerate(zip(proposals, ways, pairs, strict=True)):
             self._progress("timing rewrites", done, len(proposals))
-            found = [self._timing(proposal.name, *entry, shapes) for entry in zip(several, made, strict=True)]
-            self.timings.append(found[0])
-            judged.append(self._choice(found) if self._decides else 0)
+            found = [self._timing(proposal, *entry, shapes) for entry in zip(several, made, strict=True)]
+            position, pays = self._choice(found) if self._decides else (0, True)
+            self.timings.append(found[position])
+            judged.append(position if pays else self._objection(found[position]))
         return judged
 
-    def _choice(self, timings: Sequence[SiteTiming]) -> int | Shortfall:
-        """The way that pays best; another than the first only where it is faster than that beyond noise."""
+    def tuned(self, begun: int) -> Tuned:
+        """What was found out since there were so many timings."""
+        return Tuned(self._tuning.provider, self._tuning.runtime, tuple(self.timings[begun:]))
+
+    def _choice(self, timings: Sequence[SiteTiming]) -> tuple[int, bool]:
+        """The way that pays best, and whether it pays: another than the first only if it is faster beyond noise."""
         if timings[0].decision is None:
-            return 0
+            return 0, True
         known = {position: timing.decision for position, timing in enumerate(timings) if timing.decision is not None}
         worth = [position for position, decision in known.items() if decision.rewrite]
         if not worth:
-            return self._objection(max(known.values(), key=lambda decision: decision.ratio.estimate))
+            return max(known, key=lambda position: known[position].ratio.estimate), False
         best = worth[0]
         for position in worth[1:]:
             if known[position].ratio.low > known[best].ratio.high:
                 best = position
-        return best
+        return best, True
 
-    def _objection(self, decision: Decision) -> Shortfall:
+    def _objection(self, timing: SiteTiming) -> Shortfall:
+        decision = timing.decision
+        assert decision is not None
         reason = (
             f"{decision.kind} took {1e6 * decision.after:.3g} µs here, and the nodes as they are "
             f"{1e6 * decision.before:.3g} µs, on {', '.join(decision.inputs)} with {self._tuning.provider}"
         )
         return Shortfall("slower-here", reason)
 
-    def _timing(self, name: str, way: Way, made: tuple[Fragment, Fragment] | str, shapes: Shapes) -> SiteTiming:
+    def _timing(
+        self, proposal: Proposal, way: Way, made: tuple[Fragment, Fragment] | str, shapes: Shapes
+    ) -> SiteTiming:
+        name, output = proposal.name, proposal.output
         pair = made if isinstance(made, str) else _placed(name, way, *made, shapes)
         if isinstance(pair, str):
-            return SiteTiming(name, way.kind, None, pair)
+            return SiteTiming(name, output, way.kind, None, pair)
         if pair.key not in self._tuning.decisions:
             if not self._measures:
-                return SiteTiming(name, way.kind, None, "the tuning doesn't know it")
+                return SiteTiming(name, output, way.kind, None, UNKNOWN)
             try:
                 self._tuning.decisions[pair.key] = self._measured(pair)
             except RefusedError as error:
-                return SiteTiming(name, way.kind, None, str(error))
+                return SiteTiming(name, output, way.kind, None, str(error))
             self._tuning.runtime = onnxruntime().__version__
-        return SiteTiming(name, way.kind, self._tuning.decisions[pair.key])
+        return SiteTiming(name, output, way.kind, self._tuning.decisions[pair.key])
 
     def _measured(self, pair: _Pair) -> Decision:
         before, after = measured([self._opener(pair.before, pair), self._opener(pair.after, pair)], self._plan)

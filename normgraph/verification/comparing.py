@@ -127,7 +127,11 @@ def _discrete(about: About, before: Array, after: Array) -> Comparison:
     largest = 0.0
     if before.dtype.kind in "iub":
         largest = float(np.max(np.abs(before.astype(np.float64) - after.astype(np.float64))))
-    return Comparison(*about, f"{different:,} of {before.size:,} elements differ", largest)
+    return Comparison(
+        *about,
+        f"elements that differ: {different:,} of {before.size:,}",
+        largest,
+    )
 
 
 def _judged(
@@ -180,7 +184,7 @@ def _pattern(one: Float64, other: Float64, exact: Float64 | None) -> tuple[str |
         same |= won | ~np.isfinite(exact)
     wrong = int(np.count_nonzero(~same))
     recovered = int(np.count_nonzero(won))
-    return (f"{wrong:,} elements are NaN or infinite in one model only" if wrong else None), recovered
+    return (f"elements that are NaN or infinite in one model only: {wrong:,}" if wrong else None), recovered
 
 
 def _cosine(one: Float64, other: Float64) -> float | None:

@@ -14,6 +14,7 @@ from normgraph.evidence.document import number
 from normgraph.evidence.measuring import FACTOR, ULPS
 from normgraph.verification.bisecting import Divergence
 from normgraph.verification.comparing import RELATIVE, Comparison, Tolerance
+from normgraph.wording import counted
 
 #: The version of the JSON's form.
 SCHEMA = 1
@@ -69,7 +70,8 @@ class Verification:
         if self.problems:
             return self.problems[0]
         if not self.failures:
-            return f"all {len(self.outputs)} outputs agree on {len(self.recipes)} inputs"
+            all_agree = "the output agrees" if len(self.outputs) == 1 else f"all {len(self.outputs)} outputs agree"
+            return f"{all_agree} on {counted(len(self.recipes), 'input')}"
         worst = max(self.failures, key=lambda c: c.excess)
         where = "" if self.divergence is None else f"; they part at {self.divergence.after}"
         return f"output '{worst.tensor}' differs on {worst.feed}: {worst.difference}{where}"

@@ -33,7 +33,7 @@ def test_preconditions_of_a_right_fold_hold_and_are_told() -> None:
     told = established_of_plan(plan, found.facts)
     assert broken(told) is None
     assert [condition.rule for condition in told] == ["constants", "inference", "weights", "readers"]
-    assert told[0].statement == "all 4 parameters and the weights are constants that no caller can change"
+    assert told[0].statement == "4 parameters and the weights are constants that no caller can change"
     assert "[2, 3, 1, 1]" in told[2].statement
 
 

@@ -103,6 +103,13 @@ def run_pytest(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_seed_makes_other_inputs_and_does_not_go_with_ones_own(tmp_path: Path) -> None:
+    assert_equivalent(NATIVE, NATIVE, seed=7)
+    (tmp_path / "given.py").write_text("def feeds():\n    return {}\n")
+    with pytest.raises(UsageError, match="leave out seed, or inputs"):
+        assert_equivalent(NATIVE, NATIVE, inputs=f"{tmp_path}/given.py:feeds", seed=7)
+
+
 def test_the_fixture_is_there_for_the_example(tmp_path: Path) -> None:
     example = FOLDER.parent / "examples" / "test_exported_model.py"
     done = run_pytest("-q", "-c", os.devnull, "--rootdir", str(tmp_path), str(example), cwd=tmp_path)

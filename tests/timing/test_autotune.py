@@ -1,6 +1,7 @@
 """Autotuning: what doesn't pay is left out and said, decisions are kept and repeated, and what can't be is refused."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.samples import FOLDER
 from tests.timing.test_benchmark import timed
 
 FORM = json.loads((FOLDER.parent / "normgraph" / "tuning.schema.json").read_text("utf-8"))
+REPORT = json.loads((FOLDER.parent / "normgraph" / "report.schema.json").read_text("utf-8"))
 RESNET = FOLDER / "samples" / "resnet_torchscript_13.onnx"
 
 
@@ -344,3 +346,48 @@ def test_the_command_tells_what_is_slower(
     ):
         assert main(["optimize", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_figures_of_all_rewrites_are_told_whether_they_are_made_or_not(
+    measuring: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = tmp_path / "model.onnx", tmp_path / "tuning.json"
+    onnx.save(norm(shape="2, 4, 8"), path)
+    measuring(FASTER)
+    assert main(["optimize", str(path), "--dry-run", "--autotune", "--tuning", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "Timed on cpu of ONNX Runtime" in printed
+    assert "those that are made save 10.0 µs a run" in printed
+    assert re.search(r"y +LayerNormalization +float32 2×4×8 +20.0 µs +10.0 µs +2.000 .* faster +10.0 µs", printed)
+    assert main(["optimize", str(path), "--dry-run", "--tuning", str(file), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["tuned"]["rewrites"]
+    assert (row["kind"], row["rewrite"]) == ("LayerNormalization", True)
+    assert [row["before"], row["after"]] == pytest.approx([2e-5, 1e-5])
+    measuring(SLOWER)
+    assert main(["optimize", str(path), "--dry-run", "--autotune"]) == 0
+    printed = capsys.readouterr().out
+    assert "those that are made save 0.00 µs a run" in printed
+    assert re.search(r"y +LayerNormalization +float32 2×4×8 +10.0 µs +20.0 µs +0.500 .* slower +isn't made", printed)
+
+
+def test_what_the_tuning_does_not_know_is_said(
+    measuring: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (4, 8):
+        onnx.save(norm(shape=f"2, 4, {number}"), tmp_path / f"{number}.onnx")
+    file = tmp_path / "tuning.json"
+    measuring(FASTER)
+    assert main(["optimize", str(tmp_path / "4.onnx"), "--dry-run", "--autotune", "--tuning", str(file)]) == 0
+    assert "doesn't know" not in capsys.readouterr().out
+    words = ["optimize", str(tmp_path / "8.onnx"), "--dry-run", "--tuning", str(file)]
+    assert main(words) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "the tuning doesn't know 1 of 1 rewrite: y; what it doesn't know is made; --autotune beside" in printed
+    assert "Timed on" not in printed
+    assert main([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    Draft202012Validator(REPORT).validate(document)
+    assert (document["tuned"]["unknown"], document["tuned"]["rewrites"][0]["ratio"]) == (1, None)
+    assert document["tuned"]["rewrites"][0]["output"] == document["sites"][0]["output"]
+    assert main(["optimize", str(tmp_path), "--dry-run", "--tuning", str(file)]) == 0
+    assert "Not in the tuning" in " ".join(capsys.readouterr().out.split())

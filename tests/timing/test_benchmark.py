@@ -200,6 +200,7 @@ def test_names_on_a_picture_are_short_and_told_apart(models: list[str], expected
         pytest.param(["--family", "normal", "--family", "offset 10"], "several are named; choose one", id="families"),
         pytest.param(["--level", "most"], "invalid choice: 'most'", id="unknown level"),
         pytest.param(["--dim", "N=3"], "N", id="no such dimension"),
+        pytest.param(["--threads", "100000"], "from 0 to", id="more threads than can be started"),
         pytest.param(["--provider", "dml"], "has cpu; install 'onnxruntime-directml'", id="absent provider"),
     ],
 )

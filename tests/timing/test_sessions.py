@@ -102,7 +102,9 @@ def test_cuda_libraries_are_loaded_and_what_that_prints_is_no_output(
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        pytest.param("cuda", r"1\.31\.0 has cpu; install 'normgraph\[gpu\]' in the place of", id="cuda"),
+        pytest.param(
+            "cuda", r"1\.31\.0 has cpu; install 'normgraph\[gpu\]', after `pip uninstall onnxruntime`", id="cuda"
+        ),
         pytest.param("openvino", r"has cpu; install 'onnxruntime-openvino'", id="openvino"),
         pytest.param("coreml", r"has cpu; install 'normgraph\[cpu\]' on macOS", id="coreml"),
     ],

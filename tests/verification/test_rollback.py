@@ -130,7 +130,7 @@ def test_command_takes_back_and_says_so(
     printed = capsys.readouterr().out
     assert f"({RULE})" in printed
     assert "the whole model agrees with the original: 1 output on 3 inputs" in printed
-    assert "4 fused, 1 kept as they are" in printed
+    assert "4 fused, 1 kept as it is" in printed
     document = json.loads(report.read_text("utf-8"))
     assert document["verification"]["passed"] is True
     monkeypatch.undo()
