@@ -5,8 +5,8 @@
 Takes out one guard at a time - the condition of an early exit, an operand of ``and`` or ``or``, the condition of a
 comprehension, a call of ``all`` or ``any``, the edge of a comparison - and runs the tests that come by it, up to the
 first that fails.  The tests are collected once; each guard has a fork of that process, in which the functions get the
-changed code: no file is touched.  Told are the guards whose absence nothing noticed.  Whether these are equivalent, or
-a test is missing, is for a person to say.
+changed code: no file is touched.  Told are the guards whose absence nothing noticed, which can be tried again with more
+tests (--again).  Whether these are equivalent, or a test is missing, is for a person to say.
 """
 
 from __future__ import annotations
@@ -223,6 +223,12 @@ def outcome_of(removal: Removal, items: Sequence[pytest.Item], limit: int) -> in
     return _in_child(work, limit)
 
 
+def _named(removal: Removal, told: Path) -> bool:
+    """Whether what an earlier run wrote says of a guard that its absence wasn't noticed, wherever it stands now."""
+    place, what = f"{removal.path}:", f": {removal.what} ("
+    return any(line.startswith(place) and what in line for line in told.read_text("utf-8").splitlines())
+
+
 class _Trial:
     """A plugin of pytest that takes guards out where pytest would run the tests it has collected."""
 
@@ -238,7 +244,8 @@ class _Trial:
         breadth = Counter(test for tests in covering.values() for test in tests)  # the most particular come first
         for path in options.modules:
             outcomes: Counter[int] = Counter()
-            for removal in islice(removals(path), 0, None, options.every):
+            tried = (r for r in removals(path) if options.again is None or _named(r, options.again))
+            for removal in islice(tried, 0, None, options.every):
                 passing = {test for line in removal.lines for test in covering.get((str(path), line), ())}
                 tests = sorted(passing, key=lambda test: (breadth[test], test))[: options.most]
                 outcome = outcome_of(removal, [items[test] for test in tests], options.limit)
@@ -260,6 +267,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="+", type=Path, help="the modules, as paths from the checkout")
     parser.add_argument("--tests", nargs="+", required=True, help="files of tests, as pytest is given them")
     parser.add_argument("--select", metavar="EXPRESSION", default="", help="which of the tests, as pytest's -k")
+    parser.add_argument("--again", metavar="FILE", type=Path, help="try what an earlier run told, its output, only")
     parser.add_argument("--every", metavar="N", type=int, default=1, help="try each Nth guard only (1)")
     parser.add_argument("--most", metavar="N", type=int, default=1_000, help="run so many tests of each guard (1,000)")
     parser.add_argument("--limit", metavar="SECONDS", type=int, default=60, help="how long they may take (60)")

@@ -47,7 +47,7 @@ class Transfer:
 
     def operands_of(self, node: ir.Node) -> Sequence[ir.Value | None]:
         """The inputs of the node that are operands."""
-        return node.inputs if self.operands is None else node.inputs[: self.operands]
+        return node.inputs[: self.operands]
 
 
 def _binary(operation: Callable[[Polynomial, Polynomial], Polynomial]) -> Rule:

@@ -182,7 +182,7 @@ def _with_addition(linear: Linear, facts: Facts) -> Linear:
         return linear
     constant: Array | None = facts.constant(addition.inputs[1 - uses[0].idx])
     before, after = facts.shape(output), facts.shape(addition.outputs[0])
-    if constant is None or before is None or before != after or constant.ndim > len(before):
+    if constant is None or before is None or before != after:
         return linear
     bias = constant.astype(np.float64).reshape((1,) * (len(before) - constant.ndim) + constant.shape)
     return replace(linear, outline=replace(linear.outline, bias=bias), addition=addition)

@@ -40,7 +40,7 @@ class Passage:
 
     def data(self, node: ir.Node) -> Sequence[ir.Value | None]:
         """The data operands of a node."""
-        return node.inputs if self.operands is None else node.inputs[: self.operands]
+        return node.inputs[: self.operands]
 
 
 def _moving(forward: Move, backward: Move, condition: Condition | None = None, operands: int | None = 1) -> Passage:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.folds.claims import hit, miss, norm
+from tests.folds.claims import hit, miss, norm, same
 
 LN = "LayerNormalization<axis=-1>"
 MATRICES: dict[str, tuple[int, ...]] = {"g": (4,), "s": (4,), "w": (4, 5), "v": (4, 6), "c": (5,), "d": (6,)}
@@ -35,6 +35,8 @@ GAINS = [
         f"n = {LN}(x, g, s)  a = MatMul(n, w)  p = Add(a, c)  b = MatMul(n, v)  q = Add(b, d)  r = Relu(p)  "
         "y = Concat<axis=-1>(r, q)", "LayerNormalization MatMul Add MatMul Add Relu Concat", "gain", dims="B S 4",
         constants=MATRICES, opsets=(17, 23)),
+    hit("a LayerNormalization with nothing but a bias", f"n = {LN}(x, e, s)  p = MatMul(n, w)  y = Add(p, c)",
+        "LayerNormalization MatMul Add", "gain", dims="B S 4", constants={**MATRICES, "e": [1.0] * 4}, opsets=(17, 23)),
     hit("a LayerNormalization without bias", f"n = {LN}(x, g)  y = MatMul(n, w)", "LayerNormalization MatMul", "gain",
         dims="B S 4", constants=MATRICES, opsets=(17, 23)),
     hit("an RMSNormalization through a Reshape and Gemm",
@@ -43,6 +45,16 @@ GAINS = [
         evaluated_in_double=False),
     miss("a bias that would take an Add", f"n = {LN}(x, g, s)  y = MatMul(n, w)", "no-gain", "1 new nodes",
          dims="B S 4", constants=MATRICES, opsets=(17, 23)),
+    same("a LayerNormalization without gain or bias", f"n = {LN}(x, e, o)  y = MatMul(n, w)", dims="B S 4",
+         constants={**MATRICES, "e": [1.0] * 4, "o": [0.0] * 4}, opsets=(17, 23)),
+    same("a gain that the caller may override", f"n = {LN}(x, g)  y = MatMul(n, w)", dims="B S 4", constants=MATRICES,
+         overridable=("g",), opsets=(17, 23)),
+    same("a bias that the caller may override", f"n = {LN}(x, g, s)  p = MatMul(n, w)  y = Add(p, c)", dims="B S 4",
+         constants=MATRICES, overridable=("s",), opsets=(17, 23)),
+    same("a gain for each row", f"n = {LN}(x, r)  y = MatMul(n, w)", dims="B 3 4", constants={**MATRICES, "r": (3, 4)},
+         opsets=(17, 23)),
+    same("a LayerNormalization that nothing reads", f"n = {LN}(x, g)  p = MatMul(n, w)  y = Relu(x)", dims="B S 4",
+         constants=MATRICES, opsets=(17, 23)),
     miss("a LayerNormalization that something else reads",
          f"n = {LN}(x, g)  a = MatMul(n, m)  r = Relu(n)  y = Mul(a, r)", "no-neighbour", "Relu", dims="B S 4",
          constants={**MATRICES, "m": (4, 4)}, opsets=(17, 23)),
