@@ -23,7 +23,7 @@ N, S = Size(1, ("N",)), Size(1, ("S",))
 A, B, C = Axis(0, Size(4)), Axis(1, Size(6)), Axis(2, Size(4))
 D, E = Axis(3, N), Axis(4, S)
 F4, F6, F24 = Axis(10, Size(4), fresh=True), Axis(11, Size(6), fresh=True), Axis(12, Size(24), fresh=True)
-FN = Axis(13, N, fresh=True)
+FN, FS = Axis(13, N, fresh=True), Axis(14, S, fresh=True)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,8 @@ MISALIGNED = [
     pytest.param(((A,),), ((FN,),), id="dynamic-constant-against-a-number"),
     pytest.param(((A,), (F4,)), ((F4,), (A,)), id="constant-and-axis-crossed"),
     pytest.param(((D, B),), ((F24,),), id="dynamic-merged-axes"),
+    pytest.param(((D,),), ((FS,),), id="dynamic-constant-of-another-size"),
+    pytest.param(((D,),), ((F4, F6),), id="constant-of-merged-axes"),
 ]
 
 

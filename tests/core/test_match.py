@@ -66,6 +66,22 @@ def test_the_nearest_base_and_the_furthest_output_are_chosen(nodes: str, expecte
     assert all(match.obstacle is None for match in found.findings.matches)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "gain", "rule"),
+    [
+        pytest.param("float[N, C, S] x", f32([[1], [2], [3], [4]]), "dynamic-axis", id="per-channel"),
+        pytest.param("float[N, 4, S] x", f32([[1], [2], [3], [4]]), None, id="per-channel-of-four"),
+        pytest.param("float[N, C, S] x", f32([1, 2, 3, 4]), None, id="over-the-statistics"),
+    ],
+)
+def test_a_constant_that_may_broadcast_is_an_obstacle(inputs: str, gain: Any, rule: str | None) -> None:
+    constants = {**CONSTANTS, "g": gain}
+    found = surveyed(f"{norm('x', 'n')}  y = Mul(n, g)", inputs, outputs="float[N, K, L] y", constants=constants)
+    (match,) = found.findings.matches
+    assert shown([match]) == [("x", "y")]
+    assert (None if match.obstacle is None else match.obstacle.rule) == rule
+
+
 NEEDED = [
     pytest.param(f"{norm('x', 'y')}  z = Neg(d)", ["d"], "inner-reader", id="inner-value-read"),
     pytest.param(f"{norm('x', 'y')}  z = Identity(v)", ["v"], "inner-reader", id="variance-read"),

@@ -54,12 +54,24 @@ def test_what_only_serves_the_region_goes_with_it(nodes: str, expected: list[str
     assert region(found, "y")[1] == expected
 
 
+def test_what_serves_the_region_and_the_caller_stays() -> None:
+    nodes = f"{NORM}  h = Shape(x)  y = Expand(n, h)"
+    found = surveyed(nodes, X, outputs="float[2, 4] y, int64[2] h", constants=CONSTANTS)
+    assert region(found, "y")[1] == []
+
+
+def test_what_makes_the_base_does_not_serve_the_region() -> None:
+    found = surveyed(f"x = Neg(u)  {NORM}", "float[2, 4] u", outputs="float[2, 4] n", constants=CONSTANTS)
+    assert region(found, "n")[1] == []
+
+
 CLOSED = [
     pytest.param("z = Shape(d)", id="shape-that-the-base-has-too"),
     pytest.param("z = Size(q)", id="size-that-the-base-has-too"),
 ]
 OPEN = [
     pytest.param("z = Neg(d)", {"d": "'d' (made by Sub) is also read by Neg 'z'"}, id="value-read"),
+    pytest.param("z = custom.Shape(d)", {"d": "'d' (made by Sub) is also read by Shape 'z'"}, id="another-Shape"),
     pytest.param("z = Shape(m)", {"m": "'m' (made by ReduceMean) is also read by Shape 'z'"}, id="other-shape-read"),
     pytest.param("t = Transpose(d)  z = Neg(t)", {"d": "'d' (made by Sub) is also read by Transpose 't'"}, id="moved"),
     pytest.param(
