@@ -90,7 +90,7 @@ class Manifest:
         text = json.dumps({"schema": SCHEMA, "outputs": rows}, indent=1, ensure_ascii=False) + "\n"
         with delivered(self._path) as local:
             temporary = local.with_name(f".{local.name}.tmp")
-            temporary.write_text(text, "utf-8")
+            temporary.write_text(text, "utf-8", "backslashreplace")  # of names that are no UTF-8: JSON's own escapes
             temporary.replace(local)
         self._written = True
         now = time.monotonic()

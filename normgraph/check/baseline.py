@@ -113,6 +113,8 @@ def read(path: Path) -> dict[str, Snapshot]:
                 "write it anew with --update-baseline"
             )
         return {str(name): _snapshot(row) for name, row in content["models"].items()}
+    except IsADirectoryError as error:
+        raise UsageError(f"the baseline must be a file, and this is a folder: {path}; name a file in it") from error
     except OSError as error:
         raise UsageError(
             f"the baseline must be readable: {path} ({error.strerror}); write it with --update-baseline"
@@ -138,7 +140,7 @@ def write(path: Path, models: Mapping[str, Snapshot]) -> None:
     text = json.dumps({"schema": SCHEMA, "models": rows}, indent=1, ensure_ascii=False) + "\n"
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(text, "utf-8")
+        temporary.write_text(text, "utf-8", "backslashreplace")  # of names that are no UTF-8: JSON's own escapes
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"the baseline can't be written: {path} ({error.strerror}); check its folder") from error

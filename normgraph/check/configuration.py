@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -110,11 +111,17 @@ def read(path: Path) -> Configuration:
     for number, given in enumerate(rows, 1):
         here = f"{path}, contract {number}"
         row = dict(_typed(given, dict, here, "a table"))
-        patterns = _texts(row.pop("models", None), f"{here}, models")
+        if "models" not in row:
+            raise UsageError(f"a contract must say whose it is: {here}, models; name files or patterns there")
+        patterns = _texts(row.pop("models"), f"{here}, models")
+        if not row:
+            raise UsageError(f"a contract must demand something: {here}; write one of {', '.join(_KEYS)} there")
         contracts.append((patterns, _contract(row, here, ("models",))))
     common = _contract(check, where, ("models", "baseline", "contract"))
+    if baseline is not None and not _typed(baseline, str, f"{where}, baseline", "a text"):
+        raise UsageError(f"a baseline must be a file: {where}, baseline; name it, or leave it out")
     if baseline is not None:
-        baseline = path.parent / _typed(baseline, str, f"{where}, baseline", "a text")
+        baseline = path.parent / baseline
     return Configuration(path, models, baseline, common, tuple(contracts))
 
 
@@ -130,7 +137,8 @@ def _own_table(path: Path) -> Mapping[str, Any] | None:
         raise UsageError(f"the file of contracts must be TOML: {path} ({error}); correct it there") from error
     if path.name != SHARED:
         return content
-    table = content.get("tool", {}).get("normgraph")
+    tools = content.get("tool")
+    table = tools.get("normgraph") if isinstance(tools, dict) else None
     return table if table is None else dict(_typed(table, dict, f"{path}, [tool.normgraph]", "a table"))
 
 
@@ -139,14 +147,14 @@ def _expect(value: Any, where: str) -> tuple[Any, ...]:
 
 
 def _forbid(value: Any, where: str) -> tuple[str, ...]:
-    names = _texts(value, where)
-    for name in names:
+    names = [name.strip() for text in _texts(value, where) for name in text.split(",")]
+    for name in filter(None, names):
         known(name, FORBIDDEN, "such thing to forbid as", where)
-    return names
+    return tuple(filter(None, names))
 
 
 def _max_error(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise UsageError(f"a largest error must be a number from 0 on, not {value!r}: {where}; correct it there")
     return float(value)
 
@@ -154,7 +162,9 @@ def _max_error(value: Any, where: str) -> float:
 def _max_latency(value: Any, where: str) -> LatencyBudget:
     """A time such as "5ms", or a table of it and of what it is measured with."""
     table = {"time": value} if isinstance(value, str) else dict(_typed(value, dict, where, "a text or a table"))
-    seconds = parse_duration(_typed(table.pop("time", None), str, f"{where}, time", "a text"), where)
+    if "time" not in table:
+        raise UsageError(f'a budget of time must have one: {where}; write it as in {{ time = "5ms" }}')
+    seconds = parse_duration(_typed(table.pop("time"), str, f"{where}, time", "a text"), where)
     provider = _typed(table.pop("provider", "cpu"), str, f"{where}, provider", "a text")
     known(provider, PROVIDERS, "provider", where)
     threads = _natural(table.pop("threads", 0), f"{where}, threads")

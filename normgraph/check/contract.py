@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from normgraph.check.budgets import LatencyBudget
+from normgraph.check.consistency import inconsistencies
 from normgraph.check.examination import Examination
 from normgraph.check.quantities import FORBIDDEN, QUANTITIES
 from normgraph.errors import UsageError
@@ -104,12 +105,19 @@ class Expectation:
         found = quantity.count(seen)
         if _COMPARISONS[self.comparison](found, self.number):
             return Finding("expect", str(self))
-        sites = quantity.unwanted(seen) if found > self.number else _not_settled(seen, self.quantity)
-        advice = "" if seen.optimized or not any(s.rule in ("not-fused", "not-folded") for s in sites) else _ADVICE
+        unwanted = found > self.number
+        sites = quantity.unwanted(seen) if unwanted else _not_settled(seen, self.quantity)
+        advice = "" if seen.optimized else self._advice(found, -1 if unwanted else 1, sites)
         return Finding("expect", str(self), f"found {found}{advice}", culprits(sites))
 
-
-_ADVICE = "; `normgraph optimize` would change that, and --optimized judges what it makes"
+    def _advice(self, found: int, step: int, sites: Sequence[Site | Fold]) -> str:
+        """What optimizing would do about it, each site that it rewrites counting one less or more."""
+        rewrites = sum(site.rule in ("not-fused", "not-folded") for site in sites)
+        if not rewrites:
+            return ""
+        if _COMPARISONS[self.comparison](found + step * rewrites, self.number):
+            return "; `normgraph optimize` would change that, and --optimized judges what it makes"
+        return f"; `normgraph optimize` would only make it {found + step * rewrites}"
 
 
 def _not_settled(seen: Examination, kind: str) -> list[Site]:
@@ -189,6 +197,8 @@ class Contract:
                 f"'{rewrites[0]}' is told of rewrites, and the model is judged as it stands, which has none: {where}; "
                 "add --optimized (in a file: optimized = true), or leave it out"
             )
+        for mistake in inconsistencies(self.expect, self.forbid):
+            raise UsageError(f"conditions must be able to hold and to fail, and {mistake}: {where}; change or drop one")
         return self
 
 

@@ -81,12 +81,14 @@ class Forbidden:
         found: where it is found.
         remedy: what to do about it.
         rewrites: whether it comes of rewrites, of which there are none unless the model is optimized.
+        quantity: the key of `QUANTITIES` that it demands to be 0, where there is one.
     """
 
     meaning: str
     found: Callable[[Examination], Sequence[Site | Fold]]
     remedy: str
     rewrites: bool = False
+    quantity: str | None = None
 
 
 def _unproven(seen: Examination) -> list[Site | Fold]:
@@ -114,12 +116,19 @@ FORBIDDEN: Mapping[str, Forbidden] = {
         "a recognised normalization that is spelled out in nodes",
         lambda seen: seen.decomposed,
         "run `normgraph optimize`; `normgraph explain` says what stands in the way of the rest",
+        quantity="decomposed",
     ),
     "near-miss": Forbidden(
-        "what looks like a normalization and is none", _near_misses, "see its reason in `normgraph explain`"
+        "what looks like a normalization and is none",
+        _near_misses,
+        "see its reason in `normgraph explain`",
+        quantity="near_misses",
     ),
     "foldable-bn": Forbidden(
-        "a BatchNormalization that could be folded", lambda seen: seen.foldable, "run `normgraph optimize`"
+        "a BatchNormalization that could be folded",
+        lambda seen: seen.foldable,
+        "run `normgraph optimize`",
+        quantity="foldable_bn",
     ),
     "failed-proof": Forbidden(
         "a rewrite whose proof failed",

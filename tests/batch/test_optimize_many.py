@@ -1,7 +1,9 @@
 """`normgraph optimize` for several models: where the outputs go, what is done again, and what fails."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import onnx
@@ -178,3 +180,13 @@ def test_what_cannot_be_begun_is_explained(
     assert optimize(*words) == 2
     assert message in capsys.readouterr().err
     assert contents(folder) == before
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names of files are UTF-8 there")
+def test_names_that_are_no_utf8_are_written_down(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(NEAR_MISSES, folder / "in" / os.fsdecode(b"\xff, 1%\n.onnx"))
+    assert set(statuses(capsys, "in", "-o", "out").values()) == {"written"}
+    assert set(statuses(capsys, "in", "-o", "out").values()) == {"up to date"}
+    assert main(["check", "in", "--baseline", "base.json", "--update-baseline", "-q", "--jobs", "1"]) == 0
+    assert main(["check", "in", "--baseline", "base.json", "--jobs", "1"]) == 0
+    assert "3 passed" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Contracts: how they are written, in options and files, and what they demand."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,11 @@ def test_contracts_of_a_file_go_by_patterns(name: str, text: str, tmp_path: Path
         pytest.param("[check]\nmodels = 3", "a text or a list of texts", id="models that are none"),
         pytest.param("[check]\noptimized = 'yes'", "true or false", id="a flag that is none"),
         pytest.param("[[check.contract]]\nexpect = 'nodes=1'", "contract 1, models", id="a contract of no model"),
+        pytest.param("[[check.contract]]\nmodels = 'a'", "must demand something.*contract 1", id="an empty contract"),
+        pytest.param("[check]\nmax-error = inf", "a number from 0 on, not inf", id="an error that nothing exceeds"),
+        pytest.param("[check]\nbaseline = ''", "a baseline must be a file", id="a baseline that is none"),
+        pytest.param("[check]\ncontract = 3", "an array of tables", id="contracts that are none"),
+        pytest.param("[tool.normgraph]", "no key 'tool'", id="a table of another file"),
         pytest.param("[check", "must be TOML", id="no TOML"),
     ],
 )
@@ -158,6 +164,46 @@ def test_files_that_are_not_understood_are_explained(text: str, message: str, tm
     with pytest.raises(UsageError, match=f"{message}.*") as raised:
         read(tmp_path / "normgraph.toml")
     assert "normgraph.toml" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["tool = 3", "[tool]\nnormgraph.check.expect = 3", "[tool]\nnormgraph = 3"])
+def test_a_shared_file_is_understood_or_explained(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(UsageError):
+        read(tmp_path / "pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("expect", "forbid", "mistake"),
+    [
+        pytest.param("nodes=36, nodes=37", "", "'nodes = 36' and 'nodes = 37' can't both hold", id="two numbers"),
+        pytest.param("nodes>5, nodes<=5", "", "'nodes > 5' and 'nodes <= 5' can't both hold", id="nothing in between"),
+        pytest.param("nodes>5, nodes<7", "", None, id="one in between"),
+        pytest.param("nodes>=6, opset<3", "", None, id="other quantities"),
+        pytest.param("nodes<0", "", "'nodes < 0' can't hold", id="below zero"),
+        pytest.param("nodes>=0", "", "'nodes >= 0' holds of every model", id="from zero on"),
+        pytest.param("decomposed=1", "decomposed", "'decomposed = 1' and 'no decomposed' can't both", id="forbidden"),
+        pytest.param("foldable_bn>0", "foldable-bn", "can't both hold", id="forbidden, by another spelling"),
+        pytest.param("decomposed<3", "decomposed near-miss", None, id="forbidden as well"),
+    ],
+)
+def test_conditions_that_cannot_hold_or_fail_are_refused(expect: str, forbid: str, mistake: str | None) -> None:
+    contract = Contract(parse_expectations(expect, "here"), tuple(forbid.split()))
+    if mistake is None:
+        assert contract.checked("m.onnx") == contract
+    else:
+        with pytest.raises(UsageError, match=f"{re.escape(mistake)}.*: m.onnx; change or drop one"):
+            contract.checked("m.onnx")
+
+
+def test_things_to_forbid_may_be_separated_by_commas(tmp_path: Path) -> None:
+    (tmp_path / "normgraph.toml").write_text("[check]\nforbid = 'near-miss, decomposed'\n")
+    assert read(tmp_path / "normgraph.toml").common.forbid == ("near-miss", "decomposed")
+
+
+def test_what_optimizing_would_only_improve_is_not_promised() -> None:
+    told = judge(examine(NEAR_MISSES), Contract(expect=parse_expectations("LayerNormalization=5", "here"))).findings[1]
+    assert told.failure == "found 0; `normgraph optimize` would only make it 1"
 
 
 def test_a_file_of_others_is_passed_over(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What programs are told of judgements: JSON, JUnit XML, SARIF and GitHub's annotations."""
 
 import json
+import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
@@ -11,6 +13,7 @@ from normgraph.check import Contract, Judgement, examine, judge
 from normgraph.check.contract import Culprit, Finding, added, broken, parse_expectations
 from normgraph.check.formats import FORMATS
 from normgraph.check.quantities import QUANTITIES
+from normgraph.cli.files import written_report
 from normgraph.cli.options import check as options
 from tests.check import sarif
 from tests.commands import BERT, NEAR_MISSES
@@ -32,6 +35,60 @@ def judgements() -> list[Judgement]:
         added(fine, Finding("baseline", "as good as before", note="better")),
         broken(ODD, "the file is truncated: 50% of it"),
     ]
+
+
+#: File names, and names and messages within models, that a form may trip over.
+ODD_TEXTS = [
+    pytest.param("a,b%3A:c\nd.onnx", id="what GitHub escapes"),
+    pytest.param("::error::x\r\n::warning::y", id="a command of GitHub's"),
+    pytest.param("\x00\x1b[31m\ufffe", id="what XML can't hold"),
+    pytest.param("]]>&<\"'</failure>", id="what XML escapes"),
+    pytest.param("\udcff.onnx", id="bytes that are no UTF-8"),
+    pytest.param("\ud83d", id="half a character"),
+    pytest.param("a\u2028b\u2029c\x85d", id="other ends of lines"),
+    pytest.param("{0} [x](1) {a}", id="what SARIF takes for a placeholder"),
+    pytest.param("dir//../a b#?.onnx", id="what URIs escape"),
+    pytest.param("C:\\x\\y.onnx", id="a drive"),
+    pytest.param("/absolute/ü.onnx", id="an absolute path"),
+    pytest.param("s3://bucket/a b%20#x,y.onnx", id="a URL"),
+    pytest.param("ünï/日本.onnx", id="letters of the world"),
+    pytest.param("./a.onnx", id="a path that is also another's"),
+    pytest.param("", id="nothing"),
+]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_no_name_or_message_breaks_a_form(text: str, tmp_path: Path) -> None:
+    findings = (
+        Finding("readable", "the model can be read"),
+        Finding("expect", f"n = 1 {text}", f"found {text}", (Culprit(text, text), Culprit("x", text))),
+        Finding("baseline", f"as in {text}", note=f"better\n{text}"),
+    )
+    judged = [Judgement(text, findings), broken(text, text), broken("a.onnx", text)]
+    told = {}
+    for name, form in FORMATS.items():
+        with written_report(tmp_path / name) as texts:  # as the command writes it
+            texts.append(form(judged))
+        told[name] = (tmp_path / name).read_bytes().decode("utf-8")
+    document = json.loads(told["json"])
+    jsonschema.validate(document, json.loads(OWN.read_text("utf-8")))
+    assert document["models"][0]["model"] == text
+    assert document["models"][0]["findings"][1]["failure"] == f"found {text}"
+    log = json.loads(told["sarif"])
+    jsonschema.validate(log, sarif.LOG)
+    message = log["runs"][0]["results"][0]["message"]["text"]
+    assert message.startswith(f"n = 1 {text}: found {text}\n".replace("{", "{{").replace("}", "}}"))
+    root = ElementTree.fromstring(told["junit"])
+    assert len(list(root.iter("testcase"))) == 5
+    lines = re.split(r"\r|\n", told["github"].removesuffix("\n"))  # as a runner reads them
+    assert len(lines) == 4
+    for line in lines:
+        assert re.fullmatch(r"::(error|notice) file=[^:,]*,title=[^:,]*::.*", line, re.DOTALL)
+    found = re.fullmatch(r"::error file=(.*),title=(.*)::(.*)", lines[0], re.DOTALL)
+    assert found is not None
+    if "\\" not in text and text.isprintable():
+        decoded = [re.sub("%([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), part) for part in found.groups()]
+        assert decoded == [text, f"normgraph: n = 1 {text}", f"found {text}\n{text}: {text}\nx: {text}"]
 
 
 def test_the_command_line_knows_every_form() -> None:

@@ -77,7 +77,7 @@ def test_budgets_stand_in_files(tmp_path: Path) -> None:
         pytest.param('{ time = "5ms", provider = "abacus" }', "no provider 'abacus'", id="no such provider"),
         pytest.param('{ time = "5ms", threads = -1 }', "a whole number", id="no number of threads"),
         pytest.param('{ time = "5ms", thread = 1 }', "no key 'thread'.*did you mean threads", id="an unknown key"),
-        pytest.param("{ threads = 1 }", "a text, not None", id="no time"),
+        pytest.param("{ threads = 1 }", "a budget of time must have one", id="no time"),
     ],
 )
 def test_budgets_that_are_none_are_explained(text: str, message: str, tmp_path: Path) -> None:

@@ -33,11 +33,11 @@ def written(judgements: Sequence[Judgement]) -> str:
         for finding in judgement.findings
         if finding.failure is not None
     ]
-    models = dict.fromkeys(judgement.model for judgement in judgements)
+    places = {_location(judgement.model)["uri"]: _location(judgement.model) for judgement in judgements}
     run = {
         "tool": {"driver": _driver()},
         "columnKind": "utf16CodeUnits",
-        "artifacts": [{"location": _location(model)} for model in models],
+        "artifacts": [{"location": place} for place in places.values()],
         "invocations": [{"executionSuccessful": all(judgement.status != "broken" for judgement in judgements)}],
         "results": results,
     }
@@ -70,14 +70,14 @@ def _result(judgement: Judgement, finding: Finding) -> dict[str, Any]:
     # A model has no lines, but code-scanning services show no result that has none.
     physical = {"artifactLocation": _location(judgement.model), "region": {"startLine": 1}}
     place: dict[str, Any] = {"physicalLocation": physical}
-    sites = list(dict.fromkeys(culprit.site for culprit in finding.culprits))
+    sites = list(dict.fromkeys(culprit.site for culprit in finding.culprits if culprit.site))
     if sites:
         place["logicalLocations"] = [{"fullyQualifiedName": site, "kind": "module"} for site in sites]
     return {
         "ruleId": f"normgraph/{finding.rule}",
         "ruleIndex": _ORDER.index(finding.rule),
         "level": "error",
-        "message": {"text": "\n".join(lines)},
+        "message": {"text": "\n".join(lines).replace("{", "{{").replace("}", "}}")},  # else placeholders, §3.11.5
         "locations": [place],
         # The same condition of the same model is the same result, whatever its figures are now.
         "partialFingerprints": {"condition/v1": f"{judgement.model}#{finding.condition}"},
@@ -86,6 +86,14 @@ def _result(judgement: Judgement, finding: Finding) -> dict[str, Any]:
 
 def _location(model: str) -> dict[str, str]:
     if "://" in model:
-        return {"uri": quote(model, safe=":/?&=%")}
+        return {"uri": _quoted(model, safe=":/?&=%")}
     path = Path(model)
-    return {"uri": path.as_uri() if path.is_absolute() else quote(path.as_posix())}
+    return {"uri": path.as_uri() if path.is_absolute() else _quoted(path.as_posix())}
+
+
+def _quoted(text: str, safe: str = "/") -> str:
+    """Text as part of a URI: by its bytes, as a file system has them, which needn't be UTF-8."""
+    try:
+        return quote(text, safe, errors="surrogateescape")
+    except UnicodeEncodeError:
+        return quote(text, safe, errors="backslashreplace")
