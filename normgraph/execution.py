@@ -130,5 +130,9 @@ def truth_of(model: onnx.ModelProto, constants: Mapping[str, Array]) -> Runner:
         constants: what some of its inputs are fed whenever it is run.
     """
     plain = all(node.op_type in PLAIN and not node.domain for node in model.graph.node)
-    runner = runner_of(model) if plain else Reference(model)
-    return (lambda feed: runner({**constants, **feed})) if constants else runner
+    return fed(runner_of(model) if plain else Reference(model), constants)
+
+
+def fed(runner: Runner, constants: Mapping[str, Array]) -> Runner:
+    """The same, fed these as well whenever it is run."""
+    return (lambda feed: runner({**feed, **constants})) if constants else runner

@@ -11,8 +11,9 @@ from normgraph.axes import product
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import BadModelError, OpsetError
 from normgraph.evidence import Evidence, OnceEach, prove
-from normgraph.extraction import Fragment, original_fragment, replacement_fragment
+from normgraph.extraction import original_fragment, replacement_fragment
 from normgraph.facts import Facts, graphs_of, survey
+from normgraph.fragments import Fragment
 from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_miss
 from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Findings, Match, find

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from normgraph.diagnosis import Shortfall
-from normgraph.extraction import Fragment
+from normgraph.fragments import Fragment
 
 
 @dataclass(frozen=True)

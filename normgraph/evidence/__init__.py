@@ -6,7 +6,7 @@ isn't larger than `FACTOR` times the original's or `ULPS` units in the last plac
 """
 
 from normgraph.evidence.conducting import compare, conduct, prove
-from normgraph.evidence.experiment import Candidate, Defined, Experiment, Modelled, experiment
+from normgraph.evidence.experiment import PLACES, Candidate, Defined, Experiment, Modelled, experiment
 from normgraph.evidence.measuring import FACTOR, ULPS, Ulps
 from normgraph.evidence.once_each import OnceEach
 from normgraph.evidence.preconditions import Precondition, broken
@@ -15,6 +15,7 @@ from normgraph.evidence.sizes import SMALL, assignments
 
 __all__ = [
     "FACTOR",
+    "PLACES",
     "SEED",
     "SMALL",
     "ULPS",

@@ -16,12 +16,13 @@ from normgraph.evidence.measuring import ULPS, Float64, allowed_errors, errors_o
 from normgraph.evidence.overflow import overflow_of
 from normgraph.evidence.preconditions import broken, established, established_of_match
 from normgraph.evidence.record import SEED, Evidence, Trial
-from normgraph.evidence.sizes import SMALL, Assignment, again, assigned, assignments
+from normgraph.evidence.sizes import SMALL, Assignment, Tried, again, assigned, assignments
 from normgraph.evidence.structure import Runners, runners_of
 from normgraph.execution import NotRunnable, Runner
-from normgraph.extraction import Input, NotExtractable
+from normgraph.extraction import NotExtractable
 from normgraph.facts import FLOATING, Facts
 from normgraph.feeds import draw
+from normgraph.fragments import Input
 from normgraph.lowering import Replacement, Target
 from normgraph.match import Match
 from normgraph.region import Rewritable
@@ -60,20 +61,26 @@ def prove(
     return replace(evidence, preconditions=preconditions)
 
 
-def compare(region: Rewritable, designed: Callable[[], Experiment], facts: Facts) -> Evidence:
+def compare(
+    region: Rewritable,
+    designed: Callable[[], Experiment],
+    facts: Facts,
+    conducting: Callable[[Experiment], Evidence] | None = None,
+) -> Evidence:
     """The same for a region and what is made of it.
 
     Args:
         region: what is replaced.
         designed: makes the experiment, once the preconditions are established.
         facts: the facts about the graph.
+        conducting: as for `prove`.
     """
     preconditions = established(region, facts)
     failure = broken(preconditions)
     if failure is not None:
         return Evidence(failure=failure, preconditions=preconditions)
     try:
-        evidence = conduct(designed())
+        evidence = (conducting or conduct)(designed())
     except (NotExtractable, NotRunnable) as failed:
         evidence = Evidence(failure=str(failed))
     return replace(evidence, preconditions=preconditions)
@@ -97,21 +104,42 @@ def conduct(experiment: Experiment, runners: Runners | None = None) -> Evidence:
     return evidence
 
 
-def conduct_again(experiment: Experiment, runners: Runners, known: Evidence) -> Evidence:
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What an experiment that was conducted in full teaches about others of its structure.
+
+    Attributes:
+        attempt: the position of the inputs that it was accepted with: small ones or the model's own.
+        told: the trials that told something: the one that came closest to its bound, those that were refused.
+    """
+
+    attempt: int
+    told: frozenset[Tried]
+
+
+def lesson_of(experiment: Experiment, evidence: Evidence) -> Lesson:
+    """What is to be learnt from an experiment that was conducted in full and accepted."""
+    shapes = {trial.shape for trial in evidence.trials}
+    worst = evidence.worst
+    for attempt, inputs in enumerate(_inputs(experiment)):
+        planned = [assigned(inputs[0][2], assignment.sizes) for assignment in _planned(experiment, inputs)]
+        if shapes.issubset(planned):
+            told = {(planned.index(t.shape), t.family) for t in evidence.trials if t.refused or t is worst}
+            return Lesson(attempt, frozenset(told))
+    raise AssertionError("it was tried at sizes that were planned")
+
+
+def conduct_again(experiment: Experiment, runners: Runners, lesson: Lesson) -> Evidence:
     """The numeric evidence of an experiment by a few trials, all of which have been made with other weights.
 
     Args:
         experiment: the experiment.
         runners: what computes it.
-        known: the evidence of an experiment of the same structure, which was accepted.
+        lesson: what was learnt from an experiment of the same structure.
     """
-    shapes = {trial.shape for trial in known.trials}
-    told = {(trial.family, trial.shape) for trial in known.trials if trial.refused or trial is known.worst}
-    for inputs in _inputs(experiment):
-        planned = _planned(experiment, inputs)
-        if shapes <= {assigned(inputs[0][2], assignment.sizes) for assignment in planned}:
-            return _tried(experiment, inputs, runners, again(planned, inputs[0][2], told))
-    return Evidence()
+    inputs = _inputs(experiment)[-1 if lesson.attempt else 0]
+    planned = again(_planned(experiment, inputs), experiment.again, lesson.told)
+    return _tried(experiment, inputs, runners, planned)
 
 
 def _inputs(experiment: Experiment) -> list[Sequence[Input]]:

@@ -6,17 +6,25 @@ follow from the same, see `normgraph.evidence.structure`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from normgraph.constants import Array
 from normgraph.definitions import compute
-from normgraph.execution import Runner, runner_of
-from normgraph.extraction import Fragment, Input, original_fragment, replacement_fragment
+from normgraph.execution import Runner, fed, runner_of
+from normgraph.extraction import cut_out, replacement_fragment
 from normgraph.facts import Facts
-from normgraph.feeds import FAMILIES
+from normgraph.feeds import FAMILIES, ORDINARY
+from normgraph.fragments import Fragment, Input
 from normgraph.lowering import OUTPUT, Replacement, Target
 from normgraph.match import Match
+
+#: Operators for which it makes no difference whether gains and shifts are constants, by the first such operand.
+PLACES: Mapping[str, int] = {
+    "Add": 0, "Div": 0, "Mul": 0, "Sub": 0, "BatchNormalization": 1, "GroupNormalization": 1,
+    "InstanceNormalization": 1, "LayerNormalization": 1, "RMSNormalization": 1, "SimplifiedLayerNormalization": 1,
+}  # fmt: skip
 
 
 class Candidate(Protocol):
@@ -46,7 +54,7 @@ class Modelled:
 
     def runner(self) -> Runner:
         """See `Candidate`."""
-        return runner_of(self.fragment.model)
+        return fed(runner_of(self.fragment.model), self.fragment.constants)
 
 
 @dataclass(frozen=True)
@@ -78,13 +86,16 @@ class Experiment:
     """What the numeric proof of a rewrite follows from.
 
     Attributes:
-        original: the region as a model of its own.
+        original: the region as a model of its own, its weights beside it where others may have the same structure.
         candidate: what is to replace it.
         axes: the dimensions of the first input over which statistics are taken.
         assumed: sizes that constants demand of its dynamic dimensions: (dimension, size).
         least_extent: the least size that dynamic dimensions are tried at.
         families: the families of inputs that are tried.
         small: the inputs at the sizes that are tried first; None for what `Fragment.small_inputs` makes of them.
+        again: the families that are tried where another of the same structure has been tried on all.
+        sized: whether experiments have the same structure only where sizes are the same; a linear map is none the less
+            the same for having more channels.
         subject: the name of what is made anew, by which a report refers to it; nothing follows from it.
     """
 
@@ -95,6 +106,8 @@ class Experiment:
     least_extent: int = 2
     families: tuple[str, ...] = tuple(FAMILIES)
     small: tuple[Input, ...] | None = None
+    again: tuple[str, ...] = (*ORDINARY, "offset 10000", "large magnitude")
+    sized: bool = True
     subject: str = ""
 
 
@@ -114,13 +127,13 @@ def experiment(
         NotExtractable: the region can't be made a model of its own.
     """
     opset = opset_of(replacement, facts)
-    fragment = replacement_fragment(match, replacement, facts, opset, made=made)
+    fragment = replacement_fragment(match, replacement, facts, opset, made=made, places=PLACES)
     provable = target.provable
     candidate = Modelled(fragment) if provable else Defined(replacement, fragment, replacement.name_of(made))
     needed = None if made is None else match.needed[made]
     region = match if needed is None else replace(match, output=needed.value, nodes=needed.nodes)
     subject = match.output.name or ""
-    return Experiment(original_fragment(region, facts), candidate, match.axes, match.assumed, subject=subject)
+    return Experiment(cut_out(region, facts, PLACES)[0], candidate, match.axes, match.assumed, subject=subject)
 
 
 def opset_of(replacement: Replacement, facts: Facts) -> int:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from normgraph.evidence.conducting import conduct, conduct_again
+from normgraph.evidence.conducting import Lesson, conduct, conduct_again, lesson_of
 from normgraph.evidence.experiment import Experiment
 from normgraph.evidence.record import Evidence
 from normgraph.evidence.structure import Apart, taken_apart
 
 #: Weights are of one order of magnitude if the largest of each is within this factor of the other's.
 _FACTOR = 16.0
+#: Up to so many bytes of weights are compared with those of others; larger ones are hardly ever the same.
+_COMPARED = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,12 @@ class _Exemplar:
     Attributes:
         subject: the name of what it is about.
         magnitudes: the largest magnitude of each of its weights.
-        evidence: how it went.
+        lesson: what is to be learnt from it.
     """
 
     subject: str
     magnitudes: tuple[float, ...]
-    evidence: Evidence
+    lesson: Lesson
 
     def is_like(self, magnitudes: tuple[float, ...]) -> bool:
         """Whether weights are of the same order of magnitude."""
@@ -54,6 +56,8 @@ class OnceEach:
     def __call__(self, experiment: Experiment) -> Evidence:
         """See `conduct`."""
         apart = taken_apart(experiment)
+        if sum(array.nbytes for array in apart.arrays) > _COMPARED:
+            return self._conducted(experiment, apart)
         key = apart.key()
         if key not in self._known:
             self._known[key] = self._conducted(experiment, apart)
@@ -61,13 +65,13 @@ class OnceEach:
 
     def _conducted(self, experiment: Experiment, apart: Apart) -> Evidence:
         runners, magnitudes = apart.runners(), apart.magnitudes()
-        exemplars = self._exemplars[apart.structure.key]
+        exemplars = self._exemplars[apart.structure]
         exemplar = next((one for one in exemplars if one.is_like(magnitudes)), None)
         if exemplar is not None:
-            evidence = conduct_again(experiment, runners, exemplar.evidence)
+            evidence = conduct_again(experiment, runners, exemplar.lesson)
             if evidence.accepted:
                 return replace(evidence, alike=exemplar.subject)
         evidence = conduct(experiment, runners)
         if evidence.accepted and evidence.dtype is not ir.DataType.FLOAT16:
-            exemplars.append(_Exemplar(experiment.subject, magnitudes, evidence))
+            exemplars.append(_Exemplar(experiment.subject, magnitudes, lesson_of(experiment, evidence)))
         return evidence

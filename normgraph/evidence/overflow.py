@@ -13,7 +13,7 @@ from normgraph.constants import Array
 from normgraph.evidence.experiment import Experiment
 from normgraph.evidence.measuring import Float64
 from normgraph.evidence.record import SEED, Overflow
-from normgraph.execution import NotRunnable, Reference, Runner
+from normgraph.execution import NotRunnable, Reference, Runner, fed
 from normgraph.feeds import draw
 from normgraph.feeds.families import limits
 
@@ -43,7 +43,7 @@ def overflow_of(experiment: Experiment, shape: tuple[int, ...], truth: Runner, a
     noise = draw("normal", shape, experiment.axes, dtype, (SEED,)).astype(np.float64)
     top = float(np.log2(float(limits(dtype).max) / 10 / max(float(np.max(np.abs(noise), initial=0.0)), 1.0)))
     try:
-        before = Reference(experiment.original.model)
+        before = fed(Reference(experiment.original.model), experiment.original.constants)
 
         def error(runner: Runner, exponent: float) -> float:
             x = (noise * 2.0**exponent).astype(dtype)

@@ -8,20 +8,17 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from normgraph.axes import Size
-from normgraph.extraction import Input
 from normgraph.feeds import FAMILIES, ORDINARY
+from normgraph.fragments import Input
 
 #: Static dimensions on which nothing depends are tried at about this size.
 SMALL = 4
 #: The families that are tried at further sizes, which are there for themselves.
 _FURTHER = (*ORDINARY, "offset 100", "tiny variance", "constant rows")
 _FEW = (*ORDINARY, "offset 100")
-#: The families that are tried again with other weights, beside the one that came closest to its bound.
-_AGAIN = (*ORDINARY, "offset 10000", "large magnitude")
 
-
-#: A family of inputs and the shape of the base tensor that it was tried at.
-Tried = tuple[str, tuple[int, ...]]
+#: The position of an assignment of sizes, and a family of inputs that was tried at it.
+Tried = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +80,20 @@ def assignments(
     return found
 
 
-def again(planned: Sequence[Assignment], shape: Sequence[Size], told: Container[Tried]) -> list[Assignment]:
+def again(planned: Sequence[Assignment], families: Container[str], told: Container[Tried]) -> list[Assignment]:
     """What is tried with the weights of a region, once all has been with those of another that is written alike.
 
     Args:
         planned: all assignments.
-        shape: the shape of the base tensor.
+        families: the families that are tried again at the first.
         told: the trials that told something: the one that came closest to its bound, those that were refused.
     """
     found = []
     for position, assignment in enumerate(planned):
-        extents = assigned(shape, assignment.sizes)
-        usual = _AGAIN if position == 0 else ()
-        families = tuple(f for f in assignment.families if f in usual or (f, extents) in told)
-        if families:
-            found.append(Assignment(assignment.sizes, families))
+        usual = families if position == 0 else ()
+        chosen = tuple(f for f in assignment.families if f in usual or (position, f) in told)
+        if chosen:
+            found.append(Assignment(assignment.sizes, chosen))
     return found
 
 

@@ -7,45 +7,41 @@ is written like that.  ONNX Runtime computes the same either way: its optimizati
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from normgraph.constants import Array
 from normgraph.evidence.experiment import Candidate, Experiment, Modelled
-from normgraph.execution import Runner, runner_of, truth_of
-from normgraph.extraction import Fragment
-from normgraph.widening import FLOATS
+from normgraph.execution import Runner, fed, runner_of, truth_of
+from normgraph.fragments import Fragment
 
-#: Operators for which it makes no difference whether an operand is a constant, by the first such operand.
-_PLACES = {
-    "Add": 0, "Div": 0, "Mul": 0, "Sub": 0, "BatchNormalization": 1, "GroupNormalization": 1,
-    "InstanceNormalization": 1, "LayerNormalization": 1, "RMSNormalization": 1, "SimplifiedLayerNormalization": 1,
-}  # fmt: skip
 #: So many structures are held open. A model's norms are mostly of one or two.
-_OPEN = 16
+_OPEN = 64
 
 Weights = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class Structure:
-    """An experiment without the values of its weights; equal ones have equal keys.
+class Form:
+    """A fragment without its weights; equal ones have equal keys.
 
     Attributes:
-        key: a digest of all else that the experiment follows from.
-        original: the region, its weights inputs of the model behind its own.
-        replaced: what is to replace it, likewise; None where no model computes that.
+        key: its model, serialized.
+        fragment: the fragment.
     """
 
-    key: str
-    original: Fragment = field(compare=False)
-    replaced: Fragment | None = field(compare=False)
+    key: bytes
+    fragment: Fragment = field(compare=False)
+
+    @staticmethod
+    def of(fragment: Fragment) -> Form:
+        """The form of a fragment."""
+        key = bytes(fragment.model.SerializeToString(deterministic=True))
+        return Form(key, replace(fragment, constants={}) if fragment.constants else fragment)
 
 
 @dataclass(frozen=True)
@@ -53,29 +49,37 @@ class Apart:
     """An experiment, taken apart.
 
     Attributes:
-        structure: what it has in common with others.
+        structure: a digest of all that it has in common with others of its structure.
+        original: the form of the region.
+        replaced: that of what is to replace it; None where no model computes that.
         before: the weights of the original, by the names of its inputs.
         after: those of what is to replace it.
         candidate: what is to replace it, weights and all.
     """
 
-    structure: Structure
+    structure: str
+    original: Form
+    replaced: Form | None
     before: Weights
     after: Weights
     candidate: Candidate
 
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """All weights."""
+        return (*self.before.values(), *self.after.values())
+
     def key(self) -> str:
         """A digest that equal experiments share, and no others do."""
-        digest = hashlib.sha256(self.structure.key.encode())
-        for weights in (self.before, self.after):
-            for array in weights.values():  # their names, types and shapes are part of the structure
-                digest.update(array.tobytes())
+        digest = hashlib.sha256(self.structure.encode())
+        for array in self.arrays:  # their names and types are part of the structure
+            digest.update(repr(array.shape).encode())
+            digest.update(array.tobytes())
         return digest.hexdigest()
 
     def magnitudes(self) -> tuple[float, ...]:
         """The largest magnitude of each weight; NaN where one isn't a number."""
-        arrays = (*self.before.values(), *self.after.values())
-        return tuple(float(np.max(np.abs(array.astype(np.float64)))) for array in arrays)
+        return tuple(float(np.maximum(-array.min().astype(np.float64), array.max())) for array in self.arrays)
 
     def runners(self) -> Runners:
         """What computes the experiment.
@@ -83,10 +87,10 @@ class Apart:
         Raises:
             NotRunnable: the original or its replacement can't be computed.
         """
-        truth, before, after = opened(self.structure)
         doubles = {name: array.astype(np.float64) for name, array in self.before.items()}
-        replaced = self.candidate.runner() if after is None else _fed(after, self.after)
-        return Runners(_fed(truth, doubles), _fed(before, self.before), replaced)
+        truth, before = fed(opened_in_double(self.original), doubles), fed(opened(self.original), self.before)
+        after = self.candidate.runner() if self.replaced is None else fed(opened(self.replaced), self.after)
+        return Runners(truth, before, after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,59 +115,70 @@ def runners_of(experiment: Experiment) -> Runners:
         NotRunnable: the original or its replacement can't be computed.
     """
     original = experiment.original
-    before, after, double = runner_of(original.model), experiment.candidate.runner(), original.in_double()
+    before, after = fed(runner_of(original.model), original.constants), experiment.candidate.runner()
+    double = original.in_double()
     return Runners(truth_of(double.model, double.constants), before, after)
 
 
 def taken_apart(experiment: Experiment) -> Apart:
     """An experiment's structure and its weights."""
     candidate = experiment.candidate
-    original, before = _without_weights(experiment.original)
-    replaced, after = _without_weights(candidate.fragment)
-    trying = (experiment.axes, experiment.assumed, experiment.least_extent, experiment.families, experiment.small)
+    original, replaced = Form.of(experiment.original), Form.of(candidate.fragment)
+    parts = [original.key, replaced.key] if experiment.sized else [_without_epsilons(original), replaced.key]
+    structure = _digest(*parts, repr((type(candidate).__name__, *_interface(experiment))).encode())
+    modelled = replaced if isinstance(candidate, Modelled) else None
+    before, after = experiment.original.constants, candidate.fragment.constants
+    return Apart(structure, original, modelled, before, after, candidate)
+
+
+def _without_epsilons(form: Form) -> bytes:
+    """A form's key, epsilons of BatchNormalizations aside: each is a number beside the weights."""
+    model = onnx.ModelProto()
+    model.CopyFrom(form.fragment.model)
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization" and not node.domain:
+            others = [attribute for attribute in node.attribute if attribute.name != "epsilon"]
+            del node.attribute[:]
+            node.attribute.extend(others)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _interface(experiment: Experiment) -> tuple[object, ...]:
+    """What an experiment is fed, and how it is tried."""
+    original, fragment = experiment.original, experiment.candidate.fragment
+    trying = (experiment.axes, experiment.assumed, experiment.least_extent, experiment.families, experiment.again)
+    if experiment.sized:
+        weights = [array.shape for array in (*original.constants.values(), *fragment.constants.values())]
+        return (original.inputs, original.output, fragment.inputs, fragment.output, weights, *trying, experiment.small)
+    kernels = [(array.ndim, array.shape[2:]) for array in original.constants.values()]
+    symbols = [(n, t, [size.symbols for size in shape]) for n, t, shape in original.inputs]
+    return (symbols, original.output, fragment.output, kernels, *trying)
+
+
+def _digest(*parts: bytes) -> str:
     digest = hashlib.sha256()
-    for part in (original.key(), replaced.key(), repr((type(candidate).__name__, *trying)).encode()):
+    for part in parts:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
-    modelled = replaced if isinstance(candidate, Modelled) else None
-    return Apart(Structure(digest.hexdigest(), original, modelled), before, after, candidate)
-
-
-def _without_weights(fragment: Fragment) -> tuple[Fragment, Weights]:
-    """The same with every gain and shift an input; they are told from other constants by what reads them."""
-    model = fragment.model
-    candidates = {t.name: t for t in model.graph.initializer if t.data_type in FLOATS and math.prod(t.dims) > 1}
-    for node in model.graph.node:
-        first = len(node.input) if node.domain else _PLACES.get(node.op_type, len(node.input))
-        for name in node.input[:first]:
-            candidates.pop(name, None)
-    if not candidates:
-        return fragment, {}
-    weights = {name: numpy_helper.to_array(tensor) for name, tensor in candidates.items()}
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.graph.initializer[:]
-    result.graph.initializer.extend(t for t in model.graph.initializer if t.name not in weights)
-    for name, tensor in candidates.items():
-        described = result.graph.input.add(name=name).type.tensor_type
-        described.elem_type = tensor.data_type
-        for extent in tensor.dims:
-            described.shape.dim.add(dim_value=extent)
-    return replace(fragment, model=result), weights
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=_OPEN)
-def opened(structure: Structure) -> tuple[Runner, Runner, Runner | None]:
-    """The models of a structure: the original in float64, the original, and what is to replace it, if a model does.
+def opened(form: Form) -> Runner:
+    """What computes a form.
 
     Raises:
-        NotRunnable: one of them can't be computed.
+        NotRunnable: it can't be computed.
     """
-    double, replaced = structure.original.in_double(), structure.replaced
-    after = None if replaced is None else runner_of(replaced.model)
-    return truth_of(double.model, double.constants), runner_of(structure.original.model), after
+    return runner_of(form.fragment.model)
 
 
-def _fed(runner: Runner, weights: Weights) -> Runner:
-    """The same, fed the weights as well."""
-    return lambda feed: runner({**feed, **weights})
+@lru_cache(maxsize=_OPEN)
+def opened_in_double(form: Form) -> Runner:
+    """What computes a form in float64.
+
+    Raises:
+        NotRunnable: it can't be computed.
+    """
+    double = form.fragment.in_double()
+    return truth_of(double.model, double.constants)

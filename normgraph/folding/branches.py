@@ -159,7 +159,7 @@ def _merged(
     if combined is None or stored is None or isinstance(stored, Shortfall):
         return None
     weight, bias = stored
-    change = Change(kept.linear, lambda: weight, bias)
+    change = Change(kept.linear, weight, bias)
     others = [branch for branch in usable if branch is not kept]
     if change.added_nodes > len(others):
         return None

@@ -68,7 +68,7 @@ def _plan(first: Linear, second: Linear, facts: Facts) -> MergePlan | None:
     if composed is None or stored is None or isinstance(stored, Shortfall):
         return None
     weight, bias = stored
-    change = Change(second, lambda: weight, bias)
+    change = Change(second, weight, bias)
     nodes = (*first.nodes, *second.nodes)
     region = Region(first.data, second.output, nodes, first.node.graph, second.channel)
     bypass = Bypass(first.output, (first.node, first.row.data))

@@ -126,7 +126,7 @@ def apply_change(change: Change, store: Store, replaced: tuple[str, ...]) -> lis
     made: list[ir.Node] = []
     unused = [node.inputs[row.weight]]
     stem = (unused[0].name if unused[0] is not None else None) or node.name or node.op_type
-    node.replace_input_with(row.weight, store.initializer(graph, f"{stem}.folded", change.weight()))
+    node.replace_input_with(row.weight, store.initializer(graph, f"{stem}.folded", change.weight))
     for name in ("alpha", "beta"):
         node.attributes.pop(name, None)
     if change.bias is not None:

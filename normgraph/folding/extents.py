@@ -13,9 +13,9 @@ import onnx_ir as ir
 
 from normgraph.axes import Size
 from normgraph.constants import attribute
-from normgraph.extraction import Fragment, Input
 from normgraph.facts import Facts
 from normgraph.folding.plan import Region
+from normgraph.fragments import Fragment, Input
 
 #: Operators with windows over space.
 _WINDOWS = frozenset({"AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool"})

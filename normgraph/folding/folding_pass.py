@@ -10,9 +10,11 @@ import onnx_ir as ir
 
 from normgraph.affine import Affine
 from normgraph.diagnosis import Shortfall
-from normgraph.evidence import Evidence, broken
-from normgraph.extraction import Fragment, NotExtractable, original_fragment
+from normgraph.evidence import Evidence, OnceEach, broken
+from normgraph.execution import one_thread
+from normgraph.extraction import NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of, survey
+from normgraph.folding.alone import folded_alone
 from normgraph.folding.changes import Store
 from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
 from normgraph.folding.gain import GainPlan
@@ -20,8 +22,9 @@ from normgraph.folding.leftovers import leftovers
 from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.plans import BACKWARD, COMPOSE, DUPLICATE, FORWARD, plans_for
 from normgraph.folding.preconditions import established_of_plan
-from normgraph.folding.proof import folded_alone, prove
+from normgraph.folding.proof import prove
 from normgraph.folding.records import records_of, resolved
+from normgraph.fragments import Fragment
 from normgraph.inventory import NATIVE, Fold
 from normgraph.match import find
 from normgraph.naming import site_name
@@ -72,12 +75,14 @@ class _State:
         refused: for each output of a map and direction why it wasn't.
         maps: the maps that weren't, by their nodes.
         failed: the outputs of regions whose folds weren't proven or wanted, which aren't tried again.
+        once: conducts the experiments that prove folds.
     """
 
     folded: list[Fold] = field(default_factory=list)
     refused: dict[tuple[str, str], Shortfall] = field(default_factory=dict)
     maps: dict[tuple[ir.Node, ...], Affine] = field(default_factory=dict)
     failed: set[tuple[str, str]] = field(default_factory=set)
+    once: OnceEach = field(default_factory=OnceEach)
     _known: _Known | None = None
 
     def known(self, model: ir.Model) -> _Known:
@@ -128,7 +133,8 @@ def fold_batch_normalizations(
     Returns:
         What was folded, and every BatchNormalization that is left with the reason.
     """
-    return _folded(model, wishes, judge, progress, proven=True)
+    with one_thread():
+        return _folded(model, wishes, judge, progress, proven=True)
 
 
 def foldable(model: ir.Model) -> list[Fold]:
@@ -179,7 +185,7 @@ def _fold(
             continue
         if _key(plan) in state.failed or not touched.isdisjoint(plan.nodes):
             continue
-        proofs = _proofs(plan, direction, facts) if proven else []
+        proofs = _proofs(plan, facts, state.once) if proven else []
         failed = next((proof for proof in proofs if not proof.accepted), None)
         if failed is not None:
             state.drop(plan, Shortfall("proof-failed", failed.describe()))
@@ -199,13 +205,13 @@ def _fold(
     remove_dead(doomed, facts.positions)
 
 
-def _proofs(plan: Plan, direction: str, facts: Facts) -> list[Evidence]:
+def _proofs(plan: Plan, facts: Facts, once: OnceEach) -> list[Evidence]:
     """The evidence of each region that a fold leaves the same, the preconditions of the fold with each."""
     conditions = established_of_plan(plan, facts) if isinstance(plan, FoldPlan) else ()
     failure = broken(conditions)
     if failure is not None:
         return [Evidence(failure=failure, preconditions=conditions)]
-    proofs = [prove(region, direction, facts) for region in plan.regions]
+    proofs = [prove(plan, region, facts, once) for region in plan.regions]
     return [replace(proof, preconditions=(*conditions, *proof.preconditions)) for proof in proofs]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -21,21 +20,17 @@ class Change:
 
     Attributes:
         linear: the operator.
-        composed: makes its weight: all the plans of a model would hold large ones twice.
+        weight: its weight. It is held from now on: once the plan is carried out, it is part of the model.
         bias: its bias in the shape that it takes; None where it is zero and there was none.
         fill: what a Pad before it pads with and how far, in place of its own padding with zeros; None to leave that.
         copied: whether a copy of the operator gets the weights, since something else needs the operator as it is.
     """
 
     linear: Linear
-    composed: Callable[[], Array]
+    weight: Array
     bias: Array | None
     fill: Fill | None = None
     copied: bool = False
-
-    def weight(self) -> Array:
-        """The weight, made anew where it is large."""
-        return self.composed()
 
     @property
     def added_nodes(self) -> int:

@@ -31,8 +31,6 @@ from normgraph.interpret import interpret
 BACKWARD, FORWARD, DUPLICATE, COMPOSE = "backward", "forward", "duplicate", "compose"
 #: A map is carried through at most this many passages.
 MAXIMAL_PASSAGES = 64
-#: A plan holds new weights of up to so many bytes; larger ones are made again when they are needed.
-MAXIMAL_HELD = 1 << 20
 #: Pad takes its sizes as inputs since this opset.
 PADS_ARE_INPUTS = 11
 
@@ -123,14 +121,7 @@ class _Walk:
         if isinstance(found, Shortfall):
             return found
         weight, bias, fill = found
-
-        def again() -> Array:
-            made = _absorbed(linear, absorb, channel_map)
-            assert not isinstance(made, Shortfall), "what could be done can be done again"
-            return made[0]
-
-        composed = again if weight.nbytes > MAXIMAL_HELD else lambda: weight
-        self.changes.append((Change(linear, composed, bias, fill, copied), way))
+        self.changes.append((Change(linear, weight, bias, fill, copied), way))
         return None
 
 

@@ -27,11 +27,12 @@ def rounded(linear: Linear, weights: Weights) -> tuple[Array, Array | None] | Sh
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         weight, bias = weights.weight.astype(dtype), weights.bias.astype(dtype)
     for name, array, exact in (("weight", weight, weights.weight), ("bias", bias, weights.bias)):
+        if np.all(np.isfinite(array)):
+            continue
         if not np.all(np.isfinite(exact)):
             return Shortfall("parameter-range", f"the {name} wouldn't be finite: the variance isn't positive")
-        if not np.all(np.isfinite(array)):
-            largest = float(np.max(np.abs(exact), initial=0.0))
-            return Shortfall("parameter-range", f"the {name} would reach {largest:.3g}, beyond {dtype}")
+        largest = float(np.max(np.abs(exact), initial=0.0))
+        return Shortfall("parameter-range", f"the {name} would reach {largest:.3g}, beyond {dtype}")
     loss = _loss(linear, weights.weight, weight)
     if loss is not None:
         return loss

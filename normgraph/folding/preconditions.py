@@ -64,7 +64,7 @@ def _weights(plan: FoldPlan, facts: Facts) -> Precondition:
         weight = change.linear.node.inputs[change.linear.row.weight]
         dtype = None if weight is None else facts.dtype(weight)
         where = f"{change.linear.node.op_type} '{change.linear.node.name}'"
-        new = change.weight()
+        new = change.weight
         if dtype is None or new.dtype != dtype.numpy():
             return Precondition("weights", f"the weight of {where} would change its type", holds=False)
         for array in (new, change.bias):

@@ -17,9 +17,10 @@ from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import RefusedError
 from normgraph.execution import NotRunnable
-from normgraph.extraction import Fragment, NotExtractable
+from normgraph.extraction import NotExtractable
 from normgraph.feeds import Feeding
 from normgraph.folding import fold_batch_normalizations
+from normgraph.fragments import Fragment
 from normgraph.passes import fuse_normalizations, inlined
 from normgraph.progress import Progress, silent
 from normgraph.proposals import Proposal, Way

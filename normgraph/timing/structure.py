@@ -14,7 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from normgraph.constants import Array
-from normgraph.extraction import Fragment
+from normgraph.fragments import Fragment
 
 _WHOLE = frozenset({onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL})
 

@@ -26,8 +26,9 @@ from normgraph.evidence import (
 from normgraph.evidence.measuring import errors, sensitivity, spacing_at
 from normgraph.evidence.structure import runners_of, taken_apart
 from normgraph.execution import NotRunnable, Runner, runner_of
-from normgraph.extraction import Fragment, original_fragment
+from normgraph.extraction import original_fragment
 from normgraph.feeds import FAMILIES, draw
+from normgraph.fragments import Fragment
 from normgraph.lowering import Replacement, Step, lower
 from normgraph.match import Match
 from normgraph.targets import TARGETS, demand

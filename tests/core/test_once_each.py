@@ -165,7 +165,7 @@ def keys_of(found: Surveyed) -> list[tuple[str, str]]:
 
     def noted(experiment: Experiment) -> Evidence:
         apart = once_each.taken_apart(experiment)
-        keys.append((apart.structure.key, apart.key()))
+        keys.append((apart.structure, apart.key()))
         return Evidence()
 
     for position, match in enumerate(found.findings.matches):

@@ -64,7 +64,7 @@ def infinite(plan: FoldPlan, found: Surveyed) -> FoldPlan:
 
 def of_another_type(plan: FoldPlan, found: Surveyed) -> FoldPlan:
     (change,) = plan.changes
-    return replace(plan, changes=(replace(change, composed=lambda: change.weight().astype(np.float64)),))
+    return replace(plan, changes=(replace(change, weight=change.weight.astype(np.float64)),))
 
 
 def read_elsewhere(plan: FoldPlan, found: Surveyed) -> FoldPlan:

@@ -19,8 +19,8 @@ from normgraph import passes
 from normgraph.cli import main
 from normgraph.errors import MissingProviderError, OutputError, UsageError
 from normgraph.evidence import prove
-from normgraph.extraction import Fragment
 from normgraph.feeds import Feeding
+from normgraph.fragments import Fragment
 from normgraph.sessions import Setting
 from normgraph.timing import sites, tuning
 from normgraph.timing.statistics import Ratio
