@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("norms", "region", "remedies", "diagnosis", "candidates", "near_misses", "match"),
     ("lowering", "operators", "regrouping", "lengths", "statistics", "targets", "rewrite", "opset", "affine"),
     ("reference_operators", "execution", "definitions", "widening"),
-    ("extraction", "evidence", "proposals", "verification"),
+    ("fragments", "extraction", "evidence", "proposals", "verification"),
     ("naming", "inventory", "folding", "spelled_out", "passes"),
     ("timing",),
     ("report", "rollback", "api", "ir_passes", "exporting", "__init__"),

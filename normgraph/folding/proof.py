@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import onnx_ir as ir
-
 from normgraph.evidence import Evidence, Experiment, Ulps, compare, conduct
 from normgraph.extraction import cut_out, original_fragment
 from normgraph.facts import Facts
@@ -55,12 +53,11 @@ def prove(plan: Plan, region: Region, facts: Facts, conducting: Callable[[Experi
 def _designed(plan: Plan, region: Region, facts: Facts) -> Experiment:
     """The experiment that proves a fold in one of its regions.
 
-    In single precision, in which nothing is soon out of range, and where the plan reaches no further than the region,
-    it is carried out on the region, and what it has in common with others is told from its weights. Else the region is
-    searched for folds by itself.
+    A plan that reaches no further than the region is carried out on it, with the very weights that the fold puts in.
+    What others copy or merge is found anew in the region by itself.
     """
     extent, candidate = least_extent(region, facts), None
-    if isinstance(plan, FoldPlan) and facts.dtype(region.base) is ir.DataType.FLOAT:
+    if isinstance(plan, FoldPlan):
         fragment, nodes = cut_out(region, facts, WEIGHED)
         candidate = carried_out(plan, fragment, nodes)
     if candidate is None:

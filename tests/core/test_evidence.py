@@ -15,6 +15,7 @@ from normgraph.evidence import (
     ULPS,
     Evidence,
     Experiment,
+    Modelled,
     Trial,
     Ulps,
     assignments,
@@ -23,10 +24,11 @@ from normgraph.evidence import (
     experiment,
     prove,
 )
+from normgraph.evidence.experiment import opset_of
 from normgraph.evidence.measuring import errors, sensitivity, spacing_at
 from normgraph.evidence.structure import runners_of, taken_apart
 from normgraph.execution import NotRunnable, Runner, runner_of
-from normgraph.extraction import original_fragment
+from normgraph.extraction import original_fragment, replacement_fragment
 from normgraph.feeds import FAMILIES, draw
 from normgraph.fragments import Fragment
 from normgraph.lowering import Replacement, Step, lower
@@ -242,9 +244,7 @@ def test_input_of_a_trial_is_made_again_from_the_seed() -> None:
     x = evidence.input_of(worst)
     assert (x.shape, x.dtype) == (worst.shape, np.float32)
     before = runner_of(original_fragment(match, found.facts).model)({"x": x})
-    after = runner_of(experiment(match, replacement, TARGETS["onnxruntime"], found.facts).candidate.fragment.model)(
-        {"x": x}
-    )
+    after = experiment(match, replacement, TARGETS["onnxruntime"], found.facts).candidate.runner()({"x": x})
     assert abs(after - before)[worst.at] == pytest.approx(worst.after, rel=1e-2)
 
 
@@ -330,10 +330,13 @@ def test_what_rounding_the_input_does_counts_where_the_rest_of_the_bound_does_no
 def test_weights_that_are_fed_make_no_difference(inputs: str, dtype: type[np.generic]) -> None:
     """Not in a bit, neither to the region nor to what replaces it."""
     match, found = matched(inputs, dtype)
-    proven = experiment(match, lowered(match, found), TARGETS["onnxruntime"], found.facts)
-    apart, whole = taken_apart(proven), runners_of(proven)
+    replacement = lowered(match, found)
+    proven = experiment(match, replacement, TARGETS["onnxruntime"], found.facts)
+    candidate = Modelled(replacement_fragment(match, replacement, found.facts, opset_of(replacement, found.facts)))
+    whole = runners_of(replace(proven, original=original_fragment(match, found.facts), candidate=candidate))
+    apart = taken_apart(proven)
     assert set(map(len, (apart.before, apart.after))) == {2}
-    assert not {t.name for t in apart.structure.original.model.graph.initializer} & set(apart.before)
+    assert not {t.name for t in apart.original.fragment.model.graph.initializer} & set(apart.before)
     fed = apart.runners()
     extents = [3, 5, 4][: inputs.count(",") + 1]
     extents[-1] = 4
