@@ -27,7 +27,7 @@ class Configuration:
 
     Attributes:
         path: the file; None where there is none.
-        models: the patterns of the models that are checked where none is named.
+        models: the patterns of the models that are checked where none is named; empty for those of the contracts.
         baseline: the file of the baseline.
         common: what is demanded of every model.
         contracts: patterns of models, and what is demanded of those besides.
@@ -43,6 +43,11 @@ class Configuration:
     def folder(self) -> Path:
         """What its patterns and paths are relative to."""
         return Path() if self.path is None else self.path.parent
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of the models that are checked where none is named."""
+        return self.models or tuple(dict.fromkeys(pattern for patterns, _ in self.contracts for pattern in patterns))
 
     def contract_of(self, model: str) -> Contract:
         """All that is demanded of a model."""

@@ -81,8 +81,8 @@ def _from_here(path: Path | None) -> Path | None:
 def _models(options: CheckOptions, found: Configuration) -> list[str]:
     if options.models:
         return expand(options.models)
-    if found.models:
-        models = expand(str(found.folder / pattern) for pattern in found.models)
+    if found.patterns:
+        models = expand(str(found.folder / pattern) for pattern in found.patterns)
         found.check_matched(models)
         return models
     raise UsageError(

@@ -184,3 +184,17 @@ def test_every_quantity_and_every_thing_to_forbid_is_documented() -> None:
     }
     forbidden = text.partition("### What can be forbidden")[2].partition("###")[0]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", forbidden, re.MULTILINE)) == set(FORBIDDEN)
+
+
+def test_without_a_list_the_models_of_the_contracts_are_checked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "normgraph.toml").write_text(
+        '[[check.contract]]\nmodels = ["exports/*.onnx"]\nexpect = "decomposed = 5"\n'
+        '[[check.contract]]\nmodels = "m*.onnx"\nexpect = "near_misses = 1"\n'
+    )
+    assert check() == 0
+    assert "2 passed" in capsys.readouterr().out
+    (folder / "model.onnx").unlink()
+    assert check() == 2
+    assert "there is none: m*.onnx" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ import yaml
 from normgraph.check.configuration import read
 from normgraph.cli import main
 from normgraph.cli.arguments import COMMANDS
+from normgraph.timing import Plan
+from normgraph.timing.sites import SiteTimer
 from tests.test_architecture import ROOT
 from tests.test_docs import settled
 
@@ -123,7 +126,7 @@ def configurations() -> Iterator[object]:
 def test_contracts_are_understood(text: str, folder: Path) -> None:
     (folder / "normgraph.toml").write_text(text)
     found = read(folder / "normgraph.toml")
-    assert found.contracts
+    assert found.contracts or found.baseline
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,42 @@ def commands() -> Iterator[object]:
                         and "[" not in line
                     ):
                         yield pytest.param(_until_pipe(words[1:]), id=f"{name_of(page)}: {line[:60]}")
+
+
+#: Words of commands that need what isn't here: a GPU, a store, a cluster.
+ELSEWHERE = ("cuda", "s3://", "--dask")
+#: What bounds the time of commands that measure.
+SHORT = {"bench": ["--budget", "0.05", "--precision", "50"]}
+
+
+def followed() -> Iterator[object]:
+    for page in PAGES:
+        if any(b.language == "sh" and not b.needs and "normgraph " in b.text for b in blocks(page)):
+            yield pytest.param(page, id=name_of(page))
+
+
+@pytest.mark.parametrize("page", list(followed()))
+def test_shell_commands_do_what_they_say_one_after_another(
+    page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a reader follows them: with a model of their own, a folder of exports, and the page's configurations."""
+    samples = ROOT / "models" / "samples"
+    (folder / "exports").mkdir()
+    shutil.copy(samples / "bert_dynamic_torchscript_13.onnx", folder / "model.onnx")
+    shutil.copy(samples / "bert_torchscript_13.onnx", folder / "bert.onnx")
+    assert main(["optimize", "bert.onnx", "-o", "exports/bert.onnx", "-q"]) == 0
+    monkeypatch.setitem(SiteTimer.__init__.__kwdefaults__, "plan", Plan(precision=0.5, budget=0.05))
+    for block in blocks(page):
+        if block.language == "toml":
+            (folder / "normgraph.toml").write_text(block.text.replace("= 25", "= 5"))
+        for line in block.lines() if block.language == "sh" and not block.needs else ():
+            words = _until_pipe(shlex.split(line, comments=True))
+            if words[:1] != ["normgraph"] or words[1].startswith("-") or "[NAME]" in words:
+                continue
+            if any(word in " ".join(words) for word in ELSEWHERE):
+                continue
+            status = main([*words[1:], *SHORT.get(words[1], [])])
+            assert status == 0 or "--fail-if-slower" in words, (line, capsys.readouterr())
 
 
 def _until_pipe(words: list[str]) -> list[str]:
