@@ -19,6 +19,7 @@ from normgraph.facts import Facts
 from normgraph.forms import Form
 from normgraph.interpret import Interpretation
 from normgraph.region import escapes, region_of
+from normgraph.rewrite import label_of
 from normgraph.transfer import LAYOUT_OPERATORS
 
 #: The operators that affine maps are written with; what reads a value begins one only through these.
@@ -151,4 +152,4 @@ def continues_affine(base: ir.Value, facts: Facts) -> bool:
 
 def names_of(nodes: Mapping[ir.Node, None] | tuple[ir.Node, ...]) -> tuple[str, ...]:
     """The names of nodes, for people."""
-    return tuple(node.name or f"{node.op_type}:{node.outputs[0].name}" for node in nodes)
+    return tuple(label_of(node) for node in nodes)

@@ -14,18 +14,19 @@ import onnx_ir as ir
 from normgraph.affine import names_of
 from normgraph.errors import UsageError
 from normgraph.facts import graphs_of
-from normgraph.folding import Wishes, fold_batch_normalizations, foldable
+from normgraph.folding import Wishes
 from normgraph.inventory import Fold, Site
 from normgraph.lowering import Demand
 from normgraph.model_io import ExternalData, Source, as_model, save
 from normgraph.model_io.carried import to_proto
 from normgraph.model_io.walk import graphs_within
 from normgraph.opset import raise_opset
-from normgraph.passes import fuse_normalizations, inlined, take_inventory
+from normgraph.passes import inlined
 from normgraph.progress import Progress, silent
 from normgraph.proposals import consent
 from normgraph.report import Change, Report
 from normgraph.rollback import Refused, refusing, settle
+from normgraph.rounds import foreseen, rewrite
 from normgraph.targets import DEFAULT_TARGET, demand
 
 if TYPE_CHECKING:
@@ -172,11 +173,9 @@ def _optimized(original: ir.Model, request: _Request, refused: Refused) -> Optim
     timer = request.timer
     judge = refusing(refused, consent if timer is None else timer)
     begun = 0 if timer is None else len(timer.timings)
-    sites = fuse_normalizations(work, request.demand, opset=opset, judge=judge, progress=progress)
-    folds = fold_batch_normalizations(work, wishes=request.wishes, judge=judge, progress=progress)
-    sites = [site for site in sites if site.kind != "BatchNormalization" or _is_left(site, folds)]
+    done = rewrite(work, request.demand, opset=opset, wishes=request.wishes, judge=judge, progress=progress)
     if work is not original:
-        if any(site.status == "fused" for site in sites) or any(fold.status == "folded" for fold in folds):
+        if done.rounds:
             original.graph = work.graph
             original.ir_version = work.ir_version
             original.functions.clear()
@@ -186,7 +185,8 @@ def _optimized(original: ir.Model, request: _Request, refused: Refused) -> Optim
     after = _size(work)
     opsets, nodes = Change(before[0], after[0]), Change(before[1], after[1])
     tuned = None if timer is None else timer.tuned(begun)
-    report = Report(request.name, request.target, opsets, nodes, tuple(sites), _told(folds, sites, work), tuned=tuned)
+    folds = _told(done.folds, done.sites, work)
+    report = Report(request.name, request.target, opsets, nodes, tuple(done.sites), folds, tuned=tuned)
     return Optimized(work, report)
 
 
@@ -208,9 +208,9 @@ def explain(model: Source, *, target: str = DEFAULT_TARGET, allow_contrib: bool 
     opset, nodes = _size(original)
     name = _name_of(model, original)
     work = inlined(original)
-    sites = take_inventory(work, demand(target, contrib=allow_contrib))
-    folds = foldable(work)
-    return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(sites), _told(folds, sites, work))
+    found = foreseen(work, demand(target, contrib=allow_contrib))
+    folds = _told(found.folds, found.sites, work)
+    return Report(name, target, Change(opset, opset), Change(nodes, nodes), tuple(found.sites), folds)
 
 
 def _timer(
@@ -244,11 +244,6 @@ def _told(folds: Sequence[Fold], sites: Sequence[Site], model: ir.Model) -> tupl
         return not behind.isdisjoint(fold.nodes) or any(nodes.issuperset(fold.nodes) for nodes in parts)
 
     return tuple(fold for fold in folds if fold.status == "folded" or fold.rule == "not-folded" or not is_part(fold))
-
-
-def _is_left(site: Site, folds: Sequence[Fold]) -> bool:
-    """Whether a native BatchNormalization is still there after the folds."""
-    return all(fold.status == "kept" or site.nodes[0] not in fold.nodes for fold in folds)
 
 
 def _in_place(model: Source) -> ir.Model:

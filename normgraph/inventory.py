@@ -20,6 +20,7 @@ from normgraph.match import Match
 from normgraph.naming import site_name
 from normgraph.near_misses import NearMiss
 from normgraph.norms import batch_and_groups
+from normgraph.rewrite import label_of
 
 Status = Literal["fused", "native", "kept", "near_miss"]
 Statistics = Literal["sample", "batch", "running"]
@@ -118,10 +119,6 @@ class Fold:
     subject: Literal["map", "operator"] = "map"
 
 
-def _label(node: ir.Node) -> str:
-    return node.name or f"{node.op_type}:{node.outputs[0].name}"
-
-
 def _shape(value: ir.Value | None, facts: Facts) -> tuple[int | str | None, ...] | None:
     shape = None if value is None else facts.shape(value)
     if shape is None:
@@ -142,7 +139,7 @@ def site_of_match(match: Match, facts: Facts) -> Site:
         kind=match.norm.kinds[0],
         status="fused",
         output=match.output.name or "",
-        nodes=tuple(_label(node) for node in match.nodes),
+        nodes=tuple(label_of(node) for node in match.nodes),
         axes=axes,
         shape=_shape(match.base, facts),
         dtype=_dtype(match.base, facts),
@@ -210,7 +207,7 @@ def site_of_near_miss(miss: NearMiss, facts: Facts) -> Site:
         kind=None,
         status="near_miss",
         output=miss.node.outputs[0].name or "",
-        nodes=(_label(miss.reduction), _label(miss.node)),
+        nodes=(label_of(miss.reduction), label_of(miss.node)),
         shape=_shape(reduced_by(miss.reduction, facts), facts),
         dtype=_dtype(reduced_by(miss.reduction, facts), facts),
         rule=miss.shortfall.rule,
@@ -285,7 +282,7 @@ def native_sites(graph: ir.Graph, facts: Facts, covered: Container[ir.Node]) -> 
             kind=node.op_type,
             status="native",
             output=node.outputs[0].name or "",
-            nodes=(_label(node),),
+            nodes=(label_of(node),),
             axes=axes,
             shape=_shape(base, facts),
             dtype=_dtype(base, facts),

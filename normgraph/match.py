@@ -6,7 +6,7 @@ statistic is computed from has passed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -99,8 +99,16 @@ class Findings:
     near_misses: tuple[NearMiss, ...]
 
 
-def find(graph: ir.Graph, facts: Facts) -> Findings:
-    """All normalizations in a graph, its subgraphs aside."""
+def find(graph: ir.Graph, facts: Facts, begins: Callable[[ir.Node, Facts], bool] = begins_search) -> Findings:
+    """All normalizations in a graph, its subgraphs aside.
+
+    Args:
+        graph: the graph.
+        facts: the facts about the model.
+        begins: at which nodes to begin.
+    """
+    if not any(begins(node, facts) for node in graph):
+        return Findings((), ())
     candidates = Candidates(graph, facts)
     covered: set[ir.Node] = set()
     taken: set[ir.Node] = set()
@@ -108,7 +116,7 @@ def find(graph: ir.Graph, facts: Facts) -> Findings:
     near_misses: dict[ir.Node, NearMiss] = {}
     seen: dict[ir.Value, _Reading | None] = {}
     for node in graph:
-        if node in covered or not begins_search(node, facts):
+        if node in covered or not begins(node, facts):
             continue
         found, missed = _examine(node, graph, candidates, facts, seen)
         found = [match for match in found if taken.isdisjoint(match.nodes)]

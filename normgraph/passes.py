@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from normgraph.axes import product
+from normgraph.candidates import begins_search
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import BadModelError, OpsetError
 from normgraph.evidence import Evidence, OnceEach, prove
 from normgraph.extraction import original_fragment, replacement_fragment
-from normgraph.facts import Facts, graphs_of, survey
+from normgraph.facts import Facts, graphs_of
 from normgraph.fragments import Fragment
 from normgraph.inventory import Site, native_sites, site_of_match, site_of_near_miss
+from normgraph.ledger import Ledger, Place
 from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Findings, Match, find
-from normgraph.opset import obstacles, raise_opset
+from normgraph.opset import raise_opset
 from normgraph.progress import Progress, silent
 from normgraph.proposals import Judge, Proposal, Way, consent
-from normgraph.region import dead_readers, feeders_of
+from normgraph.reach import Reach
+from normgraph.region import dead_readers
 from normgraph.remedies import REMEDIES
 from normgraph.rewrite import Names, admit_initializers, apply, remove_dead
 from normgraph.spelled_out import find_batch_normalizations
+from normgraph.surveyed import Surveyed
+from normgraph.unsettled import is_unsettled, may_uncover
 from normgraph.wording import counted
 
 #: Where part of a region stays, so many nodes on the whole tensor have to go for a norm, which passes it about twice.
 LEAST_WORK = 3
+#: One rewrite makes others possible: they are looked for until none is found, at most so many times.
+MAXIMAL_ROUNDS = 16
 
 
 @dataclass
@@ -80,51 +87,54 @@ def inlined(model: ir.Model) -> ir.Model:
     return result
 
 
-def take_inventory(model: ir.Model, demand: Demand) -> list[Site]:
+def take_inventory(surveyed: Surveyed, demand: Demand) -> tuple[list[Site], bool]:
     """Every normalization of a model whose functions are inlined, as it stands: decomposed ones count as kept.
 
     Args:
-        model: the model; it isn't changed.
+        surveyed: the model; it isn't changed.
         demand: for which runtime it is said what could be fused.
+
+    Returns:
+        The normalizations; and whether further ones may show once these are fused.
     """
-    facts = survey(model)
+    model, facts = surveyed.model, surveyed.facts
     candidates, others, numbers = _look(model, demand, facts)
-    _keep_within(_Reach(model, candidates, None, facts), candidates)
+    _keep_within(Reach(model, _matches(candidates), None, facts), candidates)
+    _leave(candidates)
+    ledger = Ledger()
+    ledger.begin(numbers, facts.positions)
+    ledger.note(others)
     for candidate in candidates:
-        if candidate.alternatives:
-            aside = candidate.match.aside
-            told = "" if aside is None else f" (it is no LayerNormalization: {aside.reason})"
-            unfused = Shortfall("not-fused", f"it is spelled out in nodes{told}")
-            candidate.site = replace(candidate.site, kind=candidate.alternatives[0].kind).kept(unfused)
-    return _in_order(candidates, others, numbers, facts)
+        ledger.enter(candidate.match, candidate.site, rewritten=False)
+    chosen = [candidate.match for candidate in candidates if candidate.replacement is not None]
+    return ledger.sites, may_uncover(model, chosen, facts)
 
 
-_Placed = tuple[int, int, Site]
+_Numbers = Mapping[ir.Graph | None, int]
 
 
 def _look(
-    model: ir.Model, demand: Demand, facts: Facts
-) -> tuple[list[_Candidate], list[_Placed], dict[ir.Graph | None, int]]:
-    """All that is found in a model: matches, and everything else with its place."""
+    model: ir.Model, demand: Demand, facts: Facts, *, again: bool = False
+) -> tuple[list[_Candidate], list[tuple[Place, Site]], _Numbers]:
+    """All that is found in a model: matches, and everything else with its place; again, only what may be new."""
     candidates: list[_Candidate] = []
-    others: list[_Placed] = []
+    others: list[tuple[Place, Site]] = []
     numbers: dict[ir.Graph | None, int] = {}
     for graph in graphs_of(model):
         number = numbers[graph] = len(numbers)
-        findings = find(graph, facts)
+        findings = find(graph, facts, is_unsettled if again else begins_search)
         matches = (*findings.matches, *find_batch_normalizations(graph, facts, findings.matches))
-        covered = {node for match in matches for node in match.nodes}
         candidates += [_candidate(match, demand, facts) for match in matches]
-        rest = (*_misses(findings, facts), *native_sites(graph, facts, covered))
-        others += [(number, position, site) for position, site in rest]
+        if not again:
+            covered = {node for match in matches for node in match.nodes}
+            rest = (*_misses(findings, facts), *native_sites(graph, facts, covered))
+            others += [((number, position), site) for position, site in rest]
     return candidates, others, numbers
 
 
-def _in_order(
-    candidates: list[_Candidate], others: list[_Placed], numbers: dict[ir.Graph | None, int], facts: Facts
-) -> list[Site]:
-    placed = [(numbers[c.match.graph], facts.positions[c.match.nodes[-1]], c.site) for c in candidates]
-    return [site for _, _, site in sorted((*placed, *others), key=lambda entry: entry[:2])]
+def _matches(candidates: list[_Candidate]) -> list[Match]:
+    """Those that may still be rewritten."""
+    return [candidate.match for candidate in candidates if candidate.alternatives]
 
 
 def _misses(findings: Findings, facts: Facts) -> list[tuple[int, Site]]:
@@ -141,7 +151,8 @@ def fuse_normalizations(
 ) -> list[Site]:
     """Fuse every decomposed normalization that the target has an operator for and whose rewrite is proven, in place.
 
-    The opset is raised only if a rewrite needs it, and only if every other node survives it.
+    The opset is raised only if a rewrite needs it, and only if every other node survives it.  What only shows once
+    another is fused is fused as well.
 
     Args:
         model: the model, its functions inlined; changed in place.
@@ -154,16 +165,53 @@ def fuse_normalizations(
     Returns:
         All normalizations of the model, in the order of its nodes.
     """
-    facts = survey(model)
-    candidates, others, numbers = _look(model, demand, facts)
-    reach = _Reach(model, candidates, opset, facts)
+    surveyed, ledger = Surveyed(model), Ledger()
+    while ledger.rounds < MAXIMAL_ROUNDS and fuse_round(surveyed, ledger, demand, opset, judge, progress):
+        pass
+    return ledger.sites
+
+
+def fuse_round(
+    surveyed: Surveyed,
+    ledger: Ledger,
+    demand: Demand,
+    opset: int | None = None,
+    judge: Judge = consent,
+    progress: Progress = silent,
+    *,
+    proven: bool = True,
+) -> bool:
+    """Fuse what can be found in a model as it stands, in place; see `fuse_normalizations`.
+
+    Args:
+        surveyed: the model.
+        ledger: where it is entered what was found. After the first round, only what that round may have missed is
+            looked for.
+        demand: as there.
+        opset: as there.
+        judge: as there.
+        progress: as there.
+        proven: whether rewrites are proven; if not, they are made all the same, and told as kept.
+
+    Returns:
+        Whether anything was fused.
+    """
+    model, facts = surveyed.model, surveyed.facts
+    candidates, others, numbers = _look(model, demand, facts, again=ledger.rounds > 0)
+    ledger.begin(numbers, facts.positions)
+    ledger.note(others)
+    candidates = [candidate for candidate in candidates if not ledger.was_tried(candidate.match)]
+    for candidate in candidates:
+        candidate.site = ledger.named(candidate.match, candidate.site)
+    reach = Reach(model, _matches(candidates), opset, facts)
     _keep_within(reach, candidates)
     once = OnceEach()
-    for done, candidate in enumerate(candidates):
+    for done, candidate in enumerate(candidates if proven else ()):
         progress("proving rewrites", done, len(candidates))
         _prove(candidate, demand.target, facts, once)
-    progress("proving rewrites", len(candidates), len(candidates))
-    reach = reach.renewed(candidates)
+    if candidates and proven:
+        progress("proving rewrites", len(candidates), len(candidates))
+    reach = reach.renewed(_matches(candidates))
     _keep_within(reach, candidates)
 
     def proven_others(candidate: _Candidate) -> _Proven:
@@ -171,11 +219,31 @@ def fuse_normalizations(
         found = [(each, prove(candidate.match, each, demand.target, facts, once)) for each in within]
         return [(each, evidence) for each, evidence in found if evidence.accepted]
 
-    _judge(model, judge, candidates, facts, proven_others)
-    _keep_within(reach.renewed(candidates), candidates)
-    sites = _in_order(candidates, others, numbers, facts)
-    _rewrite(model, [c for c in candidates if c.replacement is not None], facts)
-    return sites
+    if proven:
+        _judge(model, judge, candidates, facts, proven_others)
+    else:
+        _leave(candidates)
+    _keep_within(reach.renewed(_matches(candidates)), candidates)
+    chosen = [candidate for candidate in candidates if candidate.replacement is not None]
+    for candidate in candidates:
+        ledger.enter(candidate.match, candidate.site, rewritten=candidate in chosen)
+    made = _rewrite(model, chosen, facts)
+    for match, nodes in made.items():
+        ledger.made(match, nodes)
+    if made:
+        surveyed.changed()
+    return bool(made)
+
+
+def _leave(candidates: list[_Candidate]) -> None:
+    """Choose the best replacement of each for a trial, and have the site told as it stands."""
+    for candidate in candidates:
+        if candidate.alternatives:
+            aside = candidate.match.aside
+            told = "" if aside is None else f" (it is no LayerNormalization: {aside.reason})"
+            unfused = Shortfall("not-fused", f"it is spelled out in nodes{told}")
+            candidate.replacement = candidate.alternatives[0]
+            candidate.site = replace(candidate.site, kind=candidate.replacement.kind).kept(unfused)
 
 
 def _candidate(match: Match, demand: Demand, facts: Facts) -> _Candidate:
@@ -272,55 +340,7 @@ def _way(match: Match, replacement: Replacement, facts: Facts) -> Way:
     return Way(named[-1] if named else replacement.kind, pair)
 
 
-class _Reach:
-    """How far the model's opset can be raised once the rewrites have taken their regions out."""
-
-    def __init__(self, model: ir.Model, candidates: list[_Candidate], wanted: int | None, facts: Facts) -> None:
-        self._model, self._wanted, self._facts = model, wanted, facts
-        self._current = facts.opset
-        self._doomed: set[ir.Node] = set()
-        for c in candidates:
-            if c.alternatives:
-                needed = {node for value in c.match.needed for node in value.nodes}
-                going = [node for node in c.match.nodes if node not in needed]
-                self._doomed.update(going, feeders_of(going, c.match.base, facts))
-        self._known: dict[int, str | None] = {}
-
-    def renewed(self, candidates: list[_Candidate]) -> _Reach:
-        """The same for what is left of the candidates; what was found out is kept where all of them are."""
-        found = _Reach(self._model, candidates, self._wanted, self._facts)
-        return self if found._doomed == self._doomed else found
-
-    def shortfall(self, replacement: Replacement) -> Shortfall | None:
-        """Why the opset that a replacement needs can't or shouldn't be had; None if it can."""
-        version = replacement.opset
-        if replacement.until is not None and max(self._current, self._wanted or 0) > replacement.until:
-            return Shortfall("opset", f"{replacement.kind} is written like that until opset {replacement.until}")
-        if version <= self._current:
-            return None
-        if self._wanted is not None and version > self._wanted:
-            return Shortfall("opset", f"{replacement.kind} needs opset {version}, and {self._wanted} is asked for")
-        if self._wanted is None and not replacement.worth_raising:
-            reason = f"{replacement.kind} needs opset {version}, and the model has {self._current}"
-            return Shortfall("opset", reason, f"ask for it with --opset {version}")
-        if version not in self._known:
-            self._known[version] = self._obstacle(version)
-        obstacle = self._known[version]
-        return None if obstacle is None else Shortfall("opset", f"{replacement.kind} needs opset {version}, {obstacle}")
-
-    def _obstacle(self, version: int) -> str | None:
-        try:
-            standing = obstacles(self._model, version, ignoring=self._doomed, facts=self._facts)
-        except OpsetError as error:
-            return f"which can't be had: {error}"
-        if not standing:
-            return None
-        first = standing[0]
-        where = f"{first.op_type} '{first.node.name or first.node.outputs[0].name}'"
-        return f"and the model's {self._current} can't be raised: {where}: {first.reason}"
-
-
-def _keep_within(reach: _Reach, candidates: list[_Candidate]) -> None:
+def _keep_within(reach: Reach, candidates: list[_Candidate]) -> None:
     """Drop the replacements whose operators need an opset out of reach."""
     for candidate in candidates:
         if not candidate.alternatives:
@@ -343,10 +363,14 @@ def _decisive(replacement: Replacement, shortfall: Shortfall | None) -> Shortfal
     return Shortfall(own.rule, f"{own.reason}, and {shortfall.reason}", shortfall.remedy or REMEDIES[shortfall.rule])
 
 
-def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
+def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> dict[Match, list[ir.Node]]:
+    """Make the rewrites that are chosen; for each match the nodes that stand in its place."""
+    if not chosen:
+        return {}
     names = Names(model)
     version = max((c.replacement.opset for c in chosen if c.replacement is not None), default=0)
-    made: set[ir.Node] = set()
+    made: dict[Match, list[ir.Node]] = {}
+    ready: set[ir.Node] = set()
     doomed = [n for c in chosen for n in (*c.match.nodes, *dead_readers(c.match.nodes, facts))]
     # The last first, and subgraphs before what they capture, so that no base is replaced before it has been read.
     numbers: dict[ir.Graph | None, int] = {graph: number for number, graph in enumerate(graphs_of(model))}
@@ -354,11 +378,11 @@ def _rewrite(model: ir.Model, chosen: list[_Candidate], facts: Facts) -> None:
     for _, _, candidate in sorted(placed, key=lambda entry: entry[:2], reverse=True):
         replacement = candidate.replacement
         assert replacement is not None
-        nodes = apply(candidate.match, replacement, candidate.site.name, facts, names)
+        nodes = made[candidate.match] = apply(candidate.match, replacement, candidate.site.name, facts, names)
         if replacement.until is None or version <= replacement.until:
-            made.update(nodes)
+            ready.update(nodes)
     remove_dead(doomed, facts.positions)
     if version > facts.opset:
-        raise_opset(model, version, ignoring=made, facts=facts)
-    if chosen:
-        admit_initializers(model)
+        raise_opset(model, version, ignoring=ready, facts=facts)
+    admit_initializers(model)
+    return made

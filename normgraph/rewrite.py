@@ -63,7 +63,7 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
         if stored is not None and replacement.provides and not stored.is_initializer():
             stored = None  # it may stand behind the place where it would be read
         values[name] = stored or new_initializer(graph, f"{site}.{name}", array, names)
-    replaced = ", ".join(node.name or f"{node.op_type}:{node.outputs[0].name}" for node in match.nodes)
+    replaced = ", ".join(origins_of(match.nodes))
     made: list[ir.Node] = []
     for step in replacement.steps:
         node = ir.node(
@@ -75,6 +75,7 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
             metadata_props={PROVENANCE: replaced},
             num_outputs=1 + len(step.further),
         )
+        node.meta[PROVENANCE] = True
         dtype = facts.dtype(match.base)
         if dtype is not None and step.output == OUTPUT:
             node.outputs[0].dtype = dtype
@@ -92,6 +93,21 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
     for position, name in replacement.provides.items():
         take_over(match.needed[position].value, values[name], names)
     return made
+
+
+def label_of(node: ir.Node) -> str:
+    """What a node is called: its name, else its operator and its output."""
+    return node.name or f"{node.op_type}:{node.outputs[0].name}"
+
+
+def origins_of(nodes: Iterable[ir.Node]) -> tuple[str, ...]:
+    """What the nodes are called, and what they stand for; a node that was just made is nothing but that."""
+    found: dict[str, None] = {}
+    for node in nodes:
+        if PROVENANCE not in node.meta:
+            found[label_of(node)] = None
+        found.update(dict.fromkeys(filter(None, node.metadata_props.get(PROVENANCE, "").split(", "))))
+    return tuple(found)
 
 
 def take_over(old: ir.Value, new: ir.Value, names: Names) -> None:

@@ -52,6 +52,11 @@ def find_batch_normalizations(graph: ir.Graph, facts: Facts, matches: Sequence[M
     return found
 
 
+def begins_map(node: ir.Node, facts: Facts) -> bool:
+    """Whether a node may be the first of such a map."""
+    return node.op_type in _FIRST and not node.domain and _base(node, frozenset(), facts) is not None
+
+
 def _base(node: ir.Node, results: Set[ir.Value], facts: Facts) -> ir.Value | None:
     """What a map that begins with the node may be one of."""
     base = next((v for v in node.inputs if v is not None and not facts.depends_on_shapes_only(v)), None)

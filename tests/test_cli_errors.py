@@ -210,7 +210,7 @@ def test_an_interruption_is_quiet_and_leaves_nothing(
         raise KeyboardInterrupt
 
     before = contents(folder)
-    monkeypatch.setattr(api, "fuse_normalizations", interrupted)
+    monkeypatch.setattr(api, "rewrite", interrupted)
     assert main(["optimize", "model.onnx"]) == 130
     assert capsys.readouterr().err == "normgraph: interrupted\n"
     assert contents(folder) == before
@@ -222,7 +222,7 @@ def test_an_error_of_our_own_is_told_from_a_broken_guarantee(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on purpose")
 
-    monkeypatch.setattr(api, "fuse_normalizations", broken)
+    monkeypatch.setattr(api, "rewrite", broken)
     assert main(["optimize", "model.onnx"]) == 70
     printed = capsys.readouterr().err
     assert "ZeroDivisionError: on purpose" in printed

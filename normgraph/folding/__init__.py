@@ -5,4 +5,13 @@ from normgraph.folding.folding_pass import fold_batch_normalizations, foldable
 from normgraph.folding.plan import FoldPlan
 from normgraph.folding.plans import BACKWARD, FORWARD, plans_for
 
-__all__ = ["BACKWARD", "FORWARD", "FoldPlan", "Wishes", "fold_batch_normalizations", "foldable", "plans_for"]
+__all__ = [
+    "BACKWARD",
+    "FORWARD",
+    "FoldPlan",
+    "Wishes",
+    "fold_batch_normalizations",
+    "foldable",
+    "plans_for",
+    "unfolded",
+]

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.affine import Affine, names_of
+from normgraph.affine import Affine
 from normgraph.constants import Array
 from normgraph.folding.linear import Linear
 from normgraph.folding.linear_operator import Fill
 from normgraph.folding.moves import Edit
 from normgraph.folding.plan import Change, FoldPlan
 from normgraph.folding.plans import FORWARD
-from normgraph.rewrite import PROVENANCE, Names, forget, new_initializer, take_over
+from normgraph.rewrite import PROVENANCE, Names, forget, new_initializer, origins_of, take_over
 from normgraph.transfer import LAYOUT_OPERATORS
 
 
@@ -56,7 +56,7 @@ def apply_plan(plan: FoldPlan, store: Store) -> list[ir.Node]:
         The new nodes.
     """
     made: list[ir.Node] = []
-    replaced = names_of(plan.affine.nodes)
+    replaced = origins_of(plan.affine.nodes)
     for edit in plan.edits:
         apply_edit(edit, store)
     for change in plan.changes:

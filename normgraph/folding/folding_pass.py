@@ -13,7 +13,7 @@ from normgraph.diagnosis import Shortfall
 from normgraph.evidence import Evidence, OnceEach, broken
 from normgraph.execution import one_thread
 from normgraph.extraction import NotExtractable, original_fragment
-from normgraph.facts import Facts, graphs_of, survey
+from normgraph.facts import Facts, graphs_of
 from normgraph.folding.alone import folded_alone
 from normgraph.folding.changes import Store
 from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
@@ -31,6 +31,7 @@ from normgraph.naming import site_name
 from normgraph.progress import Progress, silent
 from normgraph.proposals import Judge, Proposal, Way, consent
 from normgraph.rewrite import Names, admit_initializers, remove_dead
+from normgraph.surveyed import Surveyed
 
 #: Folds make others possible: the search is repeated until nothing is found, at most so many times.
 MAXIMAL_ROUNDS = 16
@@ -72,12 +73,14 @@ class _State:
 
     Attributes:
         folded: the records of what was folded.
+        surveyed: the model.
         refused: for each output of a map and direction why it wasn't.
         maps: the maps that weren't, by their nodes.
         failed: the outputs of regions whose folds weren't proven or wanted, which aren't tried again.
         once: conducts the experiments that prove folds.
     """
 
+    surveyed: Surveyed
     folded: list[Fold] = field(default_factory=list)
     refused: dict[tuple[str, str], Shortfall] = field(default_factory=dict)
     maps: dict[tuple[ir.Node, ...], Affine] = field(default_factory=dict)
@@ -88,12 +91,13 @@ class _State:
     def known(self, model: ir.Model) -> _Known:
         """What is known of the model, asked again only after a change."""
         if self._known is None:
-            facts = survey(model)
+            facts = self.surveyed.facts
             self._known = _Known(facts, {graph: _Normalizing(graph, facts) for graph in graphs_of(model)})
         return self._known
 
     def changed(self) -> None:
         """Note that what was known of the model holds no longer."""
+        self.surveyed.changed()
         self._known = None
 
     def refuse(self, nodes: tuple[ir.Node, ...], affine: Affine | None, direction: str, shortfall: Shortfall) -> None:
@@ -118,43 +122,52 @@ def _key(plan: Plan) -> tuple[str, str]:
 
 
 def fold_batch_normalizations(
-    model: ir.Model, *, wishes: Wishes = NOTHING_MORE, judge: Judge = consent, progress: Progress = silent
+    model: ir.Model | Surveyed,
+    *,
+    wishes: Wishes = NOTHING_MORE,
+    judge: Judge = consent,
+    progress: Progress = silent,
+    proven: bool = True,
 ) -> list[Fold]:
     """Fold every affine map per channel that linear operators beside it can take in, each fold proven, in place.
 
     Linear operators whose results are added, or that follow each other, become one where that is cheaper.
 
     Args:
-        model: the model, its functions inlined; changed in place.
+        model: the model, its functions inlined; changed in place. Where it was surveyed, that isn't done again.
         wishes: the folds that are asked for beyond those that save work.
         judge: asked whether the folds that are proven are to be made.
         progress: told about the proofs.
+        proven: whether folds are proven; if not, they are made all the same.
 
     Returns:
         What was folded, and every BatchNormalization that is left with the reason.
     """
+    surveyed = model if isinstance(model, Surveyed) else Surveyed(model)
     with one_thread():
-        return _folded(model, wishes, judge, progress, proven=True)
+        return _folded(surveyed, wishes, judge, progress, proven=proven)
 
 
-def foldable(model: ir.Model) -> list[Fold]:
+def foldable(surveyed: Surveyed) -> list[Fold]:
     """What `fold_batch_normalizations` would do, the proofs aside: what it would fold counts as kept."""
-    known = _State().known(model)
+    model = surveyed.model
+    known = _State(surveyed).known(model)
     ways = NOTHING_MORE.directions
     found = (plan for direction in ways for graph in graphs_of(model) for plan in _plans(direction, graph, known))
-    work = model.clone() if any(not isinstance(plan, Refusal) for plan in found) else model
-    return [_unfolded(fold) for fold in _folded(work, NOTHING_MORE, consent, silent, proven=False)]
+    work = Surveyed(model.clone()) if any(not isinstance(plan, Refusal) for plan in found) else surveyed
+    return [unfolded(fold) for fold in _folded(work, NOTHING_MORE, consent, silent, proven=False)]
 
 
-def _unfolded(fold: Fold) -> Fold:
+def unfolded(fold: Fold) -> Fold:
+    """A fold that could be made, as one that isn't."""
     if fold.status == "kept":
         return fold
-    unfolded = Shortfall("not-folded", f"it can be folded into {fold.into}")
-    return replace(fold, status="kept", rule=unfolded.rule, reason=unfolded.sentence)
+    left = Shortfall("not-folded", f"it can be folded into {fold.into}")
+    return replace(fold, status="kept", rule=left.rule, reason=left.sentence)
 
 
-def _folded(model: ir.Model, wishes: Wishes, judge: Judge, progress: Progress, *, proven: bool) -> list[Fold]:
-    state = _State()
+def _folded(surveyed: Surveyed, wishes: Wishes, judge: Judge, progress: Progress, *, proven: bool) -> list[Fold]:
+    model, state = surveyed.model, _State(surveyed)
     store = Store(Names(model))
     for _ in range(MAXIMAL_ROUNDS):
         before = len(state.folded)

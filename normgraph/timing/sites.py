@@ -19,11 +19,11 @@ from normgraph.errors import RefusedError
 from normgraph.execution import NotRunnable
 from normgraph.extraction import NotExtractable
 from normgraph.feeds import Feeding
-from normgraph.folding import fold_batch_normalizations
 from normgraph.fragments import Fragment
-from normgraph.passes import fuse_normalizations, inlined
+from normgraph.passes import inlined
 from normgraph.progress import Progress, silent
 from normgraph.proposals import Proposal, Way
+from normgraph.rounds import rewrite
 from normgraph.runtime import onnxruntime
 from normgraph.sessions import OpenedModel, Setting
 from normgraph.targets import demand
@@ -170,8 +170,7 @@ def site_timings(
     """
     work = inlined(model.clone())
     timer = SiteTimer(feeding, setting, Tuning(setting.provider.name), decides=False, progress=progress)
-    fuse_normalizations(work, demand(target), judge=timer, progress=progress)
-    fold_batch_normalizations(work, judge=timer, progress=progress)
+    rewrite(work, demand(target), judge=timer, progress=progress)
     return tuple(timer.timings)
 
 
