@@ -1,5 +1,9 @@
 """The pages of the documentation: their examples run, print what they say, and configure what they seem to."""
 
+import doctest
+import importlib
+import inspect
+import pkgutil
 import re
 import runpy
 import shlex
@@ -13,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+import normgraph
 from normgraph.check.configuration import read
 from normgraph.cli import main
 from normgraph.cli.arguments import COMMANDS
@@ -200,6 +205,27 @@ def test_shell_commands_are_of_this_command_line(words: list[str]) -> None:
         pytest.fail(f"there is no command {words[0]}")
     command, _ = parse(words)
     assert command.name == words[0]
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    listed = re.findall(r"^::: ([\w.]+)$", (DOCS / "reference" / "api.md").read_text("utf-8"), re.MULTILINE)
+    own = {f"normgraph.{name}" for name in normgraph.__all__} - {"normgraph.NormgraphError"}  # in normgraph.errors
+    assert own <= set(listed)
+    for name in listed:
+        assert inspect.getdoc(pkgutil.resolve_name(name)), name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "normgraph").rglob("*.py"))
+        if "kernels" not in path.parts and ">>> " in path.read_text("utf-8")
+    ],
+)
+def test_examples_of_docstrings_print_what_they_say(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert not found.failed
 
 
 def test_the_pages_that_are_generated_are_made() -> None:
