@@ -88,7 +88,7 @@ def resnet() -> Any:
 
 
 def _sample(name: str, title: str, build: Callable[[], Any]) -> Sample:
-    return Sample(name, title, partial(application, build, name), PIXELS, ((TF2ONNX),))
+    return Sample(name, title, partial(application, build, name), PIXELS, ((TF2ONNX, 13),))
 
 
 SAMPLES: tuple[Sample, ...] = (

@@ -194,6 +194,38 @@ def image_spellings() -> Network:
     return chain(draw, sites, 8)
 
 
+def conditional() -> Network:
+    """Norms of images whose gains and biases are computed from the image: over the plane, and over the channels."""
+    draw = Draw("tf_conditional")
+    over = {"plane": (1, 2), "plane_constant_bias": (1, 2), "channels": (-1,)}
+    width = IMAGES[-1]
+    gains = {scope: dense(draw, f"{scope}_gain", width, width) for scope in over}
+    biases = {scope: dense(draw, f"{scope}_bias", width, width) for scope in over if "constant" not in scope}
+    given: dict[str, tuple[Any, Any]] = {}  # gain and bias of each norm, before it is called
+
+    def adaptive(scope: str, axes: Axes) -> Site:
+        epsilon = draw.epsilon()
+        return Site(
+            lambda x: moments_and_batch_normalization(x, axes, epsilon, *given[scope]),
+            Norm("LayerNormalization", axes, epsilon),
+        )
+
+    sites = {scope: adaptive(scope, axes) for scope, axes in over.items()}
+    constant = draw.bias(width)
+    network = chain(draw, sites, width)
+
+    def forward(call: Call, x: Any) -> Any:
+        pooled = tf.reduce_mean(x, [1, 2], keepdims=True)  # the mean of the first norm as well
+        for scope in over:
+            given[scope] = (
+                gains[scope](pooled),
+                biases[scope](pooled) if scope in biases else tf.cast(constant, x.dtype),
+            )
+        return network.forward(call, x)
+
+    return Network(sites, forward)
+
+
 def layers(library: Any, name: str) -> Network:
     """A library's own layers on sentences."""
     draw, made = Draw(f"keras_layers_{name}"), library.layers
@@ -343,6 +375,7 @@ _3, _2 = (keras, "3"), (tf_keras, "2")
 SAMPLES: tuple[Sample, ...] = (
     _sample("tf_spellings", "LayerNorms written with tf.nn", spellings, SENTENCES, 13, 15, 18),
     _sample("tf_images", "norms of images written with tf.nn", image_spellings, IMAGES, 13, 18),
+    _sample("tf_conditional", "tf.nn with gains known at run time", conditional, IMAGES, 13, 18),
     _sample("tf_unit_length", "l2_normalize and divide_no_nan", unit_length, SENTENCES, 13, 18),
     _sample("keras3_layers", "Keras 3 layers", partial(layers, *_3), SENTENCES, 13, 15, 18),
     _sample("keras2_layers", "Keras 2 layers", partial(layers, *_2), SENTENCES, 13, 15, 18),

@@ -10,7 +10,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from normgraph.axes import Axis
+from normgraph.axes import Axis, Layout
+from normgraph.axes import axes_of as axes_of_layout
 
 if TYPE_CHECKING:
     from normgraph.algebra import Polynomial
@@ -141,9 +142,28 @@ class Extent(_Hashed):
     __hash__ = _Hashed.__hash__
 
 
+@dataclass(frozen=True)
+class Foreign(_Hashed):
+    """A tensor that isn't computed from x, nor constant: its elements are known at run time only.
+
+    Attributes:
+        number: which tensor of an interpretation it is.
+        layout: the axes that its dimensions were broadcast along, from the last to as many as it has.
+    """
+
+    number: int
+    layout: Layout
+    __hash__ = _Hashed.__hash__
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes along which the atom may vary."""
+        return frozenset(axes_of_layout(self.layout))
+
+
 #: A rational exponent; a whole one is an int, with which Python reckons ten times as fast as with a Fraction.
 Exponent = int | Fraction
-Atom = Base | Mean | Sum | Clamp | Absolute | Maximum | Vanishes | Logarithm | Extent
+Atom = Base | Mean | Sum | Clamp | Absolute | Maximum | Vanishes | Logarithm | Extent | Foreign
 #: A product of atoms, each with its exponent; no exponent is zero.
 Monomial = frozenset[tuple[Atom, Exponent]]
 UNIT: Monomial = frozenset()

@@ -89,11 +89,14 @@ class Axis:
         index: its place in the order of creation; the base tensor's own axes come first, in their order.
         size: its extent, never statically one.
         fresh: True for an axis that a constant brought along and that hasn't met an axis of the base tensor yet.
+        yields: True for a fresh axis of a tensor known at run time only: if its size is dynamic, it may meet an axis of
+            another size, of which nothing is demanded then.
     """
 
     index: int
     size: Size
     fresh: bool = False
+    yields: bool = False
 
     def __hash__(self) -> int:
         return self.index
@@ -184,7 +187,7 @@ def broadcast(left: Layout, right: Layout) -> Broadcast:
             dimensions.append(a)
         elif not a:
             dimensions.append(b)
-        elif len(b) == 1 and b[0].fresh:
+        elif len(b) == 1 and b[0].fresh and _gives_way(b[0], a):
             dimensions.append(_unify(b[0], a, renames[1], assumed))
         elif len(a) == 1 and a[0].fresh:
             dimensions.append(_unify(a[0], b, renames[0], assumed))
@@ -201,14 +204,20 @@ def _padded(layout: Layout, rank: int) -> Layout:
     return ((),) * (rank - len(layout)) + layout
 
 
+def _gives_way(fresh: Axis, dimension: Dimension) -> bool:
+    """Whether it is the fresh axis that is to be called like the others, and not the other way round."""
+    return (fresh.yields and fresh.size.static is None) or not (len(dimension) == 1 and dimension[0].yields)
+
+
 def _unify(
     fresh: Axis, dimension: Dimension, renames: dict[Axis, Dimension], assumed: list[tuple[Axis, int]]
 ) -> Dimension:
     size = size_of(dimension)
-    if size != fresh.size:
-        static = fresh.size.static
+    if size != fresh.size and not (fresh.yields and fresh.size.symbols):
+        static = None if fresh.yields else fresh.size.static
         if static is None or size.static is not None or len(dimension) != 1:
-            raise Misaligned(f"a dimension of size {size} meets a constant of size {fresh.size}")
+            met = "a tensor known at run time only" if fresh.yields else "a constant"
+            raise Misaligned(f"a dimension of size {size} meets {met} of size {fresh.size}")
         assumed.append((dimension[0], static))
     renames[fresh] = dimension
     return dimension

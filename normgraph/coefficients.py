@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from normgraph.axes import Axis, Dimension, Renaming
+from normgraph.axes import Axis, Dimension, Layout, Renaming
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -130,6 +130,25 @@ def spread(value: Coefficient, axes: tuple[Axis, ...]) -> FloatArray:
     if isinstance(value, float):
         return np.full((1,) * len(axes), value)
     return value.values[tuple(slice(None) if axis in value.axes else np.newaxis for axis in axes)]
+
+
+def over_dimensions(value: Coefficient, layout: Layout) -> FloatArray | None:
+    """The coefficient as an array that broadcasts against a tensor of this layout, which has all of its axes.
+
+    None where it varies along a part of a dimension whose size isn't known.
+    """
+    own = axes_of_coefficient(value)
+    varying = [dimension if any(axis in own for axis in dimension) else () for dimension in layout]
+    axes = tuple(axis for dimension in varying for axis in dimension)
+    extents = {} if isinstance(value, float) else dict(zip(value.axes, value.values.shape, strict=True))
+    sizes = [extents.get(axis, axis.size.static) for axis in axes]
+    if any(size is None for size in sizes):
+        return None
+    ascending = tuple(sorted(axes, key=lambda axis: axis.index))
+    array = spread(value, ascending).transpose([ascending.index(axis) for axis in axes])
+    full = np.broadcast_to(array, [size for size in sizes if size is not None])
+    known = dict(zip(axes, full.shape, strict=True))
+    return full.reshape([int(np.prod([known[axis] for axis in dimension], dtype=np.int64)) for dimension in varying])
 
 
 def apply(operation: Callable[[FloatArray], FloatArray], a: Coefficient) -> Coefficient:

@@ -74,13 +74,22 @@ DEFINITIONS: Mapping[str, Definition] = {
 }
 
 
-def compute(replacement: Replacement, x: Array, result: str = OUTPUT) -> Array:
+def compute(
+    replacement: Replacement, x: Array, result: str = OUTPUT, operands: Mapping[str, Array] | None = None
+) -> Array:
     """The result of a replacement, or another value that it makes, in float64.
+
+    Args:
+        replacement: the replacement.
+        x: what is normalized.
+        result: the name of the value that is asked for.
+        operands: what else it reads that isn't constant, by name.
 
     Raises:
         NotRunnable: an operator has no definition here, or rejects its operands.
     """
     values: dict[str, Array] = {INPUT: x.astype(np.float64)}
+    values.update((name, array.astype(np.float64)) for name, array in (operands or {}).items())
     for name, array in replacement.constants.items():
         values[name] = array if array.dtype.kind == "i" else array.astype(np.float64)
     for step in replacement.steps:

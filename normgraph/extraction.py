@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx import helper
 
-from normgraph.axes import Size
+from normgraph.axes import Size, size_of
 from normgraph.constants import Array
 from normgraph.errors import NormgraphError
 from normgraph.facts import Facts
@@ -20,6 +20,7 @@ from normgraph.fragments import Fragment, Input, fragment_of
 from normgraph.lowering import INPUT, Replacement
 from normgraph.match import Match
 from normgraph.model_io.walk import subgraphs_of
+from normgraph.outer import Operand
 from normgraph.region import Rewritable
 
 #: What fragments call the base tensor, and what a replacement makes.
@@ -30,20 +31,28 @@ class NotExtractable(NormgraphError):
     """A region that can't be made a model of its own."""
 
 
-def original_fragment(region: Rewritable, facts: Facts) -> Fragment:
+def original_fragment(region: Rewritable, facts: Facts, operands: Sequence[Operand] = ()) -> Fragment:
     """The nodes from a region's base to its output, with the constants and the shape arithmetic that they need.
 
     Values are named after the order in which they are met, so that regions that are written alike make the same
     model, whatever they are called and wherever they stand.
 
+    Args:
+        region: the region.
+        facts: the facts about the model.
+        operands: the tensors known at run time only that it reads; inputs of the fragment, right behind the base.
+
     Raises:
         NotExtractable: a node holds a subgraph, or something is read whose shape or type isn't known.
     """
-    return cut_out(region, facts)[0]
+    return cut_out(region, facts, operands=operands)[0]
 
 
 def cut_out(
-    region: Rewritable, facts: Facts, places: Mapping[str, int] = MappingProxyType({})
+    region: Rewritable,
+    facts: Facts,
+    places: Mapping[str, int] = MappingProxyType({}),
+    operands: Sequence[Operand] = (),
 ) -> tuple[Fragment, tuple[ir.Node, ...]]:
     """The same, and the nodes of the graph in the order of the model's.
 
@@ -52,16 +61,17 @@ def cut_out(
         facts: the facts about the graph.
         places: operators of which some operands, by the first of them, are left to be fed where they are constant and
             floating and no single number.
+        operands: as above.
 
     Raises:
         NotExtractable: as above.
     """
     nodes: set[ir.Node] = set()
-    others: dict[ir.Value, None] = {}
+    others: dict[ir.Value, None] = dict.fromkeys(operand.value for operand in operands)
     pending = [region.output]
     while pending:
         value = pending.pop()
-        if value is region.base or not value.name:
+        if value is region.base or not value.name or value in others:
             continue
         node = value.producer()
         if facts.is_constant(value):
@@ -78,7 +88,8 @@ def cut_out(
     ordered = sorted(nodes, key=facts.positions.__getitem__)
     names = _Names(region.base, others)
     protos = [_serialized(node, names, facts) for node in ordered]
-    inputs = tuple(_described(value, names.of(value), facts) for value in (region.base, *others))
+    read = _operands_described(region.base, operands, facts)
+    inputs = (*read, *(_described(value, names.of(value), facts) for value in list(others)[len(operands) :]))
     output = _described(region.output, names.of(region.output), facts)
     domains = {"", *(node.domain for node in ordered)}
     opsets = {domain: version for domain, version in facts.opsets.items() if domain in domains}
@@ -93,7 +104,7 @@ class _Names:
     def __init__(self, base: ir.Value, others: Iterable[ir.Value]) -> None:
         self._names = {base: BASE}
         for value in others:
-            self._names[value] = f"shaped{len(self._names)}"
+            self._names[value] = _name_of_input(len(self._names))
         self.constants: dict[str, Array] = {}
 
     def of(self, value: ir.Value | None) -> str:
@@ -153,7 +164,9 @@ def replacement_fragment(
         places: as for `cut_out`.
     """
     value = match.output if made is None else match.needed[made].value
+    positions = {operand.value: position for position, operand in enumerate(match.operands, 1)}
     names = {INPUT: BASE, replacement.name_of(made): RESULT}
+    names.update((name, _name_of_input(positions[value])) for name, value in replacement.operands.items())
 
     def name_of(name: str) -> str:
         return names.get(name, f"replacement/{name}")
@@ -169,10 +182,22 @@ def replacement_fragment(
         for step in replacement.steps
     ]
     constants = {name_of(name): np.asarray(a, order="C") for name, a in replacement.constants.items()}
-    inputs = _renumbered((_described(match.base, BASE, facts),))
+    inputs = _renumbered(_operands_described(match.base, match.operands, facts))
     domains = {step.domain for step in replacement.steps}
     opsets = {domain: version for domain, version in facts.opsets.items() if domain in domains} | {"": opset}
     return fragment_of(nodes, inputs, _described(value, RESULT, facts), constants, opsets, places)
+
+
+def _name_of_input(position: int) -> str:
+    """What fragments call an input behind the base tensor."""
+    return f"shaped{position}"
+
+
+def _operands_described(base: ir.Value, operands: Sequence[Operand], facts: Facts) -> tuple[Input, ...]:
+    """The base and what else is read at run time, whose dynamic sizes are those of the base that they broadcast to."""
+    first = _described(base, BASE, facts)
+    shapes = (tuple(map(size_of, operand.layout)) for operand in operands)
+    return (first, *((_name_of_input(position), first[1], shape) for position, shape in enumerate(shapes, 1)))
 
 
 def _described(value: ir.Value, name: str, facts: Facts) -> Input:

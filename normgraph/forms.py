@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from normgraph import algebra, axes
+from normgraph import algebra, axes, foreign
 from normgraph.algebra import Polynomial
 from normgraph.axes import Axis, Layout, Size
 from normgraph.coefficients import coefficient
@@ -41,11 +41,13 @@ class Scope:
         facts: the facts about the graph.
         next_axis: the index of the next fresh axis.
         assumed: sizes that constants demand of dynamic axes of the base tensor.
+        foreign: the tensors known at run time only that were met, with their forms; None where such aren't followed.
     """
 
     facts: Facts
     next_axis: int
     assumed: dict[Axis, int] = field(default_factory=dict)
+    foreign: dict[ir.Value, Form] | None = None
 
     def fresh(self, shape: Sequence[Size]) -> Layout:
         """A layout of fresh axes."""
@@ -83,6 +85,22 @@ class Scope:
         ]
         value, _, layout = self.aligned(form, Form(algebra.constant(0.0), self.fresh(grown), form.dtype))
         return Form(value, layout, form.dtype)
+
+    def met(self, value: ir.Value) -> Form:
+        """The form of a tensor that is known at run time only, the same each time.
+
+        Raises:
+            NotRepresentable: its shape isn't known.
+        """
+        assert self.foreign is not None
+        if value not in self.foreign:
+            shape = self.facts.shape(value)
+            if shape is None:
+                raise NotRepresentable("shape", f"'{value.name}' is known at run time only, and so is its rank")
+            tensor = foreign.atom(len(self.foreign), shape, self.next_axis)
+            self.next_axis += len(shape)
+            self.foreign[value] = Form(foreign.polynomial(tensor), tensor.layout, self.facts.dtype(value))
+        return self.foreign[value]
 
     def constant(self, value: ir.Value) -> Form | None:
         """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""

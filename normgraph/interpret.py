@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from normgraph import algebra, axes
-from normgraph.atoms import Absolute, Base, Clamp
+from normgraph import algebra, axes, foreign
+from normgraph.atoms import Absolute, Base, Clamp, Foreign
 from normgraph.axes import Axis, Dimension, Layout, SplitNeeded
 from normgraph.errors import NotRepresentable
 from normgraph.facts import OLDEST_OPSET, SIGNS_OF_INVALID_NODES, Facts
@@ -28,6 +28,14 @@ MAXIMAL_DEPTH = 2
 MAXIMAL_SPLITS = 8
 #: Where an operand has no form, the reason is looked for so many nodes before.
 MAXIMAL_LOOKBACK = 6
+
+_HALF_WIDENED = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE})
+#: The types that hold all numbers of a type.
+_WIDER = {
+    ir.DataType.BFLOAT16: _HALF_WIDENED,
+    ir.DataType.FLOAT16: _HALF_WIDENED,
+    ir.DataType.FLOAT: frozenset({ir.DataType.DOUBLE}),
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Interpretation:
         forms: the form of each value reached, in the order of the graph; the base comes first.
         unknowns: the nodes at which it ended.
         assumed: sizes that constants demand of dynamic axes.
+        foreign: the tensors known at run time only that were followed, by the numbers of their atoms.
     """
 
     base: ir.Value
@@ -64,15 +73,17 @@ class Interpretation:
     forms: dict[ir.Value, Form]
     unknowns: tuple[Unknown, ...]
     assumed: dict[Axis, int]
+    foreign: tuple[ir.Value, ...] = ()
 
 
-def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation | None:
+def interpret(base: ir.Value, graph: ir.Graph, facts: Facts, *, with_foreign: bool = False) -> Interpretation | None:
     """Interpret what a graph computes from `base` alone and constants; None where the rank or opset forbids it.
 
     Args:
         base: the base tensor, made in the graph or captured from a graph around it.
         graph: the graph whose nodes are followed.
         facts: the facts about the model.
+        with_foreign: follow factors and summands that are known at run time only, too, see `normgraph.foreign`.
     """
     shape = facts.shape(base)
     if shape is None or facts.opset < OLDEST_OPSET:
@@ -81,7 +92,7 @@ def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation |
     next_axis = len(shape)
     for _ in range(MAXIMAL_SPLITS):
         try:
-            return _run(base, graph, layout, next_axis, facts)
+            return _run(base, graph, layout, Scope(facts, next_axis, foreign={} if with_foreign else None))
         except SplitNeeded as needed:
             parts: Dimension = tuple(Axis(next_axis + i, size) for i, size in enumerate(needed.sizes))
             next_axis += len(parts)
@@ -89,8 +100,8 @@ def interpret(base: ir.Value, graph: ir.Graph, facts: Facts) -> Interpretation |
     return None
 
 
-def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts: Facts) -> Interpretation:
-    scope = Scope(facts, next_axis)
+def _run(base: ir.Value, graph: ir.Graph, layout: Layout, scope: Scope) -> Interpretation:
+    facts = scope.facts
     forms = {base: Form(algebra.base(axes.axes_of(layout)), layout, facts.dtype(base))}
     unknowns: list[Unknown] = []
     lost: dict[ir.Value, Unknown] = {}
@@ -111,7 +122,7 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
     while queue and visited < MAXIMAL_NODES:
         _, node, distance = heapq.heappop(queue)
         visited += 1
-        result = _form_of(node, forms, lost, scope)
+        result = _form_of(node, base, forms, lost, scope)
         if isinstance(result, Unknown):
             unknowns.append(result)
             lost.update((output, result) for output in node.outputs)
@@ -119,16 +130,18 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, next_axis: int, facts:
             forms[node.outputs[0]] = result
             if distance < MAXIMAL_APPROACH or (distance < MAXIMAL_DISTANCE and _has_statistic(result)):
                 enqueue_readers(node.outputs[0], distance + 1)
-    return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed)
+    return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed, tuple(scope.foreign or ()))
 
 
 def _has_statistic(form: Form) -> bool:
-    """Whether anything but the base itself, however often it was clamped or multiplied, stands in the form."""
-    return any(not isinstance(atom, Base | Clamp | Absolute) for monomial in form.value.terms for atom, _ in monomial)
+    """Whether a statistic stands in the form, and not only the base, however often it was clamped or multiplied."""
+    return any(
+        not isinstance(atom, Base | Clamp | Absolute | Foreign) for monomial in form.value.terms for atom, _ in monomial
+    )
 
 
 def _form_of(
-    node: ir.Node, forms: dict[ir.Value, Form], lost: dict[ir.Value, Unknown], scope: Scope
+    node: ir.Node, base: ir.Value, forms: dict[ir.Value, Form], lost: dict[ir.Value, Unknown], scope: Scope
 ) -> Form | Unknown | None:
     """The form of the node's first output; None where the node reads shapes only or isn't arithmetic at all.
 
@@ -142,19 +155,49 @@ def _form_of(
         return None
     operands: list[Form] = []
     try:
-        for value in values:
+        for position, value in enumerate(values):
             if value is None:
                 continue
-            form = forms.get(value) or scope.constant(value)
+            form = forms.get(value) or scope.constant(value) or _foreign(value, position, node, base, forms, scope)
             if form is None:
                 return _without(value, node, _reached(values, forms), lost, scope.facts)
             operands.append(form)
-        return transfer.rule(node, operands, scope)
+        if not scope.foreign:
+            return transfer.rule(node, operands, scope)
+        polynomials = [form.value for form in operands]
+        foreign.check_operands(node.op_type, polynomials, [scope.facts.shapes[value] for value in scope.foreign])
+        result = transfer.rule(node, operands, scope)
+        foreign.check_result(polynomials, result.value)
+        return result
     except NotRepresentable as failure:
         return Unknown(failure.rule, str(failure), node, _reached(values, forms))
     except SIGNS_OF_INVALID_NODES as failure:
         reason = f"{node.op_type} doesn't fit its operands: {failure}"
         return Unknown("invalid-node", reason, node, _reached(values, forms))
+
+
+def _foreign(
+    value: ir.Value, position: int, node: ir.Node, base: ir.Value, forms: dict[ir.Value, Form], scope: Scope
+) -> Form | None:
+    """The form of an operand that is known at run time only, None where such aren't followed.
+
+    It is of the base's type.  If a Cast has widened it before, the Cast is taken into what is interpreted.
+    """
+    reached = [form.value for form in _reached(node.inputs, forms)]
+    if scope.foreign is None or not foreign.may_enter(node.op_type, position, reached):
+        return None
+    dtype, own = scope.facts.dtype(base), scope.facts.dtype(value)
+    if own == dtype:
+        return scope.met(value)
+    producer = value.producer()
+    if producer is None or producer.op_type != "Cast" or producer.domain or producer.graph is not node.graph:
+        return None
+    source = producer.inputs[0]
+    if source is None or dtype is None or scope.facts.dtype(source) != dtype or own not in _WIDER.get(dtype, ()):
+        return None
+    met = scope.met(source)
+    forms[value] = Form(met.value, met.layout, own)
+    return forms[value]
 
 
 def _reached(values: Sequence[ir.Value | None], forms: dict[ir.Value, Form]) -> tuple[Form, ...]:

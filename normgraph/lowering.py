@@ -11,14 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import onnx_ir as ir
 
+from normgraph.coefficients import over_dimensions
 from normgraph.constants import Array
 from normgraph.diagnosis import Shortfall
 from normgraph.match import Match
+from normgraph.outer import Outer
 
 #: The names under which a replacement refers to the tensor that it normalizes and to its result.
 INPUT, OUTPUT = "x", "y"
+#: Likewise to what stands behind the norm, see `normgraph.outer`, and to the norm itself, where something does.
+GAIN, SHIFT, BIAS, _PLAIN = "gain", "shift", "offset", "plain"
 
 Attribute = int | float | str | tuple[int, ...]
 
@@ -47,6 +52,8 @@ class Replacement:
         worth_raising: whether the model's opset may be raised for it without being asked.
         until: the last version at which the steps mean that; None for the newest.
         provides: which of the match's needed values it makes too: position → name.
+        operands: the tensors known at run time only that the steps read beside INPUT, by name.
+        applied: how many of the steps apply something behind the norm.
         instead: why it isn't of the kind that fits the match best; None where it is.
     """
 
@@ -57,6 +64,8 @@ class Replacement:
     worth_raising: bool = True
     until: int | None = None
     provides: Mapping[int, str] = field(default_factory=dict)
+    operands: Mapping[str, ir.Value] = field(default_factory=dict)
+    applied: int = 0
     instead: Shortfall | None = None
 
     def name_of(self, needed: int | None) -> str:
@@ -197,6 +206,8 @@ def _lowered(
     emitted = operator.emit(match, dtype)
     if isinstance(emitted, Shortfall):
         return emitted
+    if match.outer is not None and dtype is not None:
+        return _with_outer(emitted, match, match.outer, dtype, kind, operator)
     steps, constants = emitted
     plain = Replacement(kind, steps, constants, operator.opset, operator.worth_raising, operator.until)
     if operator.provide is None or not match.needed or dtype is None:
@@ -207,3 +218,42 @@ def _lowered(
         if provides
         else (plain,)
     )
+
+
+def _with_outer(
+    emitted: tuple[tuple[Step, ...], dict[str, Array]],
+    match: Match,
+    outer: Outer,
+    dtype: ir.DataType,
+    kind: str,
+    operator: Operator,
+) -> tuple[Replacement, ...] | Shortfall:
+    """The replacement with γ, the shift and β applied behind the norm, broadcast as the graph broadcasts them.
+
+    It makes no needed value of the match: these may be needed for γ and β themselves, before it can stand.
+    """
+    steps, constants = emitted
+    last = steps[-1]
+    made = [*steps[:-1], replace(last, output=_PLAIN)]
+    operands: dict[str, ir.Value] = {}
+    applied: list[tuple[str, str]] = []
+    if outer.gain is not None:
+        applied.append(("Mul", GAIN))
+        operands[GAIN] = outer.gain.value
+    if outer.shift != 0.0:
+        applied.append(("Add", SHIFT))
+        array = over_dimensions(outer.shift, match.output_layout)
+        if array is None:
+            return Shortfall("dynamic-axis", "the size of a dimension that the bias runs over isn't known")
+        with np.errstate(over="ignore", under="ignore"):
+            constants[SHIFT] = array.astype(dtype.numpy())
+        if not np.all(np.isfinite(constants[SHIFT].astype(np.float64))):
+            return Shortfall("parameter-range", f"the bias doesn't fit into {dtype.name.lower()}")
+    if outer.bias is not None:
+        applied.append(("Sub" if outer.negative else "Add", BIAS))
+        operands[BIAS] = outer.bias.value
+    for position, (name, operand) in enumerate(applied):
+        output = OUTPUT if operand == applied[-1][1] else f"applied_{position}"
+        made.append(Step(name, (made[-1].output, operand), output))
+    worth = (operator.opset, operator.worth_raising, operator.until)
+    return (Replacement(kind, tuple(made), constants, *worth, operands=operands, applied=len(applied)),)

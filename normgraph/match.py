@@ -15,12 +15,13 @@ import onnx_ir as ir
 
 from normgraph.axes import Layout
 from normgraph.candidates import NATIVE_STATISTICS, Candidates, begins_search
-from normgraph.diagnosis import Shortfall
+from normgraph.diagnosis import Shortfall, is_divisor
 from normgraph.facts import Facts
 from normgraph.forms import Form
 from normgraph.interpret import Interpretation, interpret
-from normgraph.near_misses import Miss, NearMiss, causes, misses_in, most_telling
+from normgraph.near_misses import Miss, NearMiss, causes, misses_in, most_telling, where_lost
 from normgraph.norms import Norm, recognise
+from normgraph.outer import Operand, Outer, core_of, outer_of, without_applied
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
 from normgraph.transfer import LAYOUT_OPERATORS, is_reduction
 
@@ -66,6 +67,7 @@ class Match:
         obstacle: why it can't be replaced although it is recognised, None if it can.
         needed: the values made in the region that something outside needs, the output aside.
         aside: why, with what is before it, it is no normalization of another tensor, where it looks like one.
+        outer: what the output is beside the norm, made with tensors known at run time only; None where it is the norm.
     """
 
     norm: Norm
@@ -79,6 +81,12 @@ class Match:
     obstacle: Shortfall | None = None
     needed: tuple[Needed, ...] = ()
     aside: Shortfall | None = None
+    outer: Outer | None = None
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        """The tensors known at run time only that the nodes read beside the base."""
+        return () if self.outer is None else self.outer.operands
 
     @property
     def graph(self) -> ir.Graph | None:
@@ -144,18 +152,39 @@ class _Reading:
     """
 
     interpretation: Interpretation
+    graph: ir.Graph
     facts: Facts
     matches: Sequence[Match]
+
+    @cached_property
+    def _followed(self) -> Interpretation | None:
+        """The same with tensors known at run time only, where a deviation meets one, else None."""
+        forms = self.interpretation.forms
+        if not any(unknown.rule == "different-base" for unknown in self.interpretation.unknowns):
+            return None
+        if not any(is_divisor(atom, e) for form in forms.values() for m in form.value.terms for atom, e in m):
+            return None
+        return interpret(self.interpretation.base, self.graph, self.facts, with_foreign=True)
+
+    @cached_property
+    def with_foreign(self) -> Sequence[Match]:
+        """The normalizations into which tensors known at run time only are multiplied, or added, beforehand."""
+        matches = () if self._followed is None else _matches(self._followed, self.facts)
+        return matches if any(match.outer is not None for match in matches) else ()
 
     @cached_property
     def miss(self) -> Miss | None:
         """What stands in the way of other normalizations, the most telling."""
         return most_telling(misses_in(self.interpretation, self.facts))
 
+    def explained(self, miss: Miss) -> Miss:
+        """The same, with what stands in the way behind a tensor known at run time only, where it is one that does."""
+        return miss if self._followed is None else where_lost(miss, self._followed)
+
 
 def _reading(base: ir.Value, graph: ir.Graph, facts: Facts) -> _Reading | None:
     interpretation = interpret(base, graph, facts)
-    return None if interpretation is None else _Reading(interpretation, facts, _matches(interpretation, facts))
+    return None if interpretation is None else _Reading(interpretation, graph, facts, _matches(interpretation, facts))
 
 
 def _examine(
@@ -168,27 +197,41 @@ def _examine(
     """The matches that use a statistic, else the near miss."""
     kept: Sequence[Match] = ()
     misses: list[Miss] = []
+    readings: list[_Reading] = []
     for base in candidates.of(reduction):
         if base not in seen:
             seen[base] = _reading(base, graph, facts)
         reading = seen[base]
         if reading is None:
             continue
+        readings.append(reading)
         found = reading.matches
         if any(reduction in match.nodes for match in found):
-            if all(match.obstacle is None and not match.needed for match in found):
+            if not _is_hindered(found):
                 return found, None
             if not kept or (_is_obstructed(kept) and not _is_obstructed(found)):
                 kept = found
         # A native operator that is nothing else is no near miss.
         if is_reduction(reduction, facts) and reading.miss is not None:
             misses.append(reading.miss)
+    for reading in readings:
+        found = reading.with_foreign
+        if any(reduction in match.nodes for match in found) and not (kept and _is_hindered(found)):
+            return found, None
     decisive = most_telling(misses)
-    return kept, None if kept or decisive is None else NearMiss(reduction, *decisive)
+    if kept or decisive is None:
+        return kept, None
+    reading = next(each for each in readings if each.miss is decisive)
+    return (), NearMiss(reduction, *reading.explained(decisive))
 
 
 def _is_obstructed(matches: Sequence[Match]) -> bool:
     return any(match.obstacle is not None for match in matches)
+
+
+def _is_hindered(matches: Sequence[Match]) -> bool:
+    """Whether one of them can't be replaced, or not without something that stays."""
+    return any(match.obstacle is not None or match.needed for match in matches)
 
 
 def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
@@ -200,6 +243,8 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     regions: dict[ir.Value, tuple[ir.Node, ...]] = {}
     for output in recognised:  # what is nearer the base first
         regions[output] = region_of(base, output, forms, facts, regions)
+    if interpretation.foreign:
+        recognised = without_applied(recognised, regions, interpretation, facts)
     recognised = {
         output: norm
         for output, norm in recognised.items()
@@ -285,7 +330,8 @@ def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
         if form.layout != layout and sorted_dimensions(form.layout) != dimensions:
             continue
         if id(form.value) not in recognised:  # where elements are only moved, the value is the same object
-            recognised[id(form.value)] = recognise(form.value, layout)
+            core = core_of(form.value) if interpretation.foreign else form.value
+            recognised[id(form.value)] = None if core is None else recognise(core, layout)
         norm = recognised[id(form.value)]
         if norm is not None:
             found[value] = norm
@@ -330,6 +376,7 @@ def _match(
         assumed,
         _broadcast_obstacle(interpretation, norm),
         needed,
+        outer=outer_of(forms[output], interpretation),
     )
 
 

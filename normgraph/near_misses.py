@@ -10,6 +10,7 @@ import onnx_ir as ir
 from normgraph.atoms import Base, Mean
 from normgraph.diagnosis import Shortfall, begins_to_fail, diagnose, is_divisor, looks_normalized
 from normgraph.facts import Facts
+from normgraph.foreign import carries
 from normgraph.forms import Form
 from normgraph.interpret import Interpretation, Unknown
 from normgraph.transfer import is_reduction, transfer_of
@@ -19,6 +20,8 @@ MAXIMAL_LOOKAHEAD = 16
 #: Rules that say little: any other reason for the same statistic is given instead.
 UNTELLING = frozenset({"different-base", "not-a-normalization"})
 _ROOTS = frozenset({"Sqrt", "Pow", "ReduceL2"})
+#: What may become of a gain that is known at run time only.
+_OF_FOREIGN = frozenset({"broadcast", "different-base", "shape"})
 #: What would change it, where it is known more closely than the rule says.
 _BEHIND = "make it a constant, or multiply by it behind the normalization: ((x − mean)·r)·γ"
 _ONE_SIDE = "compute the whole normalization inside of the branch or body, or outside of it"
@@ -61,6 +64,24 @@ def misses_in(interpretation: Interpretation, facts: Facts) -> Iterator[Miss]:
             remedy = _BEHIND if unknown.rule == "different-base" and _scales_divisor(unknown) else ""
             yield unknown.node, _at(unknown.node, Shortfall(unknown.rule, unknown.reason, remedy))
     yield from _across_borders(interpretation)
+
+
+def where_lost(miss: Miss, followed: Interpretation) -> Miss:
+    """The same, or what becomes of a tensor known at run time only where the reason is nothing but that it is met.
+
+    Args:
+        miss: what stands in the way if such tensors aren't followed.
+        followed: the interpretation that follows them.
+    """
+    node, shortfall = miss
+    if shortfall.rule != "different-base" or shortfall.remedy != _BEHIND:
+        return miss
+    met = [form for value, form in followed.forms.items() if value.producer() is node and carries(form.value)]
+    unknowns = (u for u in followed.unknowns if u.node is node or any(carries(f.value) for f in u.operands))
+    lost = next((u for u in unknowns if u.rule in _OF_FOREIGN), None)
+    if lost is not None and (met or lost.node is node):
+        return lost.node, _at(lost.node, Shortfall(lost.rule, lost.reason, _BEHIND))
+    return miss
 
 
 def _scales_divisor(unknown: Unknown) -> bool:

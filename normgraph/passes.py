@@ -263,14 +263,18 @@ def _shorter(replacements: tuple[Replacement, ...], match: Match, facts: Facts) 
     """The replacements that take fewer nodes than the region has, and enough work out where part of it has to stay."""
     found = tuple(r for r in replacements if len(r.steps) + len(r.staying(match)) < len(match.nodes))
     if match.needed:
-        found = tuple(r for r in found if _worth_beside(match, r.staying(match), facts))
+        found = tuple(r for r in found if _worth_beside(match, r, facts))
         return found or match.needed[0].shortfall
     taken = min(len(r.steps) for r in replacements)
     return found or Shortfall("no-gain", f"it stands in {counted(len(match.nodes), 'node')} and would take {taken}")
 
 
-def _worth_beside(match: Match, staying: set[ir.Node], facts: Facts) -> bool:
-    """Whether the nodes that go pass over the whole tensor often enough to pay for a norm beside those that stay."""
+def _worth_beside(match: Match, replacement: Replacement, facts: Facts) -> bool:
+    """Whether the nodes that go pass over the whole tensor often enough to pay for a norm beside those that stay.
+
+    What is applied behind the norm passes over it once more each.
+    """
+    staying = replacement.staying(match)
     size = product(facts.shapes[match.base])
 
     def is_large(value: ir.Value | None) -> bool:
@@ -279,7 +283,7 @@ def _worth_beside(match: Match, staying: set[ir.Node], facts: Facts) -> bool:
 
     going = [node for node in match.nodes if node not in staying]
     large = [node for node in going if any(is_large(value) for value in (*node.inputs, *node.outputs))]
-    return not staying or len(large) >= LEAST_WORK
+    return not staying or len(large) >= LEAST_WORK + replacement.applied
 
 
 def _prove(candidate: _Candidate, target: Target, facts: Facts, once: OnceEach) -> None:
@@ -334,7 +338,7 @@ def _judge(
 def _way(match: Match, replacement: Replacement, facts: Facts) -> Way:
     def pair() -> tuple[Fragment, Fragment]:
         opset = max(facts.opset, replacement.opset)
-        return original_fragment(match, facts), replacement_fragment(match, replacement, facts, opset)
+        return original_fragment(match, facts, match.operands), replacement_fragment(match, replacement, facts, opset)
 
     named = [step.operator for step in replacement.steps if step.operator.endswith("Normalization")]
     return Way(named[-1] if named else replacement.kind, pair)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from normgraph.axes import Layout
 from normgraph.facts import Facts
+from normgraph.foreign import carries
 from normgraph.forms import Form
 from normgraph.transfer import transfer_of
 
@@ -79,14 +80,18 @@ def region_of(
 
 
 def feeders_of(region: Iterable[ir.Node], base: ir.Value, facts: Facts) -> tuple[ir.Node, ...]:
-    """The nodes outside of the region that only serve it: constants, shape arithmetic; they go when it goes."""
+    """The nodes outside of the region that only serve it: constants, shape arithmetic; they go when it goes.
+
+    What the region reads beside the base and is made from other tensors stays: the replacement reads it, too.
+    """
     doomed = set(region)
+    foreign = foreign_operands(doomed, base, facts)
     queue: list[tuple[int, ir.Node]] = []
     queued = set(doomed)
 
     def enqueue_producers(node: ir.Node) -> None:
         for value in node.inputs:
-            producer = None if value is None or value is base else value.producer()
+            producer = None if value is None or value is base or value in foreign else value.producer()
             if producer is not None and producer not in queued and producer.graph is node.graph:
                 queued.add(producer)
                 heapq.heappush(queue, (-facts.positions[producer], producer))
@@ -102,6 +107,19 @@ def feeders_of(region: Iterable[ir.Node], base: ir.Value, facts: Facts) -> tuple
             feeders.append(node)
             enqueue_producers(node)
     return tuple(reversed(feeders))
+
+
+def _operands_of(region: Set[ir.Node], base: ir.Value) -> Iterator[ir.Value]:
+    """What the region reads and doesn't make, the base aside."""
+    for node in region:
+        for value in node.inputs:
+            if value is not None and value is not base and value.producer() not in region:
+                yield value
+
+
+def foreign_operands(region: Iterable[ir.Node], base: ir.Value, facts: Facts) -> frozenset[ir.Value]:
+    """What the region reads that is known at run time only, the base aside."""
+    return frozenset(v for v in _operands_of(frozenset(region), base) if not facts.depends_on_shapes_only(v))
 
 
 def dead_readers(region: Iterable[ir.Node], facts: Facts) -> list[ir.Node]:
@@ -156,8 +174,11 @@ def escapes(
 
 
 def reads_only_shape(reader: ir.Node, value: ir.Value, layout: Layout, forms: Mapping[ir.Value, Form]) -> bool:
-    """Whether the reader asks for nothing but the shape, and the base has the same one."""
+    """Whether the reader asks for nothing but the shape, and the base has the same one.
+
+    What a tensor known at run time only has been broadcast into may be larger.
+    """
     if reader.op_type not in _SHAPE_READERS or reader.domain:
         return False
     form = forms.get(value)
-    return form is not None and form.layout == layout
+    return form is not None and form.layout == layout and not carries(form.value)

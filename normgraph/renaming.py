@@ -5,8 +5,8 @@ This module knows nothing of ONNX.
 
 from __future__ import annotations
 
-from normgraph.atoms import Absolute, Atom, Clamp, Logarithm, Maximum, Mean, Monomial, Sum, Vanishes
-from normgraph.axes import Renaming
+from normgraph.atoms import Absolute, Atom, Clamp, Foreign, Logarithm, Maximum, Mean, Monomial, Sum, Vanishes
+from normgraph.axes import Renaming, split_layout
 from normgraph.errors import NotRepresentable
 
 
@@ -28,6 +28,8 @@ def _renamed_atom(atom: Atom, renaming: Renaming) -> Atom:
         return Maximum(atom.over, atom.of.renamed(_outside(renaming, atom)))
     if isinstance(atom, Mean):
         return Mean(atom.over, renamed(atom.of, _outside(renaming, atom)))
+    if isinstance(atom, Foreign):
+        return Foreign(atom.number, split_layout(atom.layout, renaming))
     return atom
 
 

@@ -57,7 +57,7 @@ def apply(match: Match, replacement: Replacement, site: str, facts: Facts, names
     assert last is not None
     assert last.graph is not None
     graph = last.graph
-    values: dict[str, ir.Value] = {INPUT: match.base}
+    values: dict[str, ir.Value] = {INPUT: match.base, **replacement.operands}
     for name, array in replacement.constants.items():
         stored = _stored_constant(match, array, facts)
         if stored is not None and replacement.provides and not stored.is_initializer():

@@ -20,7 +20,7 @@ class Norm:
         axes: axes of `of` that the statistics run over; of a GroupNormalization, the channels' alone.
         epsilon: what keeps the divisor from zero, for the operator named. A text is a constant of the case or
             a number rounded to the dtype at hand or to its suffix's, as in the graph; so for scale and bias.
-        scale: the gain, broadcasting to `of`.
+        scale: the gain, broadcasting to `of`; a text may also be the name of what is fed or computed beside it.
         bias: the bias, likewise.
         of: name of the value normalized.
         output: name of the normalized value.
@@ -80,10 +80,15 @@ def number(case: Case, value: float | str, dtype: str) -> Exact:
     return np.asarray(stored).astype(np.float64)
 
 
-def claimed(norm: Norm, x: Array, case: Case, dtype: str) -> Exact:
-    """The values claimed of `norm.output`, from those of `norm.of`."""
-    core = FORMULAS[norm.kind](x.astype(np.float64), norm, float(number(case, norm.epsilon, dtype)))
-    return core * number(case, norm.scale, dtype) + number(case, norm.bias, dtype)
+def claimed(norm: Norm, values: Mapping[str, Array], case: Case, dtype: str) -> Exact:
+    """The values claimed of `norm.output`, from those of `norm.of` and what else is fed or computed."""
+    x = values[norm.of].astype(np.float64)
+    core = FORMULAS[norm.kind](x, norm, float(number(case, norm.epsilon, dtype)))
+    scale, bias = (
+        values[part].astype(np.float64) if part in values else number(case, part, dtype)
+        for part in (norm.scale, norm.bias)
+    )
+    return core * scale + bias
 
 
 def _centred(x: Exact, norm: Norm, epsilon: float) -> Exact:

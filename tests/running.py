@@ -12,10 +12,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKern
 
 from tests.cases import DTYPES, OPSETS, Array, Build, Case, build, constant
 
-# Sizes of the dynamic dimensions, by the names that the cases give them; the second set has a batch of one.
+# Sizes of the dynamic dimensions, by the names that the cases give them; the second set has a batch of one. A is a
+# batch as well, by a name of its own.
 SIZES: tuple[Mapping[str, int], ...] = (
-    {"B": 2, "S": 3, "H": 4, "W": 5},
-    {"B": 1, "S": 5, "H": 3, "W": 2},
+    {"B": 2, "S": 3, "H": 4, "W": 5, "A": 2},
+    {"B": 1, "S": 5, "H": 3, "W": 2, "A": 1},
 )
 # Standard deviation and mean of what is fed. The first would not show a wrong epsilon, the last shows little
 # else.

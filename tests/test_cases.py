@@ -37,10 +37,11 @@ def test_model_is_valid_and_runs(case: Case, how: Build) -> None:
 def test_claim_holds(case: Spelling, how: Build) -> None:
     feeds = list(trials(case, how))
     names = [name for norm in case.claims for name in (norm.of, norm.output)]
+    names += [part for norm in case.claims for part in (norm.scale, norm.bias) if f"{part} = " in case.text]
     for fed, true in zip(feeds, truth(case, how, feeds, names), strict=True):
         values = {**fed, **true}
         for norm in case.claims:
-            assert error(values[norm.output], claimed(norm, values[norm.of], case, how.dtype)) < 1e-5, norm
+            assert error(values[norm.output], claimed(norm, values, case, how.dtype)) < 1e-5, norm
 
 
 def invitations() -> list[object]:
@@ -57,7 +58,7 @@ def test_trap_is_not_what_it_looks_like(case: Trap, how: Build, norm: Norm) -> N
     feeds = list(trials(case, how))
     true = truth(case, how, feeds, [norm.of, norm.output])
     values = ({**fed, **found} for fed, found in zip(feeds, true, strict=True))
-    apart = [error(claimed(norm, value[norm.of], case, how.dtype), value[norm.output]) for value in values]
+    apart = [error(claimed(norm, value, case, how.dtype), value[norm.output]) for value in values]
     assert max(apart) > APART
 
 

@@ -174,12 +174,15 @@ def _trials_at(
     name, element_type, shape = inputs[0]
     dtype = ir.DataType(element_type).numpy()
     extents = assigned(shape, assignment.sizes)
-    others = {n: _filler(t, assigned(s, assignment.sizes), i) for i, (n, t, s) in enumerate(inputs[1:], 1)}
+    others = [(n, t, assigned(s, assignment.sizes)) for n, t, s in inputs[1:]]
     made: list[_Results] = []
     refused: list[Trial] = []
     for family in assignment.families:
         x, exact_x = _drawn(family, extents, experiment.axes, dtype)
-        feed = {name: x, **others}
+        feed = {name: x}
+        for position, (other, its_type, its_shape) in enumerate(others, 1):
+            drawn = family if position <= experiment.operands else "normal"
+            feed[other] = _filler(its_type, its_shape, position, drawn)
         try:
             exact = exactly(runners.truth, {**feed, name: exact_x})
             before = np.asarray(runners.before(feed), np.float64)
@@ -267,9 +270,22 @@ def exactly(truth: Runner, feed: Mapping[str, Array]) -> Float64:
     return np.asarray(truth(doubles), np.float64)
 
 
-def _filler(element_type: int, shape: tuple[int, ...], position: int) -> Array:
-    """What an input behind the first is fed: normalizations only read shapes of such, sums of branches add them."""
+#: What gains and biases known at run time only are fed beside a family of inputs; ordinary numbers beside the others.
+_BESIDE = {"offset 100": "offset 10", "offset 1000": "tiny variance"}
+#: Beside this family, every other one of their elements is zero.
+_WITH_ZEROS = "offset 10"
+
+
+def _filler(element_type: int, shape: tuple[int, ...], position: int, family: str) -> Array:
+    """What an input behind the first is fed.
+
+    Normalizations only read shapes of most, sums of branches add them up, and gains and biases among them have families
+    of their own.
+    """
     dtype = ir.DataType(element_type)
     if dtype not in FLOATING:
         return np.zeros(shape, dtype.numpy())
-    return draw("normal", shape, (), dtype.numpy(), (SEED, position))
+    made = draw(_BESIDE.get(family, "normal"), shape, (), dtype.numpy(), (SEED, position))
+    if family == _WITH_ZEROS:
+        made.reshape(-1)[::2] = 0
+    return made

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from normgraph.axes import ONE
 from normgraph.constants import Array
 from normgraph.definitions import compute
+from normgraph.evidence.sizes import SMALL
 from normgraph.execution import Runner, fed, runner_of
 from normgraph.extraction import cut_out, replacement_fragment
 from normgraph.facts import Facts
@@ -73,10 +75,12 @@ class Defined:
 
     def runner(self) -> Runner:
         """See `Candidate`."""
-        name = self.fragment.inputs[0][0]
+        name, *others = (name for name, _, _ in self.fragment.inputs)
+        operands = dict(zip(self.replacement.operands, others, strict=True))
 
-        def run(feed: object) -> Array:
-            return compute(self.replacement, feed[name], self.result)  # type: ignore[index]
+        def run(feed: Mapping[str, Array]) -> Array:
+            read = {operand: feed[given] for operand, given in operands.items()}
+            return compute(self.replacement, feed[name], self.result, read)
 
         return run
 
@@ -96,6 +100,8 @@ class Experiment:
         again: the families that are tried where another of the same structure has been tried on all.
         sized: whether experiments have the same structure only where sizes are the same; a linear map is none the less
             the same for having more channels.
+        operands: how many of the inputs behind the first are factors or summands known at run time only, which are fed
+            families of their own.
         subject: the name of what is made anew, by which a report refers to it; nothing follows from it.
     """
 
@@ -108,6 +114,7 @@ class Experiment:
     small: tuple[Input, ...] | None = None
     again: tuple[str, ...] = (*ORDINARY, "offset 10000", "large magnitude")
     sized: bool = True
+    operands: int = 0
     subject: str = ""
 
 
@@ -133,7 +140,21 @@ def experiment(
     needed = None if made is None else match.needed[made]
     region = match if needed is None else replace(match, output=needed.value, nodes=needed.nodes)
     subject = match.output.name or ""
-    return Experiment(cut_out(region, facts, PLACES)[0], candidate, match.axes, match.assumed, subject=subject)
+    original = cut_out(region, facts, PLACES, match.operands)[0]
+    small, operands = _small(original, match), len(match.operands)
+    return Experiment(original, candidate, match.axes, match.assumed, small=small, operands=operands, subject=subject)
+
+
+def _small(original: Fragment, match: Match) -> tuple[Input, ...] | None:
+    """The inputs at small sizes where the base has others beside it whose dimensions are its own; else None."""
+    _, *others = original.inputs
+    if not others or len(others) != len(match.operands):
+        return None
+    alone = replace(original, inputs=original.inputs[:1]).small_inputs(match.axes, SMALL)
+    sizes = dict(zip(match.layout, alone[0][2], strict=True))
+    shapes = (tuple(sizes.get(d, ONE) if d else ONE for d in operand.layout) for operand in match.operands)
+    described = ((name, element_type, made) for (name, element_type, _), made in zip(others, shapes, strict=True))
+    return (*alone, *described)
 
 
 def opset_of(replacement: Replacement, facts: Facts) -> int:

@@ -6,15 +6,18 @@ reasoning, so that a mistake of theirs has to be made twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import onnx.defs
+import onnx_ir as ir
 
+from normgraph.axes import ONE, Size
 from normgraph.facts import FLOATING, Facts
 from normgraph.lowering import Replacement
 from normgraph.match import Match
+from normgraph.model_io.walk import subgraphs_of
 from normgraph.region import Rewritable, feeders_of
 
 _SHAPE_READERS = frozenset({"Shape", "Size"})
@@ -58,6 +61,7 @@ def established_of_match(match: Match, replacement: Replacement, opset: int, fac
         _form(match, replacement),
         *established(match, facts),
         _operands(match, facts),
+        *_gains(match, replacement, facts),
         _shapes(match, facts),
         _readers(match, facts),
         _epsilon(match, replacement),
@@ -88,18 +92,62 @@ def _types(region: Rewritable, facts: Facts) -> Precondition:
     return Precondition("type", f"input and result aren't of one floating type: {named}, {other}", holds=False)
 
 
-def _operands(region: Rewritable, facts: Facts) -> Precondition:
-    made = {value for node in region.nodes for value in node.outputs}
+def _operands(match: Match, facts: Facts) -> Precondition:
+    made = {value for node in match.nodes for value in node.outputs}
+    behind = {operand.value for operand in match.operands}
     count = 0
-    for node in region.nodes:
+    for node in match.nodes:
         for value in node.inputs:
-            if value is None or value is region.base or value in made:
+            if value is None or value is match.base or value in made or value in behind:
                 continue
             if not facts.depends_on_shapes_only(value) or value.is_graph_input():
                 statement = f"'{value.name}', which {node.op_type} reads, is neither constant nor made from shapes"
                 return Precondition("constants", statement, holds=False)
             count += 1
     return Precondition("constants", f"all {count} other operands are constants that no caller can change, or shapes")
+
+
+def _gains(match: Match, replacement: Replacement, facts: Facts) -> Iterator[Precondition]:
+    """What is read at run time beside the input: of its type, broadcast within the result, made without the region."""
+    output, dtype = facts.shape(match.output), facts.dtype(match.base)
+    stated = {operand.value: None for operand in match.operands}
+    if stated.keys() != set(replacement.operands.values()):
+        yield Precondition("operands", "the replacement doesn't read what the region reads at run time", holds=False)
+    for value in stated:
+        shape = facts.shape(value)
+        shown = f"'{value.name}', known at run time only, "
+        if facts.dtype(value) != dtype:
+            yield Precondition("operands", f"{shown}isn't of the input's type", holds=False)
+        elif shape is None or output is None or not _broadcasts(shape, output):
+            yield Precondition("operands", f"{shown}isn't known to broadcast within the result", holds=False)
+        elif _depends_on(value, set(match.nodes) - replacement.staying(match)):
+            yield Precondition("operands", f"{shown}is computed from what is to be replaced", holds=False)
+        else:
+            sizes = ", ".join(map(str, shape))
+            yield Precondition(
+                "operands", f"{shown}is of the input's type and broadcasts from [{sizes}] behind the norm"
+            )
+
+
+def _broadcasts(shape: Sequence[Size], whole: Sequence[Size]) -> bool:
+    """Whether each size, from the last, is one, that of the whole, or one that run time only tells."""
+    pairs = zip(reversed(shape), reversed(whole), strict=False)
+    return len(shape) <= len(whole) and all(a in (ONE, b) or bool(a.symbols) for a, b in pairs)
+
+
+def _depends_on(value: ir.Value, going: Set[ir.Node]) -> bool:
+    """Whether a tensor is computed from one that these nodes make, by more than its shape, which may be the input's."""
+    pending, seen = [value], set[ir.Node]()
+    while pending:
+        node = pending.pop().producer()
+        if node is None or node in seen or node.op_type in _SHAPE_READERS:
+            continue
+        if node in going:
+            return True
+        seen.add(node)
+        inner = (each for graph in subgraphs_of(node) for each in graph.all_nodes())
+        pending.extend(operand for each in (node, *inner) for operand in each.inputs if operand is not None)
+    return False
 
 
 def _shapes(match: Match, facts: Facts) -> Precondition:

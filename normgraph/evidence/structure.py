@@ -146,7 +146,8 @@ def _without_epsilons(form: Form) -> bytes:
 def _interface(experiment: Experiment) -> tuple[object, ...]:
     """What an experiment is fed, and how it is tried."""
     original, fragment = experiment.original, experiment.candidate.fragment
-    trying = (experiment.axes, experiment.assumed, experiment.least_extent, experiment.families, experiment.again)
+    tried = (experiment.axes, experiment.assumed, experiment.least_extent, experiment.families, experiment.again)
+    trying = (*tried, experiment.operands)
     if experiment.sized:
         weights = [array.shape for array in (*original.constants.values(), *fragment.constants.values())]
         return (original.inputs, original.output, fragment.inputs, fragment.output, weights, *trying, experiment.small)

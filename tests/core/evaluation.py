@@ -11,8 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from normgraph.algebra import Polynomial, base
-from normgraph.atoms import Absolute, Atom, Base, Clamp, Extent, Logarithm, Maximum, Mean, Monomial, Sum, Vanishes
+from normgraph.algebra import Polynomial, base, constant
+from normgraph.atoms import (
+    Absolute,
+    Atom,
+    Base,
+    Clamp,
+    Extent,
+    Foreign,
+    Logarithm,
+    Maximum,
+    Mean,
+    Monomial,
+    Sum,
+    Vanishes,
+)
 from normgraph.axes import Axis, Layout, Size, axes_of, size_of
 from normgraph.coefficients import Coefficient
 from normgraph.forms import Form
@@ -41,11 +54,13 @@ class Evaluation:
         x: the input.
         layout: the axes of its dimensions.
         symbols: the sizes of the dynamic dimensions.
+        foreign: the tensors that aren't computed from x, by their numbers.
     """
 
     x: Exact
     layout: Layout
     symbols: Mapping[str, int]
+    foreign: Sequence[Exact] = ()
 
     def size(self, size: Size) -> int:
         """A size as a number."""
@@ -98,6 +113,8 @@ class Evaluation:
             split = self.x.reshape([self.size(axis.size) for axis in axes])
             order = sorted(range(len(axes)), key=lambda position: axes[position].index)
             return Labelled(tuple(axes[position] for position in order), split.transpose(order))
+        if isinstance(atom, Foreign):
+            return self._foreign(atom)
         if isinstance(atom, Extent):
             return Labelled((), np.asarray(float(self.symbols[atom.symbol])))
         if isinstance(atom, Mean):
@@ -115,6 +132,13 @@ class Evaluation:
             return Labelled(inner.axes, np.where(inner.values == 0, 1.0, 0.0))
         assert isinstance(atom, Sum)
         return inner
+
+    def _foreign(self, atom: Foreign) -> Labelled:
+        axes = axes_of(atom.layout)
+        whole = np.broadcast_to(self.foreign[atom.number], [self.extent(dimension) for dimension in atom.layout])
+        split = whole.reshape([self.size(axis.size) for axis in axes])
+        order = sorted(range(len(axes)), key=lambda position: axes[position].index)
+        return Labelled(tuple(axes[position] for position in order), split.transpose(order))
 
 
 def _total(terms: Iterable[Labelled]) -> Labelled:
@@ -151,8 +175,17 @@ def bound(layout: Layout, shape: Sequence[int], symbols: Mapping[str, int]) -> d
 
 
 @np.errstate(all="ignore")
-def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
-    """What a match says of its output, from the formula of its kind."""
+def normalized(
+    match: Match, x: Exact, symbols: Mapping[str, int], values: Mapping[str, npt.NDArray[np.generic]] | None = None
+) -> Exact:
+    """What a match says of its output, from the formula of its kind.
+
+    Args:
+        match: the match.
+        x: its base.
+        symbols: the sizes of the dynamic dimensions.
+        values: by name, what is multiplied and added behind it at run time; it broadcasts as NumPy has it.
+    """
     evaluation = Evaluation(x, match.layout, bound(match.layout, x.shape, symbols))
     value = evaluation.polynomial(base(axes_of(match.layout)))
     over = tuple(position for position, axis in enumerate(value.axes) if axis in match.norm.over)
@@ -173,4 +206,13 @@ def normalized(match: Match, x: Exact, symbols: Mapping[str, int]) -> Exact:
     whole = np.broadcast_to(core * gain + bias, core.shape)
     axes = axes_of(match.output_layout)
     ordered = whole.transpose([value.axes.index(axis) for axis in axes])
-    return ordered.reshape([evaluation.extent(dimension) for dimension in match.output_layout])
+    result = ordered.reshape([evaluation.extent(dimension) for dimension in match.output_layout])
+    if match.outer is None:
+        return result
+    gain, bias = (
+        None if operand is None else np.asarray((values or {})[operand.value.name or ""], np.float64)
+        for operand in (match.outer.gain, match.outer.bias)
+    )
+    shift = evaluation.array(Form(constant(match.outer.shift), match.output_layout, None))
+    result = (result if gain is None else result * gain) + shift
+    return result if bias is None else result - bias if match.outer.negative else result + bias

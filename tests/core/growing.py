@@ -35,6 +35,7 @@ class Graph:
         nodes: what has grown so far.
         constants: the initializers.
         shapes: the shape of every floating value that depends on x, the input first.
+        fed: the shapes of further inputs, which are double and static.
     """
 
     random: Random
@@ -44,6 +45,7 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    fed: dict[str, Shape] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shapes["x"] = self.shape
@@ -72,6 +74,12 @@ class Graph:
             return self.emit("Constant", [], value=numpy_helper.from_array(found))
         name = f"c{len(self.constants)}"
         self.constants[name] = found
+        return name
+
+    def feed(self, shape: Shape) -> str:
+        """Add an input of this shape."""
+        name = f"fed{len(self.fed)}"
+        self.fed[name] = shape
         return name
 
     def integers(self, values: Sequence[int]) -> str:
@@ -126,7 +134,10 @@ class Graph:
         graph = helper.make_graph(
             self.nodes,
             "random",
-            [helper.make_tensor_value_info("x", TensorProto.DOUBLE, self.declared)],
+            [
+                helper.make_tensor_value_info("x", TensorProto.DOUBLE, self.declared),
+                *(helper.make_tensor_value_info(name, TensorProto.DOUBLE, shape) for name, shape in self.fed.items()),
+            ],
             [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ranks[name]) for name in names],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )

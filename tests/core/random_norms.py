@@ -38,11 +38,13 @@ class Writer:
         graph: the graph, static but for x.
         source: what is normalized.
         axes: the axes of the statistics, ascending.
+        at_run_time: whether gains and biases are fed, now and then along other axes too.
     """
 
     graph: Graph
     source: str
     axes: tuple[int, ...]
+    at_run_time: bool = False
 
     def shape(self, name: str) -> Shape:
         """The shape of a value or of a constant."""
@@ -51,6 +53,8 @@ class Writer:
             return graph.shapes[name]
         if name in graph.constants:
             return graph.constants[name].shape
+        if name in graph.fed:
+            return graph.fed[name]
         node = next(node for node in graph.nodes if name in node.output)
         return tuple(node.attribute[0].t.dims)
 
@@ -266,32 +270,42 @@ class Writer:
 
     def parameter(self, values: Exact) -> str:
         """γ or β, which vary along the axes only; leading dimensions of one may be left out."""
-        lead = next((i for i, size in enumerate(values.shape) if size != 1), values.ndim)
-        return self.graph.constant(values.reshape(values.shape[self.graph.random.randint(0, lead) :]))
+        shape = values.shape
+        if self.at_run_time and self.graph.chance(0.3):  # it may vary along all axes whose sizes are known
+            whole = zip(self.graph.shapes[self.source], self.graph.declared, strict=True)
+            shape = tuple(size if isinstance(known, int) and self.graph.chance(0.6) else 1 for size, known in whole)
+        lead = next((i for i, size in enumerate(shape) if size != 1), len(shape))
+        cut = shape[self.graph.random.randint(0, lead) :]
+        return self.graph.feed(cut) if self.at_run_time else self.graph.constant(values.reshape(cut))
 
 
-def write(graph: Graph, x: str, axes: tuple[int, ...], *, centred: bool) -> Written:
-    """Write a normalization of x over the axes into the graph, with or without gain and bias."""
-    writer, random = Writer(graph, x, axes), graph.random
+def write(graph: Graph, x: str, axes: tuple[int, ...], *, centred: bool, at_run_time: bool = False) -> Written:
+    """Write a normalization of x over the axes into the graph, with or without gain and bias.
+
+    If these are known at run time only, what is written is the normalization as far as they stand within.
+    """
+    writer, random = Writer(graph, x, axes, at_run_time), graph.random
     epsilon = random.choice(EPSILONS)
     shape = tuple(size if i in axes else 1 for i, size in enumerate(graph.shapes[x]))
-    gain = _parameter(graph, shape) if graph.chance(0.7) else None
+    gain = _parameter(graph, shape) if at_run_time or graph.chance(0.7) else None
     bias = _parameter(graph, shape) if centred and graph.chance(0.7) else None
     mean = writer.kept(writer.mean(x)) if centred else None
     value = x if mean is None else writer.kept(writer.subtract(x, mean))
     spread = writer.bounded(writer.mean(writer.square(x))) if mean is None else writer.variance(x, mean, value)
     spread = writer.kept(writer.add(writer.kept(spread), writer.number(epsilon)))
-    if mean is not None and gain is not None and bias is not None and graph.chance(0.3):  # TensorFlow's
+    if (
+        mean is not None and gain is not None and bias is not None and graph.chance(0.5 if at_run_time else 0.3)
+    ):  # TensorFlow's
         rate = writer.multiply(writer.inverse_root(spread), writer.parameter(gain))
         shift = writer.subtract(writer.parameter(bias), writer.multiply(mean, rate))
         return Written(writer.kept(writer.add(writer.multiply(x, rate), shift)), epsilon, centred)
-    early = gain is not None and graph.chance(0.3)
+    early = gain is not None and (at_run_time or graph.chance(0.3))
     if early and gain is not None:
         value = writer.multiply(value, writer.parameter(gain))
     value = writer.divided(value, spread)
     if gain is not None and not early:
         value = writer.multiply(value, writer.parameter(gain))
-    if bias is not None:
+    if bias is not None and not at_run_time:
         value = writer.add(value, writer.parameter(bias))
     return Written(writer.kept(writer.kept(value)), epsilon, centred)
 

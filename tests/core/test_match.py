@@ -1,11 +1,13 @@
 """Matching: what is chosen as base and output, what is told of what can't be replaced."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from normgraph.axes import size_of
 from normgraph.match import Match, find, sorted_dimensions
 from normgraph.remedies import REMEDIES
 from tests.core.surveyed import f32, surveyed
@@ -210,7 +212,13 @@ def test_subgraph_is_searched_by_itself() -> None:
 
 
 INNER = "m = ReduceMean<axes=[-1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[-1]>(q)  e = Add(v, eps)"
-LATE_GAIN = f"{INNER}  s = Sqrt(e)  r = Reciprocal(s)  k = Mul(r, z)  a = Mul(x, k)  b = Mul(m, k)  y = Sub(a, b)"
+RATE = f"{INNER}  s = Sqrt(e)  r = Reciprocal(s)"
+GAIN_WITHIN = f"{RATE}  k = Mul(r, z)  a = Mul(x, k)  b = Mul(m, k)  y = Sub(a, b)"
+GAIN_ON_X = f"{RATE}  k = Mul(r, z)  a = Mul(x, k)  b = Mul(m, r)  y = Sub(a, b)"
+GAIN_SQUARED = f"{RATE}  i = Mul(r, z)  k = Mul(i, z)  a = Mul(x, k)  b = Mul(m, k)  y = Sub(a, b)"
+GAIN_OVER = f"{RATE}  k = Div(r, z)  a = Mul(x, k)  b = Mul(m, k)  y = Sub(a, b)"
+GAIN_CLIPPED = f"{RATE}  i = Mul(r, z)  k = Relu(i)  a = Mul(x, k)  b = Mul(m, k)  y = Sub(a, b)"
+GAIN_TAKEN_AWAY = f"{RATE}  i = Mul(r, z)  k = Sub(i, i)  a = Mul(x, k)  b = Mul(m, r)  y = Sub(a, b)"
 BEHIND = f"{INNER}  s = Sqrt(e)  r = Reciprocal(s)  a = Mul(x, r)  b = Mul(m, r)  n = Sub(a, b)  y = Mul(n, z)"
 
 
@@ -226,7 +234,11 @@ ACROSS = branching(f"{INNER}  s = Sqrt(e)", "t = Div(d, s)")
 @pytest.mark.parametrize(
     ("nodes", "told", "remedy"),
     [
-        pytest.param(LATE_GAIN, "at Mul 'k', 'z', an operand of Mul, is neither", "behind", id="gain-within"),
+        pytest.param(GAIN_ON_X, "at Mul 'k', 'z', an operand of Mul, is neither", "behind", id="gain-on-x-alone"),
+        pytest.param(GAIN_SQUARED, "at Mul 'k', two gains known at run time only are", "behind", id="gain-squared"),
+        pytest.param(GAIN_OVER, "at Div 'k', 'z', an operand of Div, is neither", "make it a constant", id="gain-over"),
+        pytest.param(GAIN_CLIPPED, "at Relu 'k', a gain or bias known at run time only", "behind", id="gain-clipped"),
+        pytest.param(GAIN_TAKEN_AWAY, "at Sub 'k', a gain or bias known at run time", "behind", id="gain-taken-away"),
         pytest.param(ACROSS, "the deviation 's' is taken outside of the branch", "outside of it", id="across-a-border"),
     ],
 )
@@ -250,6 +262,60 @@ def test_what_would_change_it_does(nodes: str) -> None:
     found = surveyed(nodes, f"{X}, float[K] z, bool c", constants={"eps": f32(1e-5)}).findings
     assert [match.output.name for match in found.matches] == ["n"]
     assert found.near_misses == ()
+
+
+SIZES = [
+    pytest.param("N, K", "K", ("K",), id="one-dimension"),
+    pytest.param("N, K", "N, 1", ("N", "1"), id="the-other-dimension"),
+    pytest.param("N, K", "M, K", ("N", "K"), id="a-dynamic-size-of-its-own"),
+    pytest.param("5, K", "M, 1", ("5", "1"), id="a-dynamic-size-for-a-static-one"),
+    pytest.param("N, K", "1", ("1",), id="one-number"),
+]
+OTHER_SIZES = [
+    pytest.param("N, K", "5, 1", "a dimension of size N meets a tensor known at run time only of size 5", id="static"),
+    pytest.param("1, K", "M, K", "is neither constant", id="larger"),
+    pytest.param("N, K", "1, 1, K", "is neither constant", id="of-a-higher-rank"),
+]
+
+
+@pytest.mark.parametrize(("x", "gain", "taken"), SIZES)
+def test_gain_known_at_run_time_is_applied_behind_the_norm(x: str, gain: str, taken: tuple[str, ...]) -> None:
+    found = surveyed(GAIN_WITHIN, f"float[{x}] x, float[{gain}] z", constants={"eps": f32(1e-5)}).findings
+    (match,) = found.matches
+    assert match.outer is not None
+    assert (match.norm.gain, match.norm.bias, match.outer.shift, match.outer.bias) == (1.0, 0.0, 0.0, None)
+    (operand,) = match.operands
+    assert operand.value.name == "z"
+    assert tuple(str(size_of(dimension)) for dimension in operand.layout) == taken
+    assert match.assumed == ()
+    assert found.near_misses == ()
+
+
+@pytest.mark.parametrize(("x", "gain", "told"), OTHER_SIZES)
+def test_gain_that_might_make_the_result_larger_is_not(x: str, gain: str, told: str) -> None:
+    found = surveyed(GAIN_WITHIN, f"float[{x}] x, float[{gain}] z", constants={"eps": f32(1e-5)}).findings
+    assert found.matches == ()
+    (miss,) = found.near_misses
+    assert told in miss.shortfall.reason
+
+
+def test_gain_of_unknown_rank_is_not_applied() -> None:
+    nodes = f"z = Reshape(u, t)  {GAIN_WITHIN}"
+    found = surveyed(nodes, f"{X}, float[L] u, int64[T] t", constants={"eps": f32(1e-5)}).findings
+    assert found.matches == ()
+    (miss,) = found.near_misses
+    assert (miss.shortfall.rule, miss.node.outputs[0].name) == ("shape", "k")
+    assert "'z' is known at run time only, and so is its rank" in miss.shortfall.reason
+
+
+def test_widened_gain_is_taken_from_before_its_cast() -> None:
+    within = re.sub(r"\bx\b", "h", GAIN_WITHIN).replace("Mul(r, z)", "Mul(r, w)").replace("y = Sub", "u = Sub")
+    nodes = f"h = Cast<to=1>(x)  w = Cast<to=1>(z)  {within}  y = Cast<to=10>(u)"
+    found = surveyed(nodes, "float16[N, 4] x, float16[4] z", constants={"eps": f32(1e-5)}).findings
+    (match,) = found.matches
+    assert (match.base.name, match.output.name) == ("x", "y")
+    assert [operand.value.name for operand in match.operands] == ["z"]
+    assert "w" in [node.outputs[0].name for node in match.nodes]
 
 
 def test_deviation_read_in_a_branch_for_something_else_is_no_near_miss() -> None:

@@ -21,7 +21,7 @@ from tests.cases import Build, build
 from tests.core.evaluation import normalized
 from tests.core.growing import Exact
 from tests.core.mutations import FAMILIES, Mutant, Subject, mutate
-from tests.core.observing import exact, observe
+from tests.core.observing import Observation, exact, observe
 from tests.running import SIZES, builds
 from tests.samples import SAMPLES, path_of
 
@@ -112,6 +112,12 @@ def largest(gain: Coefficient) -> float:
     return float(np.max(np.abs(gain if isinstance(gain, float) else gain.values)))
 
 
+def applied(match: Match, seen: Observation) -> float:
+    """The largest magnitude of a gain that is applied behind the norm; one where there is none."""
+    gain = None if match.outer is None else match.outer.gain
+    return 1.0 if gain is None else float(np.max(np.abs(np.asarray(seen.values[gain.value.name or ""], np.float64))))
+
+
 def check(mutant: Mutant, random: Random) -> str:
     """How the mutant fared: lost, invalid, or equal to what is still recognised; anything else is an error."""
     matches = matches_of(mutant.model)
@@ -134,12 +140,13 @@ def check(mutant: Mutant, random: Random) -> str:
             if not x.size or np.isnan(x).any():  # NaN the pools of onnx's evaluator pass over, and no runtime's do
                 continue
             try:
-                expected = normalized(match, x, symbols)
+                expected = normalized(match, x, symbols, seen.values)
             except ValueError:  # a node that isn't valid, such as a Gemm of a vector, which onnx's evaluator lets pass
                 if is_valid(mutant.model):
                     raise
                 return "invalid"
-            difference = seen.differs(output, expected, magnitude=FLOAT32 * largest(match.norm.gain))
+            factor = largest(match.norm.gain) * applied(match, seen)
+            difference = seen.differs(output, expected, magnitude=FLOAT32 * factor)
             if difference is not None and not is_valid(mutant.model):  # axes named twice, say
                 return "invalid"
             assert difference is None, f"{mutant.change}: {difference}"

@@ -120,6 +120,106 @@ def test_precondition_that_does_not_hold_stops_the_proof(change: Change, rule: s
     assert f"({rule})" in evidence.describe()
 
 
+GIVEN = """
+    m = ReduceMean(x, last)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean(q, last)  e = Add(v, eps)  s = Sqrt(e)
+    h = Sigmoid(u)  k = Div(h, s)  n = Mul(d, k)  o = Exp(w)  y = Sub(n, beta)"""
+
+
+def given() -> tuple[Match, Surveyed, Replacement]:
+    """A norm whose gain h is computed from what is fed, and another tensor o of its shape beside it."""
+    constants = {**CONSTANTS, "beta": np.arange(4, dtype=np.float32)}
+    inputs = "float[N, 4] x, float[M, 4] u, float[M, 4] w"
+    found = surveyed(GIVEN, inputs, outputs="float[N, 4] y, float[M, 4] o", constants=constants)
+    (match,) = found.findings.matches
+    return match, found, lowered(match, found)
+
+
+def test_gain_known_at_run_time_is_told() -> None:
+    match, found, replacement = given()
+    told = established_of_match(match, replacement, 18, found.facts)
+    assert broken(told) is None
+    statements = [condition.statement for condition in told if condition.rule == "operands"]
+    assert statements == [
+        "'h', known at run time only, is of the input's type and broadcasts from [M, 4] behind the norm"
+    ]
+    assert [step.operator for step in replacement.steps] == ["LayerNormalization", "Mul", "Add"]
+    assert prove(match, replacement, TARGETS["onnxruntime"], found.facts).accepted
+
+
+def computed_from_within(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    found.values["h"].producer().replace_input_with(0, found.values["d"])  # type: ignore[union-attr]
+    return match, replacement
+
+
+def captured_from_within(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    inner = ir.node("Identity", [found.values["d"]])
+    body = ir.Graph([], inner.outputs, nodes=[inner], name="body")
+    found.values["h"].producer().attributes["body"] = ir.AttrGraph("body", body)  # type: ignore[union-attr]
+    return match, replacement
+
+
+def of_a_larger_shape(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    found.facts.shapes[found.values["h"]] = (Size(1, ("M",)), Size(5))
+    return match, replacement
+
+
+def of_an_unknown_shape(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    del found.facts.shapes[found.values["h"]]
+    return match, replacement
+
+
+def of_the_type_of_shapes(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    found.values["h"].dtype = ir.DataType.INT64
+    return match, replacement
+
+
+def by_another_tensor(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    return match, replace(replacement, operands=dict.fromkeys(replacement.operands, found.values["o"]))
+
+
+BROKEN_GAINS = [
+    pytest.param(computed_from_within, id="computed-from-what-is-replaced"),
+    pytest.param(captured_from_within, id="captures-what-is-replaced"),
+    pytest.param(of_a_larger_shape, id="larger"),
+    pytest.param(of_an_unknown_shape, id="of-unknown-shape"),
+    pytest.param(of_the_type_of_shapes, id="of-another-type"),
+    pytest.param(by_another_tensor, id="another-tensor"),
+]
+
+
+@pytest.mark.parametrize("change", BROKEN_GAINS)
+def test_precondition_of_a_gain_that_does_not_hold_stops_the_proof(change: Change) -> None:
+    match, found, replacement = given()
+    match, replacement = change(match, found, replacement)
+    evidence = prove(match, replacement, TARGETS["onnxruntime"], found.facts)
+    assert not evidence.accepted
+    assert evidence.trials == ()
+    assert "operands" in [condition.rule for condition in evidence.preconditions if not condition.holds]
+
+
+def with_swapped(replacement: Replacement, operator: str, other: str) -> Replacement:
+    """The replacement with another operator in the place of one."""
+    steps = tuple(replace(step, operator=other) if step.operator == operator else step for step in replacement.steps)
+    return replace(replacement, steps=steps)
+
+
+WRONG = [
+    pytest.param(lambda r: with_swapped(r, "Add", "Sub"), id="shift-subtracted"),
+    pytest.param(lambda r: with_swapped(r, "Mul", "Add"), id="gain-added"),
+    pytest.param(lambda r: with_constant(r, "shift", lambda a: a + np.float32(1e-3)), id="another-shift"),
+]
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_gain_that_is_applied_wrongly_fails_the_proof(wrong: Callable[[Replacement], Replacement], target: str) -> None:
+    match, found, replacement = given()
+    assert prove(match, replacement, TARGETS[target], found.facts).accepted
+    evidence = prove(match, wrong(replacement), TARGETS[target], found.facts)
+    assert broken(evidence.preconditions) is None
+    assert not evidence.accepted
+
+
 def test_values_that_are_needed_outside_stay() -> None:
     found = surveyed(
         f"{NORM}  z = Exp(n)", "float[N, 4] x", outputs="float[N, 4] y, float[N, 4] z, float[N, 1] v",

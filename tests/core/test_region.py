@@ -65,6 +65,32 @@ def test_what_makes_the_base_does_not_serve_the_region() -> None:
     assert region(found, "n")[1] == []
 
 
+RATE = NORM.replace("n = Div(d, s)", "r = Reciprocal(s)")
+
+
+@pytest.mark.parametrize(
+    ("gain", "outside"),
+    [
+        pytest.param("g = Exp(z)", [], id="made-of-what-is-fed"),
+        pytest.param("g = Exp(x)", [], id="made-of-the-base"),
+        pytest.param("g = Exp(r)", ["r"], id="made-within"),
+        pytest.param("h = Exp(v)  g = Sigmoid(h)", ["v"], id="made-within-by-more"),
+        pytest.param("h = Shape(d)  g = RandomNormal<shape=[4]>()", [], id="beside-a-shape"),
+    ],
+)
+def test_what_a_gain_known_at_run_time_is_made_of_stays(gain: str, outside: list[str]) -> None:
+    nodes = f"{RATE}  {gain}  k = Mul(r, g)  y = Mul(d, k)"
+    found = surveyed(nodes, f"{X}, float[2, 4] z", outputs="float[2, 4] y", constants=CONSTANTS)
+    base = found.values["x"]
+    interpretation = interpret(base, found.model.graph, found.facts, with_foreign=True)
+    assert interpretation is not None
+    region = region_of(base, found.values["y"], interpretation.forms, found.facts)
+    assert [node.outputs[0].name for node in region] == ["m", "d", "q", "v", "s", "r", "k", "y"]
+    assert feeders_of(region, base, found.facts) == ()
+    escaping = escapes(region, base, interpretation.forms, found.facts)
+    assert [value.name for value in escaping if value is not found.values["y"]] == outside
+
+
 CLOSED = [
     pytest.param("z = Shape(d)", id="shape-that-the-base-has-too"),
     pytest.param("z = Size(q)", id="size-that-the-base-has-too"),

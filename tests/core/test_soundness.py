@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 import normgraph
-from normgraph.axes import Size
+from normgraph.axes import Size, size_of
 from normgraph.facts import Facts, survey
+from normgraph.foreign import foreigners
+from normgraph.forms import Form
 from normgraph.interpret import Interpretation, interpret
 from normgraph.match import find
 from normgraph.reference_operators import OPERATORS
@@ -47,14 +49,15 @@ def runs(graph: Graph, model: onnx.ModelProto) -> Iterator[tuple[Symbols, Observ
     evaluator = ReferenceEvaluator(exact(model))
     seed = graph.random.randrange(100)
     sizes = {name: n for name, n in zip(graph.declared, graph.shape, strict=True) if isinstance(name, str)}
-    yield dict(sizes), observe(evaluator, {"x": sample(graph.shape, seed)})
+    fed = {name: sample(shape, seed + i) for i, (name, shape) in enumerate(graph.fed.items(), 1)}
+    yield dict(sizes), observe(evaluator, {"x": sample(graph.shape, seed), **fed})
     others = {name: graph.random.choice([1, 2, 3, 4]) for name in sizes}
     # The reference evaluator doesn't mind parameters of the wrong size.
     if others == sizes or any("Normalization" in node.op_type for node in graph.nodes):
         return
     try:
         shape = tuple(others[name] if isinstance(name, str) else name for name in graph.declared)
-        yield others, observe(evaluator, {"x": sample(shape, seed)})
+        yield others, observe(evaluator, {"x": sample(shape, seed), **fed})
     except (ValueError, IndexError, RuntimeError, TypeError):  # constants fit the sizes at which it grew only
         return
 
@@ -94,6 +97,16 @@ def check_facts(facts: Facts, value: ir.Value, seen: np.ndarray, symbols: Symbol
 def holds(interpretation: Interpretation, symbols: Symbols) -> bool:
     """Whether what the interpretation assumes of dynamic sizes is so."""
     return all(number(axis.size, symbols) == n for axis, n in interpretation.assumed.items())
+
+
+def fits(interpretation: Interpretation, form: Form, seen: Observation, symbols: Symbols) -> bool:
+    """Whether the tensors that aren't computed from the base are no larger than what they are broadcast against."""
+    for tensor in foreigners(form.value):
+        shape = np.asarray(seen.values[interpretation.foreign[tensor.number].name or ""]).shape
+        claimed = [number(size_of(dimension), symbols) for dimension in tensor.layout]
+        if any(n not in (1, m) for m, n in zip(claimed, shape, strict=True)):
+            return False
+    return True
 
 
 def is_tie(value: ir.Value, seen: Observation) -> bool:
@@ -142,12 +155,15 @@ def copies_a_size(node: ir.Node, seen: Observation) -> bool:
 def check_forms(interpretation: Interpretation, seen: Observation, symbols: Symbols) -> int:
     """Compare every form with what was executed; how many there were."""
     x = np.asarray(seen.values[interpretation.base.name or ""], np.float64)
-    evaluation = Evaluation(x, interpretation.layout, symbols)
+    foreign = [np.asarray(seen.values[value.name or ""], np.float64) for value in interpretation.foreign]
+    evaluation = Evaluation(x, interpretation.layout, symbols, foreign)
     compares = any(form.dtype is ir.DataType.BOOL for form in interpretation.forms.values())
     for value, form in interpretation.forms.items():
         # A comparison hides what isn't a number, of which the algebra knows nothing.
         if compares and not np.isfinite(np.asarray(seen.values[value.name or ""], np.float64)).all():
             break
+        if not fits(interpretation, form, seen, symbols):
+            continue
         magnitude = np.maximum(evaluation.magnitude(form), operands_of(value, seen))  # of what cancelled, if all did
         difference = seen.differs(value.name or "", evaluation.array(form), magnitude)
         if difference is not None and (
@@ -165,7 +181,9 @@ def check_graph(graph: Graph) -> int:
     facts = survey(model)
     values = values_of(model)
     bases = [values["x"], values[graph.random.choice(list(graph.shapes))]]
-    interpretations = [found for base in bases if (found := interpret(base, model.graph, facts)) is not None]
+    asked = [(base, with_foreign) for base in bases for with_foreign in (False, True)]
+    found = [interpret(base, model.graph, facts, with_foreign=with_foreign) for base, with_foreign in asked]
+    interpretations = [interpretation for interpretation in found if interpretation is not None]
     compared = 0
     for symbols, seen in runs(graph, proto):
         empty = any(not np.asarray(array).size for array in seen.values.values())
@@ -207,7 +225,7 @@ def test_random_graphs_are_worth_the_name() -> None:
 # --- normalizations in random spellings ---------------------------------------------------------------------------
 
 
-def spelled(random: Random) -> tuple[Graph, Written]:
+def spelled(random: Random, *, at_run_time: bool = False) -> tuple[Graph, Written]:
     """A graph that is one normalization, perhaps of a transposed or reshaped input."""
     rank = random.choice([2, 3, 3, 4])
     axes = tuple(range(random.randint(1, rank - 1), rank))
@@ -217,7 +235,7 @@ def spelled(random: Random) -> tuple[Graph, Written]:
     dynamic = [i not in axes and shape[i] > 1 and random.random() < 0.3 for i in range(rank)]
     declared = tuple(f"d{i}" if dynamic[i] else size for i, size in enumerate(shape))
     graph = Graph(random, random.choice(OPSETS[1:]), shape, declared)
-    return graph, write(graph, "x", axes, centred=random.random() < 0.7)
+    return graph, write(graph, "x", axes, centred=random.random() < 0.7, at_run_time=at_run_time)
 
 
 def turned(random: Random) -> tuple[Graph, Written]:
@@ -248,13 +266,25 @@ def check_found(graph: Graph, written: Written) -> None:
     assert match.norm.epsilon == pytest.approx(written.epsilon, rel=1e-9)
     for symbols, seen in runs(graph, proto):
         x = np.asarray(seen.values[match.base.name or ""], np.float64)
-        assert seen.differs(written.output, normalized(match, x, symbols)) is None
+        assert seen.differs(written.output, normalized(match, x, symbols, seen.values)) is None
 
 
 @examples(300)
 @given(random=randoms)
 def test_random_spelling_is_found(random: Random) -> None:
     check_found(*spelled(random))
+
+
+@examples(150)
+@given(random=randoms)
+def test_random_spelling_with_gains_known_at_run_time_is_found(random: Random) -> None:
+    check_found(*spelled(random, at_run_time=True))
+
+
+@pytest.mark.slow
+def test_many_random_spellings_with_gains_known_at_run_time_are_found() -> None:
+    for number in range(5_000):
+        check_found(*spelled(Random(number), at_run_time=True))
 
 
 @examples(150)
@@ -291,7 +321,8 @@ def check_optimized(graph: Graph, outputs: list[str]) -> int:
     onnx.checker.check_model(after, full_check=True)
     seen = next(runs(graph, proto))[1]
     names = [output.name for output in after.graph.output]
-    again = observe(ReferenceEvaluator(exact(after), new_ops=OPERATORS), {"x": np.asarray(seen.values["x"])}).values
+    fed = {name: np.asarray(seen.values[name]) for name in ("x", *graph.fed)}
+    again = observe(ReferenceEvaluator(exact(after), new_ops=OPERATORS), fed).values
     for name in names:
         assert seen.differs(name, np.asarray(again[name], np.float64)) is None
     return result.report.count("fused")
@@ -303,6 +334,23 @@ def test_optimized_random_graph_computes_the_same(random: Random) -> None:
     graph, outputs = surrounded(random)
     note(onnx.printer.to_text(graph.model(outputs)))
     check_optimized(graph, outputs)
+
+
+@examples(25)
+@given(random=randoms)
+def test_optimized_norm_with_gains_known_at_run_time_computes_the_same(random: Random) -> None:
+    graph, written = spelled(random, at_run_time=True)
+    note(onnx.printer.to_text(graph.model([written.output])))
+    check_optimized(graph, [written.output])
+
+
+@pytest.mark.slow
+def test_many_optimized_norms_with_gains_known_at_run_time_compute_the_same() -> None:
+    fused = 0
+    for number in range(1_000):
+        graph, written = spelled(Random(number), at_run_time=True)
+        fused += check_optimized(graph, [written.output])
+    assert fused > 500
 
 
 @pytest.mark.slow

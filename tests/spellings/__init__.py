@@ -18,6 +18,7 @@ from tests.spellings import (
     lp_normalization,
     mean_variance_normalization,
     rms_normalization,
+    runtime_gains,
 )
 
 TABLES: Mapping[str, Sequence[Spelling]] = {
@@ -30,9 +31,11 @@ TABLES: Mapping[str, Sequence[Spelling]] = {
         *layer_normalization_in_part.TABLE,
         *layer_normalization_statistics.TABLE,
         *linear_means.TABLE,
+        *runtime_gains.LAYER,
+        *runtime_gains.GROUP,
     ),
-    "RMSNormalization": rms_normalization.TABLE,
-    "InstanceNormalization": instance_normalization.TABLE,
+    "RMSNormalization": (*rms_normalization.TABLE, *runtime_gains.ROOT),
+    "InstanceNormalization": (*instance_normalization.TABLE, *runtime_gains.INSTANCE),
     "GroupNormalization": group_normalization.TABLE,
     "MeanVarianceNormalization": mean_variance_normalization.TABLE,
     "LpNormalization": lp_normalization.TABLE,

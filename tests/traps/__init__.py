@@ -12,6 +12,7 @@ from tests.traps import (
     linear_means,
     opsets,
     other_kinds,
+    runtime_gains,
     surroundings,
     unrelated,
 )
@@ -27,4 +28,5 @@ TABLES: Mapping[str, Sequence[Trap]] = {
     "opsets": opsets.TABLE,
     "other kinds": other_kinds.TABLE,
     "folds": folds.TABLE,
+    "runtime gains": runtime_gains.TABLE,
 }
