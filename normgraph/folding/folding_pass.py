@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from normgraph.affine import Affine
 from normgraph.diagnosis import Shortfall
-from normgraph.evidence import Evidence, OnceEach, broken
+from normgraph.evidence import Evidence, broken
 from normgraph.execution import one_thread
 from normgraph.extraction import NotExtractable, original_fragment
 from normgraph.facts import Facts, graphs_of
@@ -22,7 +22,7 @@ from normgraph.folding.leftovers import leftovers
 from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.plans import BACKWARD, COMPOSE, DUPLICATE, FORWARD, plans_for
 from normgraph.folding.preconditions import established_of_plan
-from normgraph.folding.proof import prove
+from normgraph.folding.proof import Prover
 from normgraph.folding.records import records_of, resolved
 from normgraph.fragments import Fragment
 from normgraph.inventory import NATIVE, Fold
@@ -77,7 +77,7 @@ class _State:
         refused: for each output of a map and direction why it wasn't.
         maps: the maps that weren't, by their nodes.
         failed: the outputs of regions whose folds weren't proven or wanted, which aren't tried again.
-        once: conducts the experiments that prove folds.
+        prover: proves folds.
     """
 
     surveyed: Surveyed
@@ -85,7 +85,7 @@ class _State:
     refused: dict[tuple[str, str], Shortfall] = field(default_factory=dict)
     maps: dict[tuple[ir.Node, ...], Affine] = field(default_factory=dict)
     failed: set[tuple[str, str]] = field(default_factory=set)
-    once: OnceEach = field(default_factory=OnceEach)
+    prover: Prover = field(default_factory=Prover)
     _known: _Known | None = None
 
     def known(self, model: ir.Model) -> _Known:
@@ -198,7 +198,7 @@ def _fold(
             continue
         if _key(plan) in state.failed or not touched.isdisjoint(plan.nodes):
             continue
-        proofs = _proofs(plan, facts, state.once) if proven else []
+        proofs = _proofs(plan, facts, state.prover) if proven else []
         failed = next((proof for proof in proofs if not proof.accepted), None)
         if failed is not None:
             state.drop(plan, Shortfall("proof-failed", failed.describe()))
@@ -218,13 +218,13 @@ def _fold(
     remove_dead(doomed, facts.positions)
 
 
-def _proofs(plan: Plan, facts: Facts, once: OnceEach) -> list[Evidence]:
+def _proofs(plan: Plan, facts: Facts, prover: Prover) -> list[Evidence]:
     """The evidence of each region that a fold leaves the same, the preconditions of the fold with each."""
     conditions = established_of_plan(plan, facts) if isinstance(plan, FoldPlan) else ()
     failure = broken(conditions)
     if failure is not None:
         return [Evidence(failure=failure, preconditions=conditions)]
-    proofs = [prove(plan, region, facts, once) for region in plan.regions]
+    proofs = [prover(plan, region, facts) for region in plan.regions]
     return [replace(proof, preconditions=(*conditions, *proof.preconditions)) for proof in proofs]
 
 

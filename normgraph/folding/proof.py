@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from normgraph.evidence import Evidence, Experiment, Ulps, compare, conduct
+from normgraph.evidence import Evidence, Experiment, OnceEach, Ulps, compare
 from normgraph.extraction import cut_out, original_fragment
 from normgraph.facts import Facts
 from normgraph.feeds import ORDINARY
 from normgraph.feeds.families import limits
-from normgraph.folding.alone import WEIGHED, carried_out, folded_alone
+from normgraph.folding.alone import folded_alone
+from normgraph.folding.carrying import WEIGHED, Carrier
 from normgraph.folding.directions import Plan
 from normgraph.folding.extents import least_extent, small_inputs
 from normgraph.folding.plan import FoldPlan, Region
@@ -26,52 +26,56 @@ _TELLING = ("normal", "subnormal")
 _ANOTHER_FUNCTION = 0.5
 
 
-def prove(plan: Plan, region: Region, facts: Facts, conducting: Callable[[Experiment], Evidence] = conduct) -> Evidence:
-    """Run a region as it is and folded, over all families of inputs, each judged against float64.
+class Prover:
+    """Proves the folds of one model: what they have in common is made, opened and tried on everything once."""
 
-    Where onnx's reference evaluator and the runtime don't agree about the original (nearest neighbours that are equally
-    near, for one), float64 says nothing of the fold, and it isn't made.
+    def __init__(self) -> None:
+        self._once = OnceEach()
+        self._carrier = Carrier()
 
-    Args:
-        plan: the fold.
-        region: one of its regions.
-        facts: the facts about the graph.
-        conducting: what conducts the experiments: `conduct`, or an `OnceEach` where there are many to prove.
-    """
-    evidence = compare(region, partial(_designed, plan, region, facts), facts, conducting)
-    before = Ulps.largest_of(trial.ulps_before for trial in evidence.trials if trial.family in ORDINARY)
-    dtype = evidence.dtype
-    if before is None or dtype is None or before.p99 * float(limits(dtype.numpy()).eps) < _ANOTHER_FUNCTION:
-        return evidence
-    others = ", ".join(sorted({node.op_type for node in region.nodes}))
-    reason = (
-        f"the runtime and the reference evaluator don't agree about what {others} compute, so that nothing is proven"
-    )
-    return replace(evidence, failure=reason)
+    def __call__(self, plan: Plan, region: Region, facts: Facts) -> Evidence:
+        """Run a region as it is and folded, over all families of inputs, each judged against float64.
 
+        Where onnx's reference evaluator and the runtime don't agree about the original (nearest neighbours that are
+        equally near, for one), float64 says nothing of the fold, and it isn't made.
 
-def _designed(plan: Plan, region: Region, facts: Facts) -> Experiment:
-    """The experiment that proves a fold in one of its regions.
+        Args:
+            plan: the fold.
+            region: one of its regions.
+            facts: the facts about the graph.
+        """
+        evidence = compare(region, partial(self._designed, plan, region, facts), facts, self._once)
+        before = Ulps.largest_of(trial.ulps_before for trial in evidence.trials if trial.family in ORDINARY)
+        dtype = evidence.dtype
+        if before is None or dtype is None or before.p99 * float(limits(dtype.numpy()).eps) < _ANOTHER_FUNCTION:
+            return evidence
+        others = ", ".join(sorted({node.op_type for node in region.nodes}))
+        parties = "the runtime and the reference evaluator"
+        reason = f"{parties} don't agree about what {others} compute, so that nothing is proven"
+        return replace(evidence, failure=reason)
 
-    A plan that reaches no further than the region is carried out on it, with the very weights that the fold puts in.
-    What others copy or merge is found anew in the region by itself.
-    """
-    extent, candidate = least_extent(region, facts), None
-    if isinstance(plan, FoldPlan):
-        fragment, nodes = cut_out(region, facts, WEIGHED)
-        candidate = carried_out(plan, fragment, nodes)
-    if candidate is None:
-        fragment = original_fragment(region, facts)
-        candidate = folded_alone(fragment, plan.direction)
-    return Experiment(
-        fragment,
-        candidate,
-        region.axes,
-        region.assumed,
-        extent,
-        FAMILIES_OF_FOLDS,
-        small_inputs(fragment, extent),
-        again=_TELLING,
-        sized=False,
-        subject=region.output.name or "",
-    )
+    def _designed(self, plan: Plan, region: Region, facts: Facts) -> Experiment:
+        """The experiment that proves a fold in one of its regions.
+
+        A plan that reaches no further than the region is carried out on it, with the very weights that the fold puts
+        in.  What others copy or merge is found anew in the region by itself.
+        """
+        extent, candidate = least_extent(region, facts), None
+        if isinstance(plan, FoldPlan):
+            fragment, nodes = cut_out(region, facts, WEIGHED)
+            candidate = self._carrier(plan, fragment, nodes)
+        if candidate is None:
+            fragment = original_fragment(region, facts)
+            candidate = folded_alone(fragment, plan.direction)
+        return Experiment(
+            fragment,
+            candidate,
+            region.axes,
+            region.assumed,
+            extent,
+            FAMILIES_OF_FOLDS,
+            small_inputs(fragment, extent),
+            again=_TELLING,
+            sized=False,
+            subject=region.output.name or "",
+        )

@@ -7,11 +7,11 @@ import pytest
 
 from normgraph.execution import NotRunnable
 from normgraph.extraction import original_fragment
+from normgraph.folding.alone import folded_alone
 from normgraph.folding.changes import Store
 from normgraph.folding.channel_map import ChannelMap, identity
 from normgraph.folding.directions import DIRECTIONS
 from normgraph.folding.plan import FoldPlan, Region
-from normgraph.folding.proof import folded_alone
 from normgraph.rewrite import Names
 from tests.core.surveyed import Array, f32, known, surveyed
 from tests.folds.claims import norm

@@ -11,18 +11,19 @@ import pytest
 
 import normgraph
 from normgraph.diagnosis import Shortfall
-from normgraph.evidence import Evidence, Experiment, Modelled, OnceEach, once_each
+from normgraph.evidence import Evidence, Experiment, Modelled, once_each
 from normgraph.evidence.structure import runners_of
 from normgraph.execution import one_thread, runner_of
 from normgraph.extraction import cut_out, original_fragment
 from normgraph.folding import plans
-from normgraph.folding.alone import WEIGHED, carried_out, folded_alone
+from normgraph.folding.alone import folded_alone
+from normgraph.folding.carrying import WEIGHED, Carrier
 from normgraph.folding.linear import Linear
 from normgraph.folding.linear_operator import Weights
 from normgraph.folding.plan import FoldPlan
 from normgraph.folding.plans import BACKWARD, plans_for
 from normgraph.folding.precision import rounded
-from normgraph.folding.proof import FAMILIES_OF_FOLDS, prove
+from normgraph.folding.proof import FAMILIES_OF_FOLDS, Prover
 from tests.core.surveyed import known, model
 
 Array = npt.NDArray[Any]
@@ -156,7 +157,7 @@ Mistake = Callable[[Array, Array, float], tuple[Array, Array]]
 
 def proofs(network: onnx.ModelProto, mistake: Mistake, slight: float, position: int = 1) -> list[Evidence]:
     """The evidence of all folds of a model, with a mistake in the weight and bias that one of them puts in."""
-    found, once = known(network), OnceEach()
+    found, prover = known(network), Prover()
     found_plans = [plan for plan in plans_for(BACKWARD, found.model.graph, found.facts) if isinstance(plan, FoldPlan)]
     (right,) = found_plans[position].changes
     assert right.bias is not None
@@ -164,7 +165,7 @@ def proofs(network: onnx.ModelProto, mistake: Mistake, slight: float, position: 
     wrong = replace(right, weight=weight.astype(right.weight.dtype), bias=bias.astype(right.bias.dtype))
     found_plans[position] = replace(found_plans[position], changes=(wrong,))
     with one_thread():
-        return [prove(plan, plan.regions[0], found.facts, once) for plan in found_plans]
+        return [prover(plan, plan.regions[0], found.facts) for plan in found_plans]
 
 
 def at(position: int, array: Array) -> Array:
@@ -239,8 +240,8 @@ def test_weights_that_are_fed_make_no_difference(network: onnx.ModelProto) -> No
     plan = next(p for p in plans_for(BACKWARD, found.model.graph, found.facts) if isinstance(p, FoldPlan))
     fed, nodes = cut_out(plan.regions[0], found.facts, WEIGHED)
     stored = original_fragment(plan.regions[0], found.facts)
-    before = Experiment(fed, require(carried_out(plan, fed, nodes)), (), ())
-    after = replace(before, original=stored, candidate=require(carried_out(plan, stored, nodes)))
+    before = Experiment(fed, require(Carrier()(plan, fed, nodes)), (), ())
+    after = replace(before, original=stored, candidate=require(Carrier()(plan, stored, nodes)))
     assert before.original.constants
     assert before.candidate.fragment.constants
     x = np.random.default_rng(1).standard_normal((2, 4, *(8, 8)[: 2 * (fed.inputs[0][2][2:] != ())])).astype(np.float32)
