@@ -50,6 +50,7 @@ class Facts:
         dead: the nodes on which no output of their graph depends.
         constants: the constants, computed when asked for.
         opsets: the version of each operator domain that the model imports.
+        owners: the node that holds each subgraph.
     """
 
     shapes: dict[ir.Value, Shape] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Facts:
     dead: set[ir.Node] = field(default_factory=set)
     constants: Constants = field(default_factory=Constants)
     opsets: dict[str, int] = field(default_factory=dict)
+    owners: dict[ir.Graph, ir.Node] = field(default_factory=dict)
     _symbols: list[int] = field(default_factory=lambda: [0])
 
     def is_constant(self, value: ir.Value | None) -> bool:
@@ -138,6 +140,7 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
     for position, node in enumerate(graph):
         facts.positions[node] = position
         for subgraph in subgraphs_of(node):
+            facts.owners[subgraph] = node
             _survey_graph(subgraph, facts)
         try:
             _survey_node(node, facts)

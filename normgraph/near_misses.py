@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from normgraph.atoms import Base, Mean
+from normgraph.borders import across_borders
 from normgraph.diagnosis import Shortfall, begins_to_fail, diagnose, is_divisor, looks_normalized
 from normgraph.facts import Facts
 from normgraph.foreign import carries
-from normgraph.forms import Form
 from normgraph.interpret import Interpretation, Unknown
 from normgraph.transfer import is_reduction, transfer_of
 
@@ -24,7 +24,6 @@ _ROOTS = frozenset({"Sqrt", "Pow", "ReduceL2"})
 _OF_FOREIGN = frozenset({"broadcast", "different-base", "shape"})
 #: What would change it, where it is known more closely than the rule says.
 _BEHIND = "make it a constant, or multiply by it behind the normalization: ((x − mean)·r)·γ"
-_ONE_SIDE = "compute the whole normalization inside of the branch or body, or outside of it"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def misses_in(interpretation: Interpretation, facts: Facts) -> Iterator[Miss]:
         if _lost_on_the_way(unknown, facts):
             remedy = _BEHIND if unknown.rule == "different-base" and _scales_divisor(unknown) else ""
             yield unknown.node, _at(unknown.node, Shortfall(unknown.rule, unknown.reason, remedy))
-    yield from _across_borders(interpretation)
+    yield from ((node, _at(node, shortfall)) for node, shortfall in across_borders(interpretation, facts))
 
 
 def where_lost(miss: Miss, followed: Interpretation) -> Miss:
@@ -89,30 +88,6 @@ def _scales_divisor(unknown: Unknown) -> bool:
     factors = [f for form in unknown.operands for monomial in form.value.terms for f in monomial]
     plain = not any(isinstance(atom, Base) for atom, _ in factors)
     return unknown.node.op_type == "Mul" and plain and any(is_divisor(atom, e) and e < 0 for atom, e in factors)
-
-
-def _across_borders(interpretation: Interpretation) -> Iterator[Miss]:
-    """A deviation that divides or multiplies in a graph within the one that it is taken in, where x is read as well."""
-    forms = interpretation.forms
-    for value, form in forms.items():
-        producer = value.producer()
-        if producer is None or not any(is_divisor(a, e) for monomial in form.value.terms for a, e in monomial):
-            continue
-        readers = (use.node for use in value.uses() if use.node.op_type in ("Div", "Mul"))
-        for reader in readers:
-            if reader.graph is not producer.graph and _reads_base(reader.graph, forms):
-                named = f"{reader.op_type} '{reader.name or reader.outputs[0].name}'"
-                reason = (
-                    f"the deviation '{value.name}' is taken outside of the branch or body in which {named} reads it"
-                )
-                yield producer, _at(producer, Shortfall("different-base", reason, _ONE_SIDE))
-                return
-
-
-def _reads_base(graph: object, forms: Mapping[ir.Value, Form]) -> bool:
-    """Whether x, centred or not, is read in a graph."""
-    plain = (v for v, f in forms.items() if any(isinstance(a, Base) and e == 1 for m in f.value.terms for a, e in m))
-    return any(use.node.graph is graph for value in plain for use in value.uses())
 
 
 def _origin(interpretation: Interpretation, shortfall: Shortfall) -> ir.Node | None:

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("constants", "shapes", "elements", "types", "inference", "facts", "surveyed", "feeds"),
     ("forms", "transfer_conditions", "transfer_contraction", "transfer_layout", "transfer_native"),
     ("transfer", "interpret"),
-    ("norms", "region", "remedies", "diagnosis", "candidates", "near_misses", "outer", "match", "unsettled"),
+    ("norms", "region", "remedies", "diagnosis", "candidates", "borders", "near_misses", "outer", "match", "unsettled"),
     ("lowering", "operators", "regrouping", "lengths", "statistics", "targets", "rewrite", "opset", "affine"),
     ("reference_operators", "execution", "definitions", "widening"),
     ("fragments", "extraction", "evidence", "proposals", "verification"),
