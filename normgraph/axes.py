@@ -99,7 +99,8 @@ class Axis:
     yields: bool = False
 
     def __hash__(self) -> int:
-        return self.index
+        # Of all that is remembered, most is about the first axes of some tensor: their sizes tell it apart.
+        return self.index ^ self.size.factor << 4
 
 
 Dimension = tuple[Axis, ...]

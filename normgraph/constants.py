@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -170,7 +170,7 @@ def stored_tensor(value: ir.Value) -> Any:
         plain = attribute(node, name)
         if plain is not None:
             kind = np.float32 if "float" in name else np.int64
-            return ir.tensor(np.asarray(plain, kind))
+            return ir.Tensor(np.asarray(plain, kind))
     return None
 
 
@@ -209,6 +209,11 @@ def _weights_in(array: Array) -> Weights | None:
     expected = np.full(array.shape, other)
     np.fill_diagonal(expected, first)
     return Weights(float(first) - float(other), float(other)) if np.array_equal(array, expected) else None
+
+
+def is_in_file(tensor: object) -> TypeGuard[FileTensor]:
+    """Whether a tensor's bytes stay in a file."""
+    return type(tensor) is FileTensor  # isinstance takes a hundred times as long: onnx_ir's tensors are protocols
 
 
 def _is_open_to_weights(tensor: FileTensor) -> bool:
@@ -253,7 +258,7 @@ class Constants:
             return None
         if value not in self._arrays:
             tensor = stored_tensor(value)
-            if isinstance(tensor, FileTensor) and tensor.nbytes > MAXIMAL_KEPT:
+            if is_in_file(tensor) and tensor.nbytes > MAXIMAL_KEPT:
                 return np.asarray(tensor.numpy())
             self._arrays[value] = self._compute(value)
         return self._arrays[value]
@@ -264,7 +269,7 @@ class Constants:
             return None
         if value not in self._weights:
             tensor = None if value in self._arrays else stored_tensor(value)
-            if isinstance(tensor, FileTensor) and not _is_open_to_weights(tensor):
+            if is_in_file(tensor) and not _is_open_to_weights(tensor):
                 self._weights[value] = None
                 return None
             array = self.array(value)

@@ -132,7 +132,8 @@ def _cast(node: ir.Node, facts: Facts) -> Elements | None:
 
 def _elementwise(operation: Callable[[Size, Size], Size | None]) -> Rule:
     def rule(node: ir.Node, facts: Facts) -> Elements | None:
-        a, b = _of(node, facts), _of(node, facts, 1)
+        a = _of(node, facts)
+        b = None if a is None else _of(node, facts, 1)
         if a is None or b is None:
             return None
         count = max(len(a.sizes), len(b.sizes))

@@ -7,7 +7,7 @@ write (Shape, Gather, Slice, Concat, …), which ONNX's own shape inference does
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -135,8 +135,9 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
     for value in graph.inputs:
         _declare(value, facts)
     for value in graph.initializers.values():
-        _declare(value, facts)
-        _note_stored(value, facts)
+        if not _note_stored(value, facts):
+            _declare(value, facts)
+    unread: list[ir.Node] = []
     for position, node in enumerate(graph):
         facts.positions[node] = position
         for subgraph in subgraphs_of(node):
@@ -147,26 +148,34 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
         except SIGNS_OF_INVALID_NODES:
             for output in node.outputs:
                 _declare(output, facts)
-    for node in reversed(graph):
-        if _is_dead(node, facts):
+        if not any(value.uses() for value in node.outputs):
+            unread.append(node)
+    _note_dead(unread, facts)
+
+
+def _note_dead(nodes: Iterable[ir.Node], facts: Facts) -> None:
+    """Note which of the nodes no output of their graph depends on, and whatever only such nodes read."""
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if node not in facts.dead and _is_dead(node, facts):
             facts.dead.add(node)
+            pending.extend(p for value in node.inputs if value is not None and (p := value.producer()) is not None)
 
 
 def _is_dead(node: ir.Node, facts: Facts) -> bool:
-    """Whether no output of the graph depends on the node, its readers being judged already."""
+    """Whether all that reads the node is dead, and none of its values is an output of the graph."""
     for value in node.outputs:
-        if value.is_graph_output():
+        if value.is_graph_output() or any(use.node not in facts.dead for use in value.uses()):
             return False
-        for use in value.uses():
-            if use.node not in facts.dead:
-                return False
     return True
 
 
-def _note_stored(value: ir.Value, facts: Facts) -> None:
+def _note_stored(value: ir.Value, facts: Facts) -> bool:
+    """Note what is known of a tensor that the model stores; False if the value isn't one."""
     tensor = stored_tensor(value)
     if tensor is None:
-        return
+        return False
     extents, dtype = extents_of(tensor), tensor.dtype  # made anew whenever they are asked for
     facts.constants.known.add(value)
     facts.dtypes[value] = dtype
@@ -174,6 +183,7 @@ def _note_stored(value: ir.Value, facts: Facts) -> None:
     if len(extents) <= 1 and math.prod(extents) <= MAXIMAL_TRACKED and dtype.is_integer():
         array = np.asarray(tensor.numpy()).reshape(-1)
         facts.elements[value] = Elements(tuple(map(static_size, array.tolist())), rank=len(extents))
+    return True
 
 
 @lru_cache(maxsize=4096)
@@ -188,9 +198,10 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
         _note_stored(outputs[0], facts)
         return
     for position, output in enumerate(outputs):
-        dtype = infer_type(node, position, facts) if output.dtype is None else None
-        if dtype is not None:
-            facts.dtypes[output] = dtype
+        if output.dtype is None:
+            dtype = infer_type(node, position, facts)
+            if dtype is not None:
+                facts.dtypes[output] = dtype
     if operator == "If" and is_standard:
         _note_branches(node, facts)
     followed = is_standard and facts.opset >= OLDEST_OPSET
@@ -210,9 +221,10 @@ def _survey_node(node: ir.Node, facts: Facts) -> None:
 
 def _note_values(node: ir.Node, facts: Facts) -> None:
     """What is known of the elements of the node's output."""
-    operator = node.op_type
-    known = facts.constants.known
-    if is_foldable(node) and all(value is None or value in known for value in node.inputs):
+    operator, inputs, known = node.op_type, node.inputs, facts.constants.known
+    # The first operand tells of most nodes already that they aren't constant.
+    may_be_constant = not inputs or inputs[0] is None or inputs[0] in known
+    if may_be_constant and is_foldable(node) and all(value is None or value in known for value in inputs):
         known.add(node.outputs[0])
     if operator == "CastLike":
         _note_cast_like(node, facts)

@@ -236,6 +236,8 @@ NORMS: tuple[Row, ...] = (
 
 def recognise(value: Polynomial, layout: Layout) -> Norm | None:
     """The normalization that the value is of a base tensor of this layout, or None."""
+    if all(len(monomial) != 2 for monomial in value.terms):  # x times one power, as _divided_base asks for
+        return None
     outline = frozenset((m, c if isinstance(c, float) else c.axes) for m, c in value.terms.items())
     reading = _reading(outline, layout)
     if reading is None:
@@ -292,10 +294,16 @@ def _reading(outline: _Outline, layout: Layout) -> _Reading | None:
     rows: list[tuple[Row, Polynomial]] = []
     for row in NORMS:
         if row.admits(Norm((row.kind,), over, epsilon, gain, bias, row.guard, row.power), layout):
-            plain = row.definition(base(x.axes), axes=over, epsilon=epsilon, gain=1.0, bias=0.0)
+            plain = _plain(row, x.axes, over, epsilon)
             if UNIT in plain.terms or value.terms.keys() - {UNIT} == plain.terms.keys():
                 rows.append((row, plain))
     return _Reading(leading, over, epsilon, tuple(rows)) if rows else None
+
+
+@lru_cache(maxsize=256)
+def _plain(row: Row, axes: Axes, over: Axes, epsilon: float) -> Polynomial:
+    """A row's kernel run on a base tensor of these axes, without gain and bias."""
+    return row.definition(base(axes), axes=over, epsilon=epsilon, gain=1.0, bias=0.0)
 
 
 #: The elements of an array of which only the axes are known; NaN equals nothing.

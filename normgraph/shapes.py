@@ -32,14 +32,20 @@ def broadcast_shapes(shapes: Sequence[Shape], facts: Facts) -> Shape:
     if len(shapes) == 2:
         second = shapes[1]
         longer, shorter = (first, second) if len(first) >= len(second) else (second, first)
-        if longer[len(longer) - len(shorter) :] == shorter:
+        lacking = len(longer) - len(shorter)
+        if longer[lacking:] == shorter:
             return longer
-    elif all(shape == first for shape in shapes):
+        common = (
+            a if a is b or b is ONE else b if a is ONE else _common_size((a, b), facts)
+            for a, b in zip(longer[lacking:], shorter, strict=True)
+        )
+        return (*longer[:lacking], *common)
+    if all(shape == first for shape in shapes):
         return first
     rank = max(len(shape) for shape in shapes)
-    lacking = [rank - len(shape) for shape in shapes]
+    missing = [rank - len(shape) for shape in shapes]
     return tuple(
-        _common_size([s[position - n] for s, n in zip(shapes, lacking, strict=True) if position >= n], facts)
+        _common_size([s[position - n] for s, n in zip(shapes, missing, strict=True) if position >= n], facts)
         for position in range(rank)
     )
 
@@ -252,13 +258,13 @@ def _sorted(sizes: set[Size]) -> list[Size]:
 
 
 def _expand(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
-    source, target = (
-        _input(node, facts),
-        facts.elements.get(node.inputs[1]) if node.inputs[1] is not None else None,
-    )
-    if source is None or target is None:
+    source, told = _input(node, facts), node.inputs[1]
+    target = None if told is None else facts.elements.get(told)
+    numbers = facts.integers(told) if target is None else None
+    if source is None or (target is None and numbers is None):
         return None
-    return [broadcast_shapes([source, tuple(facts.new_symbol() if s is None else s for s in target.sizes)], facts)]
+    sizes = map(static_size, numbers or ()) if target is None else target.sizes
+    return [broadcast_shapes([source, tuple(facts.new_symbol() if s is None else s for s in sizes)], facts)]
 
 
 def _constant_of_shape(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
