@@ -46,6 +46,12 @@ def test_size_is_divided_exactly_or_not_at_all(size: Size, divisor: Size, quotie
         assert quotient * divisor == size
 
 
+def test_axes_of_different_sizes_rarely_have_one_hash() -> None:
+    """What is remembered of a tensor's first axes is found at once, however many tensors there are."""
+    shapes = [frozenset(Axis(i, Size(size)) for i, size in enumerate((1, n, 4 * n))) for n in range(2, 200)]
+    assert len({hash(shape) for shape in shapes}) == len(shapes)
+
+
 def test_size_reads_as_people_write_it() -> None:
     assert [str(size) for size in (Size(1), N, Size(2, ("N", "S")), Size(0))] == ["1", "N", "2*N*S", "0"]
     assert (Size(6).static, N.static) == (6, None)

@@ -179,6 +179,12 @@ def test_nodes_that_no_output_needs_are_dead() -> None:
         "else_branch = e () => (float[2] q) { q = Abs(x) }>(c)"
     )
     assert not surveyed(captured, "float[2] x, bool c", outputs="float[2] y").facts.dead
+    unread = (
+        "a = Exp(x)  d = Neg(a)  y = Abs(x)  z = If<then_branch = t () => (float[2] p) { u = Neg(d)  p = Abs(x) }, "
+        "else_branch = e () => (float[2] q) { q = Abs(x) }>(c)"
+    )
+    found = surveyed(unread, "float[2] x, bool c", outputs="float[2] y, float[2] z")
+    assert {node.outputs[0].name for node in found.facts.dead} == {"a", "d", "u"}
 
 
 @pytest.mark.usefixtures("invalid_graphs")
