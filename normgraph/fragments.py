@@ -30,8 +30,8 @@ class Fragment:
 
     Attributes:
         model: the model; its first input is the base tensor.
-        inputs: the inputs, whose sizes the model itself leaves open; those behind the first matter for their
-            shapes only.
+        inputs: the inputs, whose sizes the model itself leaves open; those behind the first are gains and biases known
+            at run time only, or matter for their shapes only.
         output: the name of the output.
         sources: what the inputs are called in the graph that it was cut out of; empty where that isn't told.
         constants: inputs of the model beside those, with what they are always to be fed.

@@ -107,6 +107,7 @@ LAYER = [
         f"{LN} Mul Add", bias="beta", inputs={"a": "8"}),
     runtime("gain over the deviation", rate() + "k = Div(a, s)  y = Mul(d, k)", f"{LN} Mul", bias=0.0,
         inputs={"a": "8"}),
+    runtime("Flax's", rate() + "k = Mul(r, a)  n = Mul(d, k)  y = Add(n, b)", f"{LN} Mul Add", bias=0.0, output="n"),
     runtime("gain per element", rate() + "k = Div(a, s)  y = Mul(d, k)", f"{LN} Mul", bias=0.0,
         inputs={"a": "B S 8"}),
     runtime("gain per row", rate() + "k = Div(a, s)  y = Mul(d, k)", f"{LN} Mul", bias=0.0, inputs={"a": "B S 1"}),

@@ -20,6 +20,19 @@ TABLE = [
         "k = Mul(r, a)  t = Transpose<perm=[0, 2, 1]>(a)  l = Mul(r, t)  xk = Mul(x, k)  mk = Mul(m, l)", SUM,
         why="the gain of the mean is its transpose", rule="different-base", invites=GIVEN,
         inputs={"x": "B 8 8", "a": "1 8 8", "b": "8"}),
+    trap("run time: a gain per row of a square", """
+        m = ReduceMean<axes=[1], keepdims=0>(x)  p = Mul(x, x)  u = ReduceMean<axes=[1], keepdims=0>(p)  w = Mul(m, m)
+        v = Sub(u, w)  e = Add(v, 1e-5)  s = Sqrt(e)  r = Reciprocal(s)  l = Mul(r, a)  k = Unsqueeze<axes=[1]>(l)
+        t = Unsqueeze<axes=[1]>(m)  xk = Mul(x, k)  mk = Mul(t, k)""", SUM,
+        why="it would have to be moved to be applied behind the norm: there it would be a gain per column",
+        rule="different-base", invites=GIVEN, inputs={"x": "8 8", "a": "8", "b": "8"}),
+    trap("run time: a gain per channel of a cube, transposed", """
+        m = ReduceMean<axes=[1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes=[1]>(q)  e = Add(v, 1e-5)
+        s = Sqrt(e)  r = Reciprocal(s)  k = Mul(r, a)  l = Mul(x, k)  mk = Mul(m, k)
+        xk = Transpose<perm=[0, 2, 1]>(l)  t = Transpose<perm=[0, 2, 1]>(mk)  o = Sub(b, t)  y = Add(xk, o)""",
+        why="gain and bias are along different axes", rule="different-base",
+        invites=Norm("LayerNormalization", axes=(1,), scale="a", bias="b"),
+        inputs={"x": "B 8 8", "a": "8", "b": "8"}),
     trap("run time: one more than the gain for x", rate(),
         "k = Mul(r, a)  l = Add(k, r)  xk = Mul(x, l)  mk = Mul(m, k)", SUM, why="x has one gain more than its mean",
         rule="different-base", invites=GIVEN, inputs=FED),
