@@ -7,6 +7,7 @@ of the tensor's rank, of extent one along the dimensions in which they don't var
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,11 @@ class ChannelMap:
         """The dimensions along which scale or shift vary."""
         extents = (max(pair) for pair in zip(self.scale.shape, self.shift.shape, strict=True))
         return frozenset(dimension for dimension, extent in enumerate(extents) if extent != 1)
+
+    @property
+    def channels(self) -> int:
+        """How many numbers scale and shift are over all dimensions along which either varies."""
+        return math.prod(np.broadcast_shapes(self.scale.shape, self.shift.shape))
 
     @property
     def has_shift(self) -> bool:

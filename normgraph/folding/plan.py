@@ -72,6 +72,7 @@ class FoldPlan:
         changes: the operators that take it in, at least one.
         edits: constants of passages that change on the way.
         regions: what has to be proven to stay the same.
+        channels: how many channels the map has; None where that isn't told.
     """
 
     affine: Affine
@@ -79,6 +80,7 @@ class FoldPlan:
     changes: tuple[Change, ...]
     edits: tuple[Edit, ...]
     regions: tuple[Region, ...]
+    channels: int | None = None
 
     @property
     def nodes(self) -> frozenset[ir.Node]:

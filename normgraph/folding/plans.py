@@ -156,7 +156,16 @@ def _backward_plan(affine: Affine, facts: Facts, direction: str) -> FoldPlan | S
     channel = next(iter(over.varying)) if over is not None and len(over.varying) == 1 else None
     region = Region(first.data, affine.output, nodes, first.node.graph, channel)
     changes = tuple(change for change, _ in walk.changes)
-    return FoldPlan(affine, direction, changes, tuple(walk.edits), (region,))
+    return FoldPlan(affine, direction, changes, tuple(walk.edits), (region,), _channels(channel_map, changes, facts))
+
+
+def _channels(channel_map: ChannelMap, changes: tuple[Change, ...], facts: Facts) -> int | None:
+    """How many channels a map scales: those that differ, or all of the one operator that takes it in."""
+    if channel_map.varying:
+        return channel_map.channels
+    (linear, *others) = (change.linear for change in changes)
+    shape, dimension = facts.shape(linear.output), linear.channel
+    return None if others or shape is None or dimension is None else shape[dimension].static
 
 
 def _back(value: ir.Value, channel_map: ChannelMap, readers: frozenset[ir.Node], walk: _Walk) -> Shortfall | None:

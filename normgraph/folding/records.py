@@ -37,7 +37,6 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
         parts = [((plan.norm,), plan.norm.outputs[0])]
     else:
         parts = [(nodes, nodes[0].outputs[0]) for nodes in plan.absorbed]
-    sizes = {change.linear.outline.bias.size for change in plan.changes}
     return [
         Fold(
             name=site_name(nodes[:-1] if plan.direction == PARALLEL and len(nodes) > 1 else nodes, output),
@@ -46,7 +45,7 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
             nodes=names_of(nodes),
             into=", ".join(names_of(tuple(change.linear.node for change in plan.changes))),
             direction=plan.direction,
-            channels=sizes.pop() if plan.direction == BACKWARD and len(sizes) == 1 else None,
+            channels=plan.channels if isinstance(plan, FoldPlan) and plan.direction == BACKWARD else None,
             evidence=joined(proofs) if proofs else None,
             worst_channel=_worst_channel(plan.regions, proofs),
             subject="operator" if isinstance(plan, MergePlan) and not _is_map(nodes) else "map",

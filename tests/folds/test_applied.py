@@ -13,8 +13,11 @@ from normgraph.folding.channel_map import ChannelMap, identity
 from normgraph.folding.directions import DIRECTIONS
 from normgraph.folding.plan import FoldPlan, Region
 from normgraph.rewrite import Names
+from tests.cases import weights
 from tests.core.surveyed import Array, f32, known, surveyed
-from tests.folds.claims import norm
+from tests.folds.claims import FoldCase, hit, norm
+from tests.optimizing import optimized
+from tests.running import builds
 
 ROW = f32([1, 2])
 
@@ -97,3 +100,31 @@ def test_a_region_in_which_nothing_can_be_folded_proves_nothing() -> None:
     alone = Region(found.values["h"], found.values["y"], plan.affine.nodes, region.graph)
     with pytest.raises(NotRunnable, match="can't be folded"):
         folded_alone(original_fragment(alone, found.facts), "backward")
+
+
+STEEP = [1.0, 1.0, 1e4, 1.0]
+TOLD = [
+    hit("behind Conv", f"h = Conv(x, w)  y = {norm('h')}", "Conv", constants={"w": (4, 4, 3, 3), "gamma": STEEP}),
+    hit("behind Conv, gains alike", "h = Conv(x, w)  y = BatchNormalization(h, g, b, b, g)", "Conv",
+        constants={"w": (4, 4, 3, 3), "g": [2.0] * 4, "b": [0.0] * 4}),
+    hit("behind Gemm", f"h = Gemm(x, w)  y = {norm('h')}", "Gemm", dims="B 6",
+        constants={"w": (6, 4), "gamma": STEEP}),
+    hit("behind Gemm, gains alike", "h = Gemm(x, w)  y = BatchNormalization(h, g, b, b, g)", "Gemm", dims="B 6",
+        constants={"w": (6, 4), "g": [2.0] * 4, "b": [0.0] * 4}),
+    hit("behind a matrix from the left", "h = MatMul(w, x)  y = Mul(h, k)", "MatMul", dims="B 6 5",
+        constants={"w": (4, 6), "k": np.asarray(STEEP).reshape(4, 1)}),
+    hit("behind a Transpose", "h = Conv(x, w)  t = Transpose<perm=[0, 2, 3, 1]>(h)  y = Mul(t, k)", "Conv Transpose",
+        constants={"w": (4, 4, 3, 3), "k": STEEP}),
+    hit("before Conv", f"h = {norm('x')}  y = Conv(h, w)", "Conv", "forward",
+        constants={"w": weights("w", (4, 4, 1, 1)) * np.asarray(STEEP).reshape(4, 1, 1, 1)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in TOLD])
+def test_its_channels_are_counted_and_the_worst_is_told(case: FoldCase) -> None:
+    _, report = optimized(case, builds(case)[0])
+    (fold,) = report.folds
+    assert fold.channels == (4 if fold.direction == "backward" else None)
+    if "alike" not in case.name:
+        assert fold.worst_channel is not None
+        assert fold.worst_channel.index == 2
