@@ -20,6 +20,11 @@ GROUPED: Layout = ((N,), (G, D), (H,), (W,))
 ALONE: Layout = ((), (C,), (H,), (W,))
 FLAT: Layout = ((N,), (C,), (H,), ())
 TRAILING: Layout = ((N,), (G, D), (), ())
+CUT_LAST: Layout = ((), (), (G, D), (W,))
+CUT_FIRST: Layout = ((G, D), (N,), (W,))
+CUT_LATE: Layout = ((N,), (), (G, D), (W,))
+CUT_TWICE: Layout = ((N,), (G, D), (H, W))
+MATRIX: Layout = ((N,), (G, D))
 
 
 def along(*axes: Axis) -> Polynomial:
@@ -39,6 +44,17 @@ def standardized(x: Polynomial, *over: Axis, epsilon: float = 1e-5) -> Polynomia
 
 def scaled(x: Polynomial, *over: Axis, epsilon: float = 1e-5) -> Polynomial:
     return x * ((x * x).mean(axis=over) + epsilon) ** -HALF
+
+
+def plain(x: Polynomial, *over: Axis) -> Polynomial:
+    """MeanVarianceNormalization, whose epsilon stands outside of the root."""
+    d = centred(x, *over)
+    return d / ((d * d).mean(axis=over) ** HALF + mean_variance_normalization.EPSILON)
+
+
+def bounded(x: Polynomial, count: int, *over: Axis) -> Polynomial:
+    """x divided by its length, which is bounded from below."""
+    return x * (((x * x).mean(axis=over) * count) ** HALF).clamped(1e-3) ** -1
 
 
 def kinds(value: Polynomial, layout: Layout) -> Sequence[str]:
@@ -71,6 +87,13 @@ FOUND = [
     pytest.param(scaled(X, C, W) * 2, IMAGE, [RMS], id="root-mean-square-over-two"),
     pytest.param(scaled(X, W, epsilon=0.0) / 2, IMAGE, [LP, RMS], id="unit-length"),
     pytest.param(X / (X * X).mean(axis=(W,)) ** HALF, IMAGE, [RMS, LP], id="without-epsilon"),
+    pytest.param(scaled(X, W, epsilon=0.0) * along(W), IMAGE, [RMS, LP], id="without-epsilon-gain-per-element"),
+    pytest.param(scaled(X, C, epsilon=0.0) * along(C), IMAGE, [LP, RMS], id="unit-length-of-channels-gain-per-channel"),
+    pytest.param(scaled(X, H, W, epsilon=0.0) * 2, IMAGE, [RMS], id="length-over-two-axes"),
+    pytest.param(bounded(X, 4, W), IMAGE, [LP], id="bounded-length"),
+    pytest.param(plain(X, H, W), IMAGE, [MVN], id="epsilon-outside-over-space"),
+    pytest.param(standardized(of(CUT_LAST), D, W) * 2, CUT_LAST, [GROUP], id="groups-behind-two-single-dimensions"),
+    pytest.param(standardized(of(CUT_FIRST), D, W) * 2, CUT_FIRST, [GROUP], id="groups-first"),
     pytest.param(scaled(X, W, epsilon=0.0) / 2 - 1, IMAGE, [], id="unit-length-less-one"),
     pytest.param(
         centred(X, N, H, W)
@@ -83,6 +106,18 @@ NOT_FOUND = [
     pytest.param(
         standardized(of(ALONE), W) * along(C, H), ALONE, "not-a-normalization", id="gain-along-two-other-axes"
     ),
+    pytest.param(standardized(Y, D, H, W) * along(H), GROUPED, "not-a-normalization", id="groups-with-a-gain-per-row"),
+    pytest.param(standardized(of(CUT_TWICE), D, W), CUT_TWICE, "not-a-normalization", id="parts-of-two-dimensions"),
+    pytest.param(standardized(of(CUT_LATE), D, W), CUT_LATE, "not-a-normalization", id="groups-behind-a-single-one"),
+    pytest.param(standardized(of(MATRIX), D), MATRIX, "not-a-normalization", id="groups-of-a-matrix"),
+    pytest.param(scaled(Y, D), GROUPED, "not-a-normalization", id="root-mean-square-of-a-part"),
+    pytest.param(scaled(X, W) * along(C), IMAGE, "not-a-normalization", id="root-mean-square-with-a-gain-per-channel"),
+    pytest.param(scaled(Y, D, epsilon=0.0), GROUPED, "not-a-normalization", id="length-of-a-part"),
+    pytest.param(bounded(Y, 3, D), GROUPED, "clamp", id="bounded-length-of-a-part"),
+    pytest.param(bounded(X, 4, W) + 1, IMAGE, "clamp", id="bounded-length-with-bias"),
+    pytest.param(plain(Y, D, H, W), GROUPED, "epsilon-outside", id="epsilon-outside-over-a-part"),
+    pytest.param(plain(X, H, W) * 2, IMAGE, "epsilon-outside", id="epsilon-outside-with-a-gain"),
+    pytest.param(plain(X, H, W) + 1, IMAGE, "epsilon-outside", id="epsilon-outside-with-a-bias"),
     pytest.param(standardized(Y, G) * 2, GROUPED, "not-a-normalization", id="group-behind"),
     pytest.param(standardized(Y, D) * 2, GROUPED, "not-a-normalization", id="part-of-a-dimension"),
     pytest.param(scaled(X, W) + 1, IMAGE, "not-a-normalization", id="root-mean-square-with-bias"),
