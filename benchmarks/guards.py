@@ -6,7 +6,8 @@ Takes out one guard at a time - the condition of an early exit, an operand of ``
 comprehension, a call of ``all`` or ``any``, the edge of a comparison - and runs the tests that come by it, up to the
 first that fails.  The tests are collected once; each guard has a fork of that process, in which the functions get the
 changed code: no file is touched.  Told are the guards whose absence nothing noticed, which can be tried again with more
-tests (--again).  Whether these are equivalent, or a test is missing, is for a person to say.
+tests (--again).  Whether these are equivalent, or a test is missing, is for a person to say: docs/guards.md does, and
+what it names isn't told again (--known docs/guards.md).
 """
 
 from __future__ import annotations
@@ -229,6 +230,16 @@ def _named(removal: Removal, told: Path) -> bool:
     return any(line.startswith(place) and what in line for line in told.read_text("utf-8").splitlines())
 
 
+def explained(page: Path | None) -> dict[str, frozenset[str]]:
+    """The guards of each module of which a page says why nothing fails without them: "- `guard`: reason"."""
+    found: dict[str, frozenset[str]] = {}
+    for section in () if page is None else page.read_text("utf-8").split("\n## ")[1:]:
+        module, *lines = section.splitlines()
+        told = (line[3:].split("`: ")[0] for line in lines if line.startswith("- `"))
+        found[module.strip("`")] = frozenset(told)
+    return found
+
+
 class _Trial:
     """A plugin of pytest that takes guards out where pytest would run the tests it has collected."""
 
@@ -242,8 +253,10 @@ class _Trial:
         items = {item.nodeid: item for item in session.items}
         covering = coverage(options.modules, session.items, options.limit)
         breadth = Counter(test for tests in covering.values() for test in tests)  # the most particular come first
+        reasons = explained(options.known)
         for path in options.modules:
             outcomes: Counter[int] = Counter()
+            known = 0
             tried = (r for r in removals(path) if options.again is None or _named(r, options.again))
             for removal in islice(tried, 0, None, options.every):
                 passing = {test for line in removal.lines for test in covering.get((str(path), line), ())}
@@ -252,11 +265,13 @@ class _Trial:
                 if outcome == OUTDATED:
                     raise pytest.UsageError(f"{removal}: the functions can't be given that code; has the file changed?")
                 outcomes[outcome] += 1
-                if outcome == UNNOTICED:
+                if outcome == UNNOTICED and removal.what in reasons.get(str(path), ()):
+                    known += 1
+                elif outcome == UNNOTICED:
                     print(f"{removal} ({len(tests)} of {len(passing)} tests that come by)", flush=True)
             print(
                 f"{path}: {outcomes[UNNOTICED] + outcomes[NOTICED]} guards taken out, {outcomes[UNNOTICED]} not noticed"
-                f"; {outcomes[UNREACHED]} run on import only, or change nothing",
+                f", {known} of them known; {outcomes[UNREACHED]} run on import only, or change nothing",
                 flush=True,
             )
         return True
@@ -268,6 +283,7 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", required=True, help="files of tests, as pytest is given them")
     parser.add_argument("--select", metavar="EXPRESSION", default="", help="which of the tests, as pytest's -k")
     parser.add_argument("--again", metavar="FILE", type=Path, help="try what an earlier run told, its output, only")
+    parser.add_argument("--known", metavar="PAGE", type=Path, help="don't tell what this page says the reason of")
     parser.add_argument("--every", metavar="N", type=int, default=1, help="try each Nth guard only (1)")
     parser.add_argument("--most", metavar="N", type=int, default=1_000, help="run so many tests of each guard (1,000)")
     parser.add_argument("--limit", metavar="SECONDS", type=int, default=60, help="how long they may take (60)")

@@ -1,12 +1,14 @@
 """What a search for linear operators refuses, and the reason that it has at hand: each row fails without its guard."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from normgraph.diagnosis import Shortfall
 from normgraph.folding.channel_map import identity
 from normgraph.folding.directions import DIRECTIONS
 from normgraph.folding.linear import linear_of
+from normgraph.folding.moves import called
 from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.plans import FORWARD, MAXIMAL_PASSAGES, _Walk, plans_for
 from tests.core.surveyed import f32, surveyed
@@ -80,6 +82,19 @@ def test_nodes_of_other_normalizations_are_left_alone(left_alone: str, planned: 
     taken = {found.values[left_alone].producer()} if left_alone else set()
     plans = list(plans_for(FORWARD, found.model.graph, found.facts, taken))  # type: ignore[arg-type]
     assert [isinstance(plan, FoldPlan) for plan in plans] == [True] * planned
+
+
+@pytest.mark.parametrize("direction", ["backward", "forward", "compose"])
+def test_nothing_is_looked_for_behind_a_value_of_unknown_shape(direction: str) -> None:
+    assert refusals(direction, f"u = Opaque(x)  h = {norm('u')}  y = Conv(h, w)", SPACE) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [pytest.param("here", "Neg 'here'", id="by its name"), pytest.param("", "Neg 'y'", id="by what it makes")],
+)
+def test_a_node_is_called(name: str, expected: str) -> None:
+    assert called(ir.Node("", "Neg", [], outputs=[ir.Value(name="y")], name=name)) == expected
 
 
 def test_an_operator_is_taken_once() -> None:
