@@ -42,12 +42,14 @@ class Scope:
         next_axis: the index of the next fresh axis.
         assumed: sizes that constants demand of dynamic axes of the base tensor.
         foreign: the tensors known at run time only that were met, with their forms; None where such aren't followed.
+        demanded: the axes of which a size was demanded since somebody last asked.
     """
 
     facts: Facts
     next_axis: int
     assumed: dict[Axis, int] = field(default_factory=dict)
     foreign: dict[ir.Value, Form] | None = None
+    demanded: set[Axis] = field(default_factory=set)
 
     def fresh(self, shape: Sequence[Size]) -> Layout:
         """A layout of fresh axes."""
@@ -71,6 +73,7 @@ class Scope:
         except axes.Misaligned as misaligned:
             raise NotRepresentable("broadcast", str(misaligned)) from None
         for axis, size in result.assumed:
+            self.demanded.add(axis)
             if self.assumed.setdefault(axis, size) != size:
                 raise NotRepresentable(
                     "broadcast", f"a dimension of size {axis.size} meets constants of different sizes"

@@ -65,6 +65,7 @@ class Interpretation:
         forms: the form of each value reached, in the order of the graph; the base comes first.
         unknowns: the nodes at which it ended.
         assumed: sizes that constants demand of dynamic axes.
+        demanding: the nodes whose constants do, and the axes of which they demand it.
         foreign: the tensors known at run time only that were followed, by the numbers of their atoms.
     """
 
@@ -73,6 +74,7 @@ class Interpretation:
     forms: dict[ir.Value, Form]
     unknowns: tuple[Unknown, ...]
     assumed: dict[Axis, int]
+    demanding: dict[ir.Node, frozenset[Axis]]
     foreign: tuple[ir.Value, ...] = ()
 
 
@@ -107,6 +109,7 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, scope: Scope) -> Inter
     lost: dict[ir.Value, Unknown] = {}
     queue: list[tuple[int, ir.Node, int]] = []
     queued: set[ir.Node] = set()
+    demanding: dict[ir.Node, frozenset[Axis]] = {}
     positions = facts.positions
 
     def enqueue_readers(value: ir.Value, distance: int) -> None:
@@ -123,6 +126,9 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, scope: Scope) -> Inter
         _, node, distance = heapq.heappop(queue)
         visited += 1
         result = _form_of(node, base, forms, lost, scope)
+        if scope.demanded:
+            demanding[node] = frozenset(scope.demanded)
+            scope.demanded.clear()
         if isinstance(result, Unknown):
             unknowns.append(result)
             lost.update((output, result) for output in node.outputs)
@@ -130,7 +136,7 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, scope: Scope) -> Inter
             forms[node.outputs[0]] = result
             if distance < MAXIMAL_APPROACH or (distance < MAXIMAL_DISTANCE and _has_statistic(result)):
                 enqueue_readers(node.outputs[0], distance + 1)
-    return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed, tuple(scope.foreign or ()))
+    return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed, demanding, tuple(scope.foreign or ()))
 
 
 def _has_statistic(form: Form) -> bool:

@@ -13,6 +13,7 @@ from itertools import islice
 
 import onnx_ir as ir
 
+from normgraph.atoms import Axes
 from normgraph.axes import Layout
 from normgraph.candidates import NATIVE_STATISTICS, Candidates, begins_search
 from normgraph.diagnosis import Shortfall, is_divisor
@@ -359,11 +360,13 @@ def _match(
         for use in value.uses()
         if use.node not in nodes and reads_only_shape(use.node, value, layout, forms)
     )
+    # What a constant elsewhere demands of a size says nothing of the region: there it may broadcast instead.
+    demanded = frozenset(axis for node in nodes for axis in interpretation.demanding.get(node, ()))
     assumed = tuple(
         (position, interpretation.assumed[axis])
         for position, dimension in enumerate(layout)
         for axis in dimension
-        if axis in interpretation.assumed
+        if axis in demanded
     )
     return Match(
         norm,
@@ -374,17 +377,17 @@ def _match(
         nodes,
         shape_readers,
         assumed,
-        _broadcast_obstacle(interpretation, norm),
+        _broadcast_obstacle(interpretation, norm, demanded),
         needed,
         outer=outer_of(forms[output], interpretation),
     )
 
 
-def _broadcast_obstacle(interpretation: Interpretation, norm: Norm) -> Shortfall | None:
+def _broadcast_obstacle(interpretation: Interpretation, norm: Norm, demanded: Axes) -> Shortfall | None:
     """A constant over a dynamic dimension outside of the statistics, which would grow if it is of size one."""
     for position, dimension in enumerate(interpretation.layout):
         for axis in dimension:
-            if axis in interpretation.assumed and axis not in norm.over:
+            if axis in demanded and axis not in norm.over:
                 size = interpretation.assumed[axis]
                 reason = (
                     f"a constant of size {size} meets dimension {position}, which is dynamic and may be of size one"

@@ -84,6 +84,22 @@ def test_a_constant_that_may_broadcast_is_an_obstacle(inputs: str, gain: Any, ru
     assert (None if match.obstacle is None else match.obstacle.rule) == rule
 
 
+@pytest.mark.parametrize(
+    ("behind", "assumed"),
+    [
+        pytest.param("y = Mul(n, g)", ((1, 4),), id="its-own-gain"),
+        pytest.param("a = Exp(n)  b = Mul(x, g)  y = Add(a, b)", (), id="elsewhere"),
+        pytest.param("a = Exp(x)  b = Mul(a, g)  y = Add(n, b)", (), id="beyond-what-is-followed"),
+    ],
+)
+def test_what_a_constant_elsewhere_demands_of_a_size_is_not_assumed(
+    behind: str, assumed: tuple[tuple[int, int], ...]
+) -> None:
+    (match,) = matches(f"{norm('x', 'n')}  {behind}", "float[N, S] x")
+    assert match.assumed == assumed
+    assert match.obstacle is None
+
+
 NEEDED = [
     pytest.param(f"{norm('x', 'y')}  z = Neg(d)", ["d"], "inner-reader", id="inner-value-read"),
     pytest.param(f"{norm('x', 'y')}  z = Identity(v)", ["v"], "inner-reader", id="variance-read"),
