@@ -170,6 +170,7 @@ class Writer:
             lambda: self.one_by_one(a),
             lambda: self.negative(self.reduced("ReduceMean", self.negative(a), self.axes)),
             lambda: self.by_product(a),
+            lambda: self.by_window(a),
         )
 
     def by_product(self, a: str) -> str:
@@ -185,6 +186,25 @@ class Writer:
         equation = f"{letters},{letters[-1]}->{letters[:-1]}"
         dropped = self.graph.value("Einsum", [a, weights], shape[:last], equation=equation)
         return self.graph.over("Unsqueeze", dropped, [last], kept)
+
+    def by_window(self, a: str) -> str:
+        """E[a] by a window that covers the axes: of a pooling or a Conv; plainly where there is none."""
+        shape, last = self.shape(a), len(self.shape(a))
+        if self.axes == tuple(range(1, last)) and self.graph.chance(0.5):  # one channel is put in before
+            kept = (shape[0], *(1 for _ in self.axes))
+            wide = self.graph.over("Unsqueeze", a, [1], (shape[0], 1, *shape[1:]))
+            pooled = self.graph.value("GlobalAveragePool", [wide], (shape[0], 1, *kept[1:]))
+            return self.graph.over("Squeeze", pooled, [1], kept)
+        if last < 3 or min(self.axes) < 2:
+            return self.reduced("ReduceMean", a, self.axes)
+        kept = tuple(1 if i in self.axes else size for i, size in enumerate(shape))
+        kernel = [shape[i] if i in self.axes else 1 for i in range(2, last)]
+        if len(self.axes) == last - 2 and self.graph.chance(0.4):
+            return self.graph.value("GlobalAveragePool", [a], kept)
+        if self.graph.chance(0.4) and not isinstance(self.graph.declared[1], str):
+            weights = self.graph.constant(np.full((shape[1], 1, *kernel), 1 / math.prod(kernel)))
+            return self.graph.value("Conv", [a, weights], kept, group=shape[1])
+        return self.graph.value("AveragePool", [a], kept, kernel_shape=kernel)
 
     def one_by_one(self, a: str) -> str:
         """E[E[a]], an axis at a time."""

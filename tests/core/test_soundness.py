@@ -20,7 +20,7 @@ from normgraph.forms import Form
 from normgraph.interpret import Interpretation, interpret
 from normgraph.match import find
 from normgraph.reference_operators import OPERATORS
-from normgraph.transfer import TRANSFER
+from normgraph.transfer import LAYOUT_OPERATORS, TRANSFER
 from tests.core.evaluation import Evaluation, normalized
 from tests.core.growing import Graph
 from tests.core.observing import Observation, exact, observe, sample
@@ -253,20 +253,34 @@ def turned(random: Random) -> tuple[Graph, Written]:
     return graph, replace(written, output=back)
 
 
-def check_found(graph: Graph, written: Written) -> None:
-    """The normalization is found, all of it, and what is said of it is true."""
+def check_found(graph: Graph, written: Written, *, but_moved: bool = False) -> None:
+    """The normalization is found, all of it, and what is said of it is true.
+
+    Args:
+        graph: the graph.
+        written: the normalization.
+        but_moved: whether what only moves its elements behind it may be left.
+    """
     proto = graph.model([written.output])
     if currently_in_test_context():
         note(onnx.printer.to_text(proto))
     model = ir.from_proto(proto)
     matches = find(model.graph, survey(model)).matches
-    assert [match.output.name for match in matches] == [written.output]
+    assert len(matches) == 1
     (match,) = matches
+    end = next(value for node in model.graph for value in node.outputs if value.name == written.output)
+    while but_moved and end is not match.output:
+        node = end.producer()
+        assert node is not None
+        assert node.op_type in LAYOUT_OPERATORS
+        assert node.inputs[0] is not None
+        end = node.inputs[0]
+    assert match.output is end
     assert match.obstacle is None
     assert match.norm.epsilon == pytest.approx(written.epsilon, rel=1e-9)
     for symbols, seen in runs(graph, proto):
         x = np.asarray(seen.values[match.base.name or ""], np.float64)
-        assert seen.differs(written.output, normalized(match, x, symbols, seen.values)) is None
+        assert seen.differs(match.output.name or "", normalized(match, x, symbols, seen.values)) is None
 
 
 @examples(300)
@@ -291,6 +305,32 @@ def test_many_random_spellings_with_gains_known_at_run_time_are_found() -> None:
 @given(random=randoms)
 def test_random_spelling_of_a_transposed_input_is_found(random: Random) -> None:
     check_found(*turned(random))
+
+
+def grouped(random: Random) -> tuple[Graph, Written]:
+    """A graph that is one normalization within groups of channels, which come last."""
+    groups, each = random.choice([2, 3]), random.choice([2, 4])
+    space = tuple(random.choice([2, 3]) for _ in range(random.choice([1, 2])))
+    shape = (random.choice([1, 2]), *space, groups * each)
+    graph = Graph(random, random.choice(OPSETS[1:]), shape, shape)
+    split = (*shape[:-1], groups, each)
+    parted = graph.value("Reshape", ["x", graph.integers(split)], split)
+    over = (*range(1, len(shape) - 1), len(shape))
+    written = write(graph, parted, over, centred=random.random() < 0.7)
+    back = graph.value("Reshape", [written.output, graph.integers(shape)], shape)
+    return graph, replace(written, output=back)
+
+
+@examples(100)
+@given(random=randoms)
+def test_random_spelling_within_groups_of_the_last_channels_is_found(random: Random) -> None:
+    check_found(*grouped(random), but_moved=True)
+
+
+@pytest.mark.slow
+def test_many_random_spellings_are_found() -> None:
+    for number in range(4_000):
+        check_found(*(spelled, turned, grouped)[number % 3](Random(number)), but_moved=True)
 
 
 # --- whole models -------------------------------------------------------------------------------------------------
@@ -332,6 +372,22 @@ def check_optimized(graph: Graph, outputs: list[str]) -> int:
 @given(random=randoms)
 def test_optimized_random_graph_computes_the_same(random: Random) -> None:
     graph, outputs = surrounded(random)
+    note(onnx.printer.to_text(graph.model(outputs)))
+    check_optimized(graph, outputs)
+
+
+def needed_elsewhere(random: Random) -> tuple[Graph, list[str]]:
+    """A normalization of which some inner values are outputs, too: a mean, a deviation, what is centred."""
+    graph, written = spelled(random)
+    tests = {node.output[0] for node in graph.nodes if node.op_type in COMPARISONS}
+    inner = [name for name in graph.shapes if name not in {"x", written.output, *tests}]
+    return graph, [written.output, *random.sample(inner, min(len(inner), random.randint(1, 2)))]
+
+
+@examples(60)
+@given(random=randoms)
+def test_optimized_norm_whose_inner_values_are_needed_computes_the_same(random: Random) -> None:
+    graph, outputs = needed_elsewhere(random)
     note(onnx.printer.to_text(graph.model(outputs)))
     check_optimized(graph, outputs)
 
