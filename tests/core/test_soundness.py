@@ -1,7 +1,6 @@
 """What is claimed of a value is true of it: random graphs, executed in float64, against everything said about them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -24,8 +23,9 @@ from normgraph.transfer import LAYOUT_OPERATORS, TRANSFER
 from tests.core.evaluation import Evaluation, normalized
 from tests.core.growing import Graph
 from tests.core.observing import Observation, exact, observe, sample
-from tests.core.random_graphs import COMPARISONS, OPSETS, grow, grow_on
+from tests.core.random_graphs import COMPARISONS, grow, grow_on
 from tests.core.random_norms import Written, write
+from tests.core.random_spellings import grouped, needed_elsewhere, spelled, turned
 
 Symbols = dict[str, int]
 randoms = st.randoms(use_true_random=False)
@@ -225,34 +225,6 @@ def test_random_graphs_are_worth_the_name() -> None:
 # --- normalizations in random spellings ---------------------------------------------------------------------------
 
 
-def spelled(random: Random, *, at_run_time: bool = False) -> tuple[Graph, Written]:
-    """A graph that is one normalization, perhaps of a transposed or reshaped input."""
-    rank = random.choice([2, 3, 3, 4])
-    axes = tuple(range(random.randint(1, rank - 1), rank))
-    if random.random() < 0.4:
-        axes = tuple(sorted(random.sample(range(rank), random.randint(1, rank - 1))))
-    shape = tuple(random.choice([2, 3, 4, 6] if i in axes else [1, 2, 3]) for i in range(rank))
-    dynamic = [i not in axes and shape[i] > 1 and random.random() < 0.3 for i in range(rank)]
-    declared = tuple(f"d{i}" if dynamic[i] else size for i, size in enumerate(shape))
-    graph = Graph(random, random.choice(OPSETS[1:]), shape, declared)
-    return graph, write(graph, "x", axes, centred=random.random() < 0.7, at_run_time=at_run_time)
-
-
-def turned(random: Random) -> tuple[Graph, Written]:
-    """A graph that is one normalization of its transposed input, perhaps transposed back."""
-    rank = random.choice([2, 3, 4])
-    shape = tuple(random.choice([2, 3, 4]) for _ in range(rank))
-    graph = Graph(random, random.choice(OPSETS[1:]), shape, shape)
-    order = random.sample(range(rank), rank)
-    moved = graph.value("Transpose", ["x"], tuple(shape[i] for i in order), perm=order)
-    axes = tuple(sorted(random.sample(range(rank), random.randint(1, rank - 1))))
-    written = write(graph, moved, axes, centred=random.random() < 0.7)
-    if random.random() < 0.5:
-        return graph, written
-    back = graph.value("Transpose", [written.output], shape, perm=[order.index(i) for i in range(rank)])
-    return graph, replace(written, output=back)
-
-
 def check_found(graph: Graph, written: Written, *, but_moved: bool = False) -> None:
     """The normalization is found, all of it, and what is said of it is true.
 
@@ -305,20 +277,6 @@ def test_many_random_spellings_with_gains_known_at_run_time_are_found() -> None:
 @given(random=randoms)
 def test_random_spelling_of_a_transposed_input_is_found(random: Random) -> None:
     check_found(*turned(random))
-
-
-def grouped(random: Random) -> tuple[Graph, Written]:
-    """A graph that is one normalization within groups of channels, which come last."""
-    groups, each = random.choice([2, 3]), random.choice([2, 4])
-    space = tuple(random.choice([2, 3]) for _ in range(random.choice([1, 2])))
-    shape = (random.choice([1, 2]), *space, groups * each)
-    graph = Graph(random, random.choice(OPSETS[1:]), shape, shape)
-    split = (*shape[:-1], groups, each)
-    parted = graph.value("Reshape", ["x", graph.integers(split)], split)
-    over = (*range(1, len(shape) - 1), len(shape))
-    written = write(graph, parted, over, centred=random.random() < 0.7)
-    back = graph.value("Reshape", [written.output, graph.integers(shape)], shape)
-    return graph, replace(written, output=back)
 
 
 @examples(100)
@@ -374,14 +332,6 @@ def test_optimized_random_graph_computes_the_same(random: Random) -> None:
     graph, outputs = surrounded(random)
     note(onnx.printer.to_text(graph.model(outputs)))
     check_optimized(graph, outputs)
-
-
-def needed_elsewhere(random: Random) -> tuple[Graph, list[str]]:
-    """A normalization of which some inner values are outputs, too: a mean, a deviation, what is centred."""
-    graph, written = spelled(random)
-    tests = {node.output[0] for node in graph.nodes if node.op_type in COMPARISONS}
-    inner = [name for name in graph.shapes if name not in {"x", written.output, *tests}]
-    return graph, [written.output, *random.sample(inner, min(len(inner), random.randint(1, 2)))]
 
 
 @examples(60)
