@@ -253,7 +253,7 @@ class Writer:
         """The value where it is positive, else zero: all of it, for a mean of squares."""
         if self.graph.opset < 11:
             return a
-        test = self.binary("Greater", a, self.number(0.0))
+        test = self.graph.emit("Greater", [a, self.number(0.0)])  # no value to compute with
         return self.graph.value("Where", [test, a, self.number(0.0)], self.shape(a))
 
     def divided(self, a: str, spread: str) -> str:

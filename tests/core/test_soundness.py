@@ -365,9 +365,5 @@ def test_many_optimized_random_graphs_compute_the_same() -> None:
         check_optimized(*surrounded(Random(number)))
 
 
-def test_a_size_that_only_a_node_elsewhere_asks_for_makes_no_gain_of_that_size() -> None:
-    check_optimized(*surrounded(Random(542)))  # a dimension of one that could have been two
-
-
 def test_norms_in_random_graphs_are_fused() -> None:
     assert sum(check_optimized(*surrounded(Random(number))) for number in range(60)) > 5
