@@ -67,8 +67,8 @@ def signature_of(model: ir.Model, name: str = "") -> Signature:
             continue  # it has a default
         if value.dtype is None or value.shape is None or not isinstance(value.type, ir.TensorType):
             raise BadModelError(
-                f"inputs can only be made for tensors of known type and rank, and '{value.name}' is none: {name}; "
-                "give inputs of your own"
+                f"every input must be a tensor of known type and rank, and '{value.name}' is none: {name}; "
+                "declare its type and shape, or export the model with a tensor in its place"
             )
         dims = tuple(_dimension(dim, f"{value.name}.{position}") for position, dim in enumerate(value.shape))
         inputs.append(Input(value.name or "", value.dtype, dims, values_of(value, value.dtype, facts)))

@@ -18,6 +18,7 @@ from normgraph.model_io import save
 from normgraph.rewrite import PROVENANCE
 from normgraph.verification.comparing import RELATIVE, Comparison, compared
 from normgraph.verification.sessions import Session, Subject
+from normgraph.verification.values import owner
 
 #: So many tensors of each model are held at once.
 _AT_ONCE = 32
@@ -77,13 +78,14 @@ def first_difference(
         for start in range(0, len(shared), _AT_ONCE):
             names = shared[start : start + _AT_ONCE]
             one, other = first(feed, names), second(feed, names)
-            for name in names:
-                if name not in one or name not in other:
+            for part in one:
+                name = owner(part, names)
+                if name is None or part not in other:
                     continue
-                found = compared(name, output.feed, one[name], other[name], relative=bound)
+                found = compared(part, output.feed, one[part], other[part], relative=bound)
                 if not found.passed:
                     return _divergence(found, makers[0][name], makers[1][name], equal)
-                equal = name
+                equal = name if part == name else equal
     except NotRunnable:
         return None
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from normgraph.constants import Array
 from normgraph.execution import NotRunnable
 from normgraph.model_io import Source, as_model, load, save
 from normgraph.runtime import first_line, onnxruntime
+from normgraph.verification.values import array_of, parts
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -81,36 +81,42 @@ class Session:
             raise NotRunnable(f"ONNX Runtime refuses it: {told}") from failure
         self._make = runtime.OrtValue
         self._inputs = {item.name for item in self._session.get_inputs()}
-        self.outputs: tuple[str, ...] = tuple(item.name for item in self._session.get_outputs())
+        self._types = {item.name: item.type for item in self._session.get_outputs()}
+        self.outputs: tuple[str, ...] = tuple(self._types)
 
     def __call__(self, feed: Mapping[str, Array], names: Sequence[str] | None = None) -> dict[str, Array]:
-        """The outputs, all of them or those that are named; what isn't a tensor is left out.
+        """The outputs, all of them or those that are named; what isn't a tensor as its `parts`.
 
         Raises:
             NotRunnable: ONNX Runtime fails on these inputs.
         """
         wanted = list(self.outputs if names is None else names)
+        fed = {name: array for name, array in feed.items() if name in self._inputs}
+        found: dict[str, Array] = {}
         try:
-            fed = {name: self._value(array) for name, array in feed.items() if name in self._inputs}
-            values = self._session.run_with_ort_values(wanted, fed)
+            for name, result in zip(wanted, self._results(wanted, fed), strict=True):
+                found |= parts(name, result)
         except Exception as failure:
             raise NotRunnable(f"ONNX Runtime fails on it: {first_line(failure)}") from failure
-        return {name: _array(value) for name, value in zip(wanted, values, strict=True) if value.is_tensor()}
+        return found
+
+    def _results(self, wanted: list[str], fed: Mapping[str, Array]) -> list[Any]:
+        """The outputs as Python has them.
+
+        Only values of ONNX Runtime's own carry bfloat16 and its like; only its plain call takes text, and gives
+        sequences and maps.
+        """
+        text = any(array.dtype.kind in "SUO" for array in fed.values())
+        if text or not all(self._types[name].startswith("tensor(") for name in wanted):
+            return list(self._session.run(wanted, dict(fed)))
+        values = self._session.run_with_ort_values(wanted, {name: self._value(array) for name, array in fed.items()})
+        return [array_of(value) for value in values]
 
     def _value(self, array: Array) -> Any:
         if array.dtype == ml_dtypes.bfloat16:  # which NumPy hasn't got, so its bits are handed over
             bits = np.ascontiguousarray(array).view(np.uint16)
             return self._make.ortvalue_from_numpy_with_onnx_type(bits, onnx.TensorProto.BFLOAT16)
         return self._make.ortvalue_from_numpy(np.ascontiguousarray(array).reshape(array.shape))
-
-
-def _array(value: Any) -> Array:
-    if value.data_type() != "tensor(bfloat16)":
-        return np.asarray(value.numpy())
-    shape = tuple(value.shape())
-    count = int(np.prod(shape, dtype=np.int64))
-    bits = (ctypes.c_uint16 * count).from_address(value.data_ptr()) if count else ()
-    return np.asarray(np.asarray(bits, np.uint16).view(ml_dtypes.bfloat16)).reshape(shape)
 
 
 def description(*, optimized: bool) -> str:

@@ -19,6 +19,7 @@ from normgraph.reference_operators import OPERATORS
 from normgraph.runtime import first_line
 from normgraph.verification.comparing import RELATIVE
 from normgraph.verification.sessions import Session
+from normgraph.verification.values import parts
 from normgraph.widening import in_double, obstacle
 
 #: Weights of more bytes than this aren't made doubles: they are held in memory, more than once.
@@ -132,6 +133,9 @@ class _Reference:
         try:
             with np.errstate(all="ignore"):
                 results = self._evaluator.run(None, dict(feed))
+            found: dict[str, Array] = {}
+            for name, result in zip(self._names, results, strict=True):
+                found |= parts(name, result)
         except Exception as failure:
             raise NotRunnable(f"onnx's reference evaluator fails on it: {first_line(failure)}") from failure
-        return {name: np.asarray(result) for name, result in zip(self._names, results, strict=True)}
+        return found

@@ -173,7 +173,11 @@ def _compared(
         exact = truth(feed.arrays) or {}
         judged |= any(not array.size or _has_numbers(array) for array in (*before.values(), *exact.values()))
         for name, array in before.items():
-            found.append(compared(name, feed.label, array, after[name], exact.get(name), how.tolerance))
+            if name in after:
+                found.append(compared(name, feed.label, array, after[name], exact.get(name), how.tolerance))
+        alone = sorted(before.keys() ^ after.keys())
+        if alone:
+            return found, (f"only one of the models makes {', '.join(map(repr, alone))}, on {feed.label}",)
     if found and not judged:
         return found, ("whatever it is fed, the first model gives nothing but NaN and infinity: nothing was compared",)
     return found, ()
