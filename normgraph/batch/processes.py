@@ -206,4 +206,11 @@ def _serve(channel: connection.Connection[Any, Any], work: Callable[[Any], Any])
 
 def _leave(*_: object) -> NoReturn:
     """End the process by way of its ``finally`` clauses, which put away files that aren't done."""
+    sys.unraisablehook = _leave_soon
     sys.exit(128 + signal.SIGTERM)
+
+
+def _leave_soon(_: object) -> None:
+    """Python passes over what is raised while a finalizer runs, also the end of the process: try again behind it."""
+    signal.signal(signal.SIGALRM, _leave)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)

@@ -32,16 +32,23 @@ def folder(tmp_path: Path) -> Path:
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """The command as a shell runs it in the foreground: with its children in a group that Ctrl-C goes to."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "normgraph", *words, "--jobs", "2"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """The command as a shell runs it in the foreground: with its children in a group that Ctrl-C goes to.
+
+    What a shell starts in the background ignores Ctrl-C, and so would whatever the tests start there.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "normgraph", *words, "--jobs", "2"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def workers_of(run: subprocess.Popen[str]) -> list[int]:

@@ -1,9 +1,11 @@
 """Work in parallel processes: every item has its outcome, whatever becomes of the others."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,36 @@ def test_how_a_process_ended_is_told_with_what_to_do(code: int, told: str) -> No
 
 def process_of(_: int) -> int:
     return os.getpid()
+
+
+class Held:
+    """Something to be put away."""
+
+
+def at_a_finalizer(path: Path) -> None:
+    """Put something away for a while, and say so; then go on working."""
+    held = Held()
+    weakref.finalize(held, lambda: (path.touch(), time.sleep(0.5)))
+    del held
+    time.sleep(60)
+
+
+def test_a_process_that_is_asked_to_end_while_it_puts_things_away_ends_behind_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    outcomes = run_all(at_a_finalizer, [tmp_path / "begun"], workers=1)
+    asking = threading.Thread(target=next, args=(outcomes,))
+    asking.start()
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for process in multiprocessing.active_children():
+        process.terminate()
+    begun = time.monotonic()
+    asking.join()
+    assert time.monotonic() - begun < 10
+    outcomes.close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_there_are_no_more_workers_than_items() -> None:
