@@ -14,7 +14,7 @@ import onnx_ir as ir
 from normgraph.evidence import joined
 from normgraph.inventory import Fold, Site
 from normgraph.match import Match
-from normgraph.rewrite import label_of
+from normgraph.rewrite import label_of, stood_for
 from normgraph.transfer import LAYOUT_OPERATORS
 
 #: Where something stands in the original: the number of its graph, its position there.
@@ -39,9 +39,10 @@ class _Entry:
 
     def is_within(self, region: Iterable[ir.Node], labels: set[str]) -> bool:
         """Whether a region holds what is left of the site."""
-        if self.rewritten:
-            essential = [node for node in self.made if node.op_type not in LAYOUT_OPERATORS]
-            return set(essential or self.made).issubset(region)
+        if self.rewritten:  # what is applied behind the norm may stay
+            norms = [node for node in self.made if node.op_type.endswith("Normalization")]
+            computing = [node for node in self.made if node.op_type not in LAYOUT_OPERATORS]
+            return set(norms or computing or self.made).issubset(region)
         if self.site.status == "near_miss":
             return not labels.isdisjoint(self.site.nodes)
         return self.site.nodes[-1] in labels
@@ -56,6 +57,7 @@ class Ledger:
         self._entered: dict[Match, _Entry] = {}
         self._places: dict[ir.Node, Place] = {}
         self._moving: set[ir.Node] = set()
+        self._told_as: dict[ir.Value, str] = {}
         self._stand_for: dict[str, tuple[str, ...]] = {}
         self._numbers: Mapping[ir.Graph | None, int] = {}
         self._positions: Mapping[ir.Node, int] = {}
@@ -86,11 +88,16 @@ class Ledger:
         return self._key(match) in self._tried
 
     def named(self, match: Match, site: Site) -> Site:
-        """The site with the name that the original has for its output, where what follows was only moved before."""
+        """The site with the name that the original has for its output.
+
+        What it normalizes may only have been moved before, or lie within what was made for another site, as a norm with
+        its gain behind it does.
+        """
         output, producer = match.output, match.output.producer()
         while producer is not None and producer in self._moving and producer.inputs[0] is not None:
             output, producer = producer.inputs[0], producer.inputs[0].producer()
-        return site if output is match.output else replace(site, output=output.name or "")
+        name = self._told_as.get(output, output.name or "")
+        return site if name == site.output else replace(site, output=name)
 
     def enter(self, match: Match, site: Site, *, rewritten: bool) -> None:
         """Enter what is to become of a match, in the place of what goes into it.
@@ -112,7 +119,7 @@ class Ledger:
                 site = _with_evidence(site, entry.site)
             borrowed = self._moving - {node for entry in taken for node in entry.made}
             nodes = [node for node in nodes if node not in borrowed]
-            site = replace(site, nodes=self._original(label_of(node) for node in nodes))
+            site = replace(site, nodes=self._original(stood_for(nodes)))
         entry = self._entered[match] = _Entry(self._place(nodes, match.graph), site, rewritten)
         self._entries.append(entry)
 
@@ -122,6 +129,7 @@ class Ledger:
         entry.made = nodes
         self._stand_for.update((label_of(node), entry.site.nodes) for node in nodes)
         self._places.update((node, entry.place) for node in nodes)
+        self._told_as.update((value, entry.site.output) for node in nodes for value in node.outputs)
         self._moving.update(node for node in nodes if node.op_type in LAYOUT_OPERATORS)
 
     def told(self, fold: Fold) -> Fold:

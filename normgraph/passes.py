@@ -323,7 +323,7 @@ def _judge(
 
         assert candidate.replacement is not None
         way = _way(candidate.match, candidate.replacement, facts)
-        return Proposal(candidate.site.name, candidate.site.output, way, further)
+        return Proposal(candidate.site.name, candidate.site.output, (candidate.site.output,), way, further)
 
     proposals = [proposal(candidate, found) for candidate, found in zip(proven, others, strict=True)]
     for candidate, found, chosen in zip(proven, others, judge(model, proposals), strict=True):

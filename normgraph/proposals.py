@@ -32,12 +32,14 @@ class Proposal:
     Attributes:
         name: what a person calls the site.
         output: the name of the tensor that it makes anew.
+        told: the names of the outputs under which the report tells of it; operators that are merged have their own.
         way: the way in which it is made unless another is chosen.
         others: finds and proves the others that there are, the best first; it takes as long as proofs do.
     """
 
     name: str
     output: str
+    told: tuple[str, ...]
     way: Way
     others: Callable[[], Sequence[Way]] = tuple
 

@@ -100,13 +100,24 @@ def label_of(node: ir.Node) -> str:
     return node.name or f"{node.op_type}:{node.outputs[0].name}"
 
 
+def stood_for(nodes: Iterable[ir.Node]) -> tuple[str, ...]:
+    """What the nodes are called; in place of one that was just made, what the nodes are called that it stands for."""
+    return tuple(
+        dict.fromkeys(
+            name for node in nodes for name in (_provenance(node) if PROVENANCE in node.meta else (label_of(node),))
+        )
+    )
+
+
+def _provenance(node: ir.Node) -> tuple[str, ...]:
+    return tuple(filter(None, node.metadata_props.get(PROVENANCE, "").split(", ")))
+
+
 def origins_of(nodes: Iterable[ir.Node]) -> tuple[str, ...]:
     """What the nodes are called, and what they stand for; a node that was just made is nothing but that."""
     found: dict[str, None] = {}
     for node in nodes:
-        if PROVENANCE not in node.meta:
-            found[label_of(node)] = None
-        found.update(dict.fromkeys(filter(None, node.metadata_props.get(PROVENANCE, "").split(", "))))
+        found.update(dict.fromkeys((*stood_for((node,)), *_provenance(node))))
     return tuple(found)
 
 

@@ -35,11 +35,15 @@ Result = TypeVar("Result", bound=Reported)
 
 
 def refusing(refused: Refused, judge: Judge) -> Judge:
-    """A judge who has these rewrites left out, by the names of their outputs, and leaves the others to another."""
+    """A judge who has these rewrites left out, by the outputs under which the report tells of them.
+
+    The others are left to another.
+    """
 
     def judged(model: ir.Model, proposals: Sequence[Proposal]) -> list[int | Shortfall]:
         found = judge(model, proposals)
-        return [refused.get(p.output, chosen) for p, chosen in zip(proposals, found, strict=True)]
+        pairs = zip(proposals, found, strict=True)
+        return [next((refused[name] for name in p.told if name in refused), chosen) for p, chosen in pairs]
 
     return judged
 

@@ -103,6 +103,39 @@ def test_explain_tells_of_what_only_shows_later(nodes: str, target: str, after: 
     assert model.SerializeToString() == untouched
 
 
+LEFT = """<ir_version: 8, opset_import: ["" : 17]> left (float[N, 4] x) => (float[N, 4] y)
+<float e = {1e-5}, float[4, 4] w = {1., 2., 3., 4., 5., 6., 7., 8., 9., 8., 7., 6., 5., 4., 3., 2.},
+ float[4] s = {0.5, 2., -1., 3.}, float[4] b = {1., -0.5, 0.25, 2.}>"""
+
+
+def test_a_norm_is_told_once_though_a_gain_was_applied_behind_it_before() -> None:
+    """γ = max(x, 0) is x's: only where the deviation alone is looked at is it nothing but a gain, and x shows later."""
+    nodes = (
+        "m = ReduceMean<axes = [-1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes = [-1]>(q)  a = Add(v, e)  "
+        "r = Sqrt(a)  g = Relu(x)  k = Mul(g, d)  y = Div(k, r)"
+    )
+    result = normgraph.optimize(onnx.parser.parse_model(LEFT + "{" + nodes + "}"), target="onnx", opset=23)
+    assert operators(result.to_proto()) == ["Relu", "LayerNormalization", "Mul"]
+    (site,) = result.report.sites
+    assert (site.kind, site.status, site.output) == ("LayerNormalization", "fused", "y")
+    assert set(site.nodes) == set("ReduceMean:m Sub:d Mul:q ReduceMean:v Add:a Sqrt:r Mul:k Div:y".split())
+
+
+def test_a_bias_that_a_fold_made_is_told_as_what_it_stands_for() -> None:
+    nodes = "h = MatMul(x, w)  i = Mul(h, s)  j = Add(i, b)  y = MatMul(j, w)"
+    model = onnx.parser.parse_model(LEFT + "{" + nodes + "}")
+    for number, node in enumerate(model.graph.node):
+        node.name = f"n{number}"
+    result = normgraph.optimize(model)
+    assert operators(result.to_proto()) == ["MatMul", "Add"]
+    assert [(fold.direction, fold.nodes) for fold in result.report.folds] == [
+        ("backward", ("n1", "n2")),
+        ("chain", ("n0", "n1", "n2")),
+    ]
+    told = [entry.value.split(", ") for node in result.to_proto().graph.node for entry in node.metadata_props]
+    assert {name for replaced in told for name in replaced} <= names(model)
+
+
 def test_what_only_shows_later_can_be_left_out() -> None:
     """A judge is asked about it in a round of its own; what was made before stays, and both are told."""
     rounds: list[list[str]] = []

@@ -145,6 +145,8 @@ def apply_change(change: Change, store: Store, replaced: tuple[str, ...]) -> lis
     if change.fill is not None:
         made.append(_insert_padding(linear, change.fill, store))
     node.metadata_props[PROVENANCE] = ", ".join([*filter(None, [node.metadata_props.get(PROVENANCE)]), *replaced])
+    for new in made:
+        new.metadata_props[PROVENANCE], new.meta[PROVENANCE] = ", ".join(replaced), True
     forget(unused)
     return made
 

@@ -23,7 +23,7 @@ from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.plans import BACKWARD, COMPOSE, DUPLICATE, FORWARD, plans_for
 from normgraph.folding.preconditions import established_of_plan
 from normgraph.folding.proof import Prover
-from normgraph.folding.records import records_of, resolved
+from normgraph.folding.records import parts_of, records_of, resolved
 from normgraph.fragments import Fragment
 from normgraph.inventory import NATIVE, Fold
 from normgraph.match import find
@@ -237,7 +237,8 @@ def _proposal(plan: Plan, facts: Facts) -> Proposal:
 
     kind = ", ".join(dict.fromkeys(change.linear.node.op_type for change in plan.changes))
     output = plan.regions[0].output
-    return Proposal(site_name(plan.doomed or tuple(plan.nodes), output), output.name or "", Way(kind, pair))
+    told = tuple(value.name or "" for _, value in parts_of(plan))
+    return Proposal(site_name(plan.doomed or tuple(plan.nodes), output), output.name or "", told, Way(kind, pair))
 
 
 def _plans(direction: str, graph: ir.Graph, known: _Known) -> Iterator[Plan | Refusal]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from normgraph.affine import names_of
 from normgraph.constants import Array, attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
@@ -21,7 +20,7 @@ from normgraph.folding.channel_map import ChannelMap, Float64
 from normgraph.folding.moves import Edit
 from normgraph.folding.plan import Change, Refusal, Region
 from normgraph.folding.plans import carried_forward
-from normgraph.rewrite import forget
+from normgraph.rewrite import forget, stood_for
 
 GAIN = "gain"
 #: Operators with a gain over their last dimensions, and the positions of γ and β.
@@ -108,7 +107,7 @@ def apply_gain(plan: GainPlan, store: Store) -> list[ir.Node]:
     assert graph is not None
     for edit in plan.edits:
         apply_edit(edit, store)
-    made = [new for change in plan.changes for new in apply_change(change, store, names_of((node,)))]
+    made = [new for change in plan.changes for new in apply_change(change, store, stood_for((node,)))]
     position, bias = NORMS[node.op_type]
     unused = [node.inputs[position]]
     stem = (unused[0].name if unused[0] is not None else None) or node.name or "gain"

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from normgraph.affine import names_of
 from normgraph.folding.changes import Store, apply_change
 from normgraph.folding.plan import Change, Region
-from normgraph.rewrite import take_over
+from normgraph.rewrite import stood_for, take_over
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +96,7 @@ def apply_merge(plan: MergePlan, store: Store) -> list[ir.Node]:
         node.attributes.pop("auto_pad", None)
     for name, values in plan.attributes.items():
         node.attributes[name] = ir.AttrInt64s(name, list(values))
-    made = apply_change(plan.change, store, names_of(plan.replaced))
+    made = apply_change(plan.change, store, stood_for(plan.replaced))
     for bypass in plan.bypasses:
         reader, position = bypass.instead
         operand = reader.inputs[position]

@@ -19,9 +19,19 @@ from normgraph.folding.plan import FoldPlan, Region
 from normgraph.folding.plans import BACKWARD
 from normgraph.inventory import Fold, WorstChannel
 from normgraph.naming import site_name
+from normgraph.rewrite import stood_for
 
 #: The directions in which linear operators go into others; in the rest, maps do.
 MERGING = (PARALLEL, CHAIN)
+
+
+def parts_of(plan: Plan) -> list[tuple[tuple[ir.Node, ...], ir.Value]]:
+    """What goes into others: the nodes of each part, and the output under which it is told."""
+    if isinstance(plan, FoldPlan):
+        return [(plan.affine.nodes, plan.affine.output)]
+    if isinstance(plan, GainPlan):
+        return [((plan.norm,), plan.norm.outputs[0])]
+    return [(nodes, nodes[0].outputs[0]) for nodes in plan.absorbed]
 
 
 def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
@@ -31,18 +41,12 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
         plan: the plan.
         proofs: the evidence for each of its regions; none if nothing was tried.
     """
-    if isinstance(plan, FoldPlan):
-        parts = [(plan.affine.nodes, plan.affine.output)]
-    elif isinstance(plan, GainPlan):
-        parts = [((plan.norm,), plan.norm.outputs[0])]
-    else:
-        parts = [(nodes, nodes[0].outputs[0]) for nodes in plan.absorbed]
     return [
         Fold(
             name=site_name(nodes[:-1] if plan.direction == PARALLEL and len(nodes) > 1 else nodes, output),
             status="folded",
             output=output.name or "",
-            nodes=names_of(nodes),
+            nodes=stood_for(nodes),
             into=", ".join(names_of(tuple(change.linear.node for change in plan.changes))),
             direction=plan.direction,
             channels=plan.channels if isinstance(plan, FoldPlan) and plan.direction == BACKWARD else None,
@@ -50,7 +54,7 @@ def records_of(plan: Plan, proofs: Sequence[Evidence]) -> list[Fold]:
             worst_channel=_worst_channel(plan.regions, proofs),
             subject="operator" if isinstance(plan, MergePlan) and not _is_map(nodes) else "map",
         )
-        for nodes, output in parts
+        for nodes, output in parts_of(plan)
     ]
 
 

@@ -98,6 +98,32 @@ def test_wrong_fold_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.verification is not None
 
 
+IN_A_ROW = """<ir_version: 8, opset_import: ["" : 17]> merged (float[N, 4] x) => (float[N, 2] y)
+<float[4, 4] w = {1., 2., 3., 4., 5., 6., 7., 8., 9., 8., 7., 6., 5., 4., 3., 2.},
+ float[4, 2] v = {1., 2., 3., 4., 5., 6., 7., 8.}, float[4, 2] u = {1., 0., 3., -4., 5., 6., 0., 8.}>"""
+MERGES = [
+    pytest.param("h = MatMul(x, w)  y = MatMul(h, v)", "chain", "h", id="in a row"),
+    pytest.param("h = MatMul(x, v)  k = MatMul(x, u)  y = Add(h, k)", "parallel", "k", id="side by side"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "direction", "absorbed"), MERGES)
+def test_wrong_merge_is_taken_back(nodes: str, direction: str, absorbed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told under the output of what goes into the other, and makes another tensor anew."""
+    right, made = folding_pass.apply, []
+
+    def apply(plan: Any, store: Any) -> Any:
+        weight = plan.change.weight + np.float32(1.0)
+        made.append(plan.direction)
+        return right(replace(plan, change=replace(plan.change, weight=weight)), store)
+
+    monkeypatch.setattr(folding_pass, "apply", apply)
+    report = normgraph.optimize(onnx.parser.parse_model(IN_A_ROW + "{" + nodes + "}"), verify=Verifying()).report
+    assert direction in made
+    assert len(made) < 4
+    assert [(fold.output, fold.status, fold.rule) for fold in report.folds] == [(absorbed, "kept", RULE)]
+
+
 def test_model_that_differs_without_any_rewrite_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(surveyed: Surveyed, *others: Any, **options: Any) -> bool:
         last = surveyed.model.graph.outputs[0].producer()
