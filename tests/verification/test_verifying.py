@@ -1,7 +1,7 @@
 """Two whole models: the same ones agree, a wrong one is found out, and the node that is wrong is named."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -160,6 +160,23 @@ def test_external_data_is_read_where_it_lies(tmp_path: Path) -> None:
     assert not found.passed
     assert found.divergence is not None
     assert found.divergence.after == "MatMul 'y'"
+
+
+def chain(constants: Sequence[float]) -> onnx.ModelProto:
+    weights = ", ".join(f"float c{number} = {{{value!r}}}" for number, value in enumerate(constants))
+    body = "{ a = Mul(x, c0)  b = Add(a, c1)  y = Mul(b, c2) }"
+    return onnx.parser.parse_model(f"{HEADER} g (float[N, 4] x) => (float[N, 4] y) <{weights}> {body}")
+
+
+@pytest.mark.parametrize("change", [pytest.param(1e-5, id="below-the-usual-bound"), pytest.param(0.5, id="large")])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_node_whose_constant_was_changed_is_named(position: int, change: float) -> None:
+    constants = [1.5, 2.0, 0.75]
+    wrong = list(constants)
+    wrong[position] *= 1 + change
+    found = valid(normgraph.verify(chain(constants), chain(wrong)))
+    assert found.divergence is not None
+    assert found.divergence.after == ("Mul 'a'", "Add 'b'", "Mul 'y'")[position]
 
 
 def test_nothing_but_nan_is_no_agreement() -> None:
