@@ -65,8 +65,9 @@ class Ledger:
 
     @property
     def sites(self) -> list[Site]:
-        """All of them."""
-        return [entry.site for entry in sorted(self._entries, key=lambda entry: entry.place)]
+        """All of them, with the names of the original's nodes."""
+        found = [entry.site for entry in sorted(self._entries, key=lambda entry: entry.place)]
+        return [replace(site, nodes=self._original(site.nodes)) for site in found]
 
     def begin(self, numbers: Mapping[ir.Graph | None, int], positions: Mapping[ir.Node, int]) -> None:
         """Begin a round.

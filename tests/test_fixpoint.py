@@ -108,17 +108,34 @@ LEFT = """<ir_version: 8, opset_import: ["" : 17]> left (float[N, 4] x) => (floa
  float[4] s = {0.5, 2., -1., 3.}, float[4] b = {1., -0.5, 0.25, 2.}>"""
 
 
+#: γ = max(x, 0) is x's: only where the deviation alone is looked at is it nothing but a gain, and x shows later.
+OF_DEVIATION = (
+    "m = ReduceMean<axes = [-1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes = [-1]>(q)  a = Add(v, e)  "
+    "r = Sqrt(a)  g = Relu(x)  k = Mul(g, d)  y = Div(k, r)"
+)
+
+
 def test_a_norm_is_told_once_though_a_gain_was_applied_behind_it_before() -> None:
-    """γ = max(x, 0) is x's: only where the deviation alone is looked at is it nothing but a gain, and x shows later."""
-    nodes = (
-        "m = ReduceMean<axes = [-1]>(x)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean<axes = [-1]>(q)  a = Add(v, e)  "
-        "r = Sqrt(a)  g = Relu(x)  k = Mul(g, d)  y = Div(k, r)"
-    )
-    result = normgraph.optimize(onnx.parser.parse_model(LEFT + "{" + nodes + "}"), target="onnx", opset=23)
+    result = normgraph.optimize(onnx.parser.parse_model(LEFT + "{" + OF_DEVIATION + "}"), target="onnx", opset=23)
     assert operators(result.to_proto()) == ["Relu", "LayerNormalization", "Mul"]
     (site,) = result.report.sites
     assert (site.kind, site.status, site.output) == ("LayerNormalization", "fused", "y")
     assert set(site.nodes) == set("ReduceMean:m Sub:d Mul:q ReduceMean:v Add:a Sqrt:r Mul:k Div:y".split())
+
+
+def test_what_is_left_out_later_is_told_by_the_names_of_the_original() -> None:
+    def judge(_: ir.Model, proposals: Sequence[Proposal]) -> list[int | Shortfall]:
+        kinds = [proposal.way.kind for proposal in proposals]
+        return [Shortfall("slower-here", "it is") if kind == "LayerNormalization" else 0 for kind in kinds]
+
+    work = ir.from_proto(onnx.parser.parse_model(LEFT + "{" + OF_DEVIATION + "}"))
+    original = {node.name or f"{node.op_type}:{node.outputs[0].name}" for node in work.graph}
+    found = rewrite(work, demand("onnx"), opset=23, judge=judge)
+    assert [(site.kind, site.status) for site in found.sites] == [
+        ("RMSNormalization", "fused"),
+        ("LayerNormalization", "kept"),
+    ]
+    assert {name for site in found.sites for name in site.nodes} <= original
 
 
 def test_a_bias_that_a_fold_made_is_told_as_what_it_stands_for() -> None:
