@@ -261,7 +261,7 @@ def _polynomial(operand: Operand) -> Polynomial:
 
 def _accumulate(terms: dict[Monomial, Coefficient], monomial: Monomial, value: Coefficient) -> None:
     present = terms.get(monomial)
-    total = value if present is None else sum_of(present, value)
+    total = value if present is None else sum_of(present, value, alone=not monomial)
     if is_zero(total):
         terms.pop(monomial, None)
     else:

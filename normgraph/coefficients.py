@@ -16,12 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from normgraph.axes import Axis, Dimension, Layout, Renaming
+from normgraph.errors import NotRepresentable
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Relative difference below which two coefficients are the same constant, written at float32 by different routes
 #: (1/768 summed 768 times, say).  About 16 units in the last place of float32.
 TOLERANCE = 2e-6
+#: Relative difference that may be left by float64's own rounding.
+ROUNDING = 1e-12
+#: What is left of two constants that cancel is known to six digits if it is at least this part of them.
+SIGNIFICANT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +218,36 @@ def close(a: Coefficient, b: Coefficient) -> bool:
         return bool(np.all(difference <= TOLERANCE * np.maximum(np.abs(left), np.abs(right))))
 
 
-def sum_of(a: Coefficient, b: Coefficient) -> Coefficient:
-    """a + b, and exactly zero where the two cancel up to TOLERANCE."""
+def sum_of(a: Coefficient, b: Coefficient, *, alone: bool = False) -> Coefficient:
+    """a + b, and exactly zero where the two cancel up to TOLERANCE.
+
+    Args:
+        a: a constant.
+        b: another.
+        alone: whether they are summands, factors of nothing.  Then what is left of them may be an epsilon, however
+            small it is beside them, and only ROUNDING is taken for zero.
+
+    Raises:
+        NotRepresentable: if `alone`, and float64 leaves too few digits of what is left.
+    """
     total = combine(np.add, a, b)
+    if alone:
+        return _rest(a, b, total)
     if isinstance(a, float) and isinstance(b, float):
         return 0.0 if abs(a + b) <= TOLERANCE * max(abs(a), abs(b)) else total
     return 0.0 if close(a, apply(np.negative, b)) else total
+
+
+def _rest(a: Coefficient, b: Coefficient, total: Coefficient) -> Coefficient:
+    """What is left of two summands: their sum, or zero where that is rounding in every place."""
+    if isinstance(a, float) and isinstance(b, float) and abs(a + b) >= SIGNIFICANT * max(abs(a), abs(b)):
+        return total
+    _, left, right = _aligned(a, b)
+    with np.errstate(all="ignore"):
+        rest, largest = np.abs(np.add(left, right)), np.maximum(np.abs(left), np.abs(right))
+        rounding = rest <= ROUNDING * largest
+        if np.all(rounding):
+            return 0.0
+        if np.any(~rounding & (rest < SIGNIFICANT * largest)):
+            raise NotRepresentable("too-complex", "constants cancel, and what is left of them is lost beside them")
+    return total

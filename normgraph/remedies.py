@@ -31,7 +31,7 @@ REMEDIES: Mapping[str, str] = {
     "reshape": "put the Reshape before or behind the normalization, or keep its axes whole",
     "broadcast": "keep the dimensions that are reduced (keepdims = 1)",
     "concat": "put the Concat before or behind the normalization",
-    "too-complex": "write it in fewer terms",
+    "too-complex": "write it in fewer terms, or with smaller constants",
     "invalid-node": "mend the node: the model can't run",
     # It was recognised and is kept.
     "not-fused": "`normgraph optimize` fuses it",

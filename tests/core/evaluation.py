@@ -118,14 +118,14 @@ class Evaluation:
         if isinstance(atom, Extent):
             return Labelled((), np.asarray(float(self.symbols[atom.symbol])))
         if isinstance(atom, Mean):
-            return _reduced(np.mean, self._monomial(atom.of), atom.over)
+            return _reduced(_mean, self._monomial(atom.of), atom.over)
         inner = self.polynomial(atom.of)
         if isinstance(atom, Clamp):
             return Labelled(inner.axes, np.maximum(inner.values, atom.minimum))
         if isinstance(atom, Absolute):
             return Labelled(inner.axes, np.abs(inner.values))
         if isinstance(atom, Maximum):
-            return _reduced(np.max, inner, atom.over)
+            return _reduced(functools.partial(np.max, initial=-np.inf), inner, atom.over)
         if isinstance(atom, Logarithm):
             return Labelled(inner.axes, np.log(inner.values))
         if isinstance(atom, Vanishes):
@@ -152,6 +152,12 @@ def _coefficient(value: Coefficient) -> Labelled:
 def _joined(operation: np.ufunc, a: Labelled, b: Labelled) -> Labelled:
     axes = tuple(sorted({*a.axes, *b.axes}, key=lambda axis: axis.index))
     return Labelled(axes, np.asarray(operation(a.over(axes), b.over(axes))))
+
+
+def _mean(values: Exact, axis: tuple[int, ...]) -> Exact:
+    """The mean; that of nothing is NaN, about which NumPy's own warns."""
+    count = np.prod([values.shape[position] for position in axis])
+    return np.asarray(np.sum(values, axis=axis) / count)
 
 
 def _reduced(reduction: Callable[..., Exact], value: Labelled, over: frozenset[Axis]) -> Labelled:

@@ -23,6 +23,7 @@ from normgraph.coefficients import (
     spread,
     sum_of,
 )
+from normgraph.errors import NotRepresentable
 
 A, B, C = Axis(0, Size(2)), Axis(1, Size(3)), Axis(2, Size(6))
 F = Axis(9, Size(6), fresh=True)
@@ -146,6 +147,35 @@ def test_constants_that_differ_by_rounding_are_close_and_cancel(a: Coefficient, 
 def test_constants_that_differ_by_more_do_not(a: Coefficient, b: Coefficient) -> None:
     assert not close(a, b)
     assert not is_zero(sum_of(a, apply(np.negative, b)))
+
+
+LEFT = [
+    pytest.param(9 + 1e-5, -9.0, 1e-5, id="epsilon"),
+    pytest.param(5.76e6 + 0.25, -5.76e6, 0.25, id="quarter"),
+    pytest.param(0.1 + 0.2, -0.3, 0.0, id="rounding"),
+    pytest.param(2.0, -2.0, 0.0, id="nothing"),
+    pytest.param(
+        ROW, combine(np.add, apply(np.negative, ROW), coefficient([0, 0, 1e-6], [(B,)])), [0, 0, 1e-6], id="one-place"
+    ),
+    pytest.param(combine(np.multiply, ROW, 1 + 1e-15), apply(np.negative, ROW), 0.0, id="rounding-in-each-place"),
+]
+LOST = [
+    pytest.param(1e6 + 1e-5, -1e6, id="epsilon"),
+    pytest.param(combine(np.add, ROW, coefficient([0, 0, 1e-10], [(B,)])), apply(np.negative, ROW), id="one-place"),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "left"), LEFT)
+def test_of_summands_all_is_left_but_rounding(a: Coefficient, b: Coefficient, left: Any) -> None:
+    np.testing.assert_allclose(numbers(sum_of(a, b, alone=True)), left, rtol=1e-6)
+    np.testing.assert_allclose(numbers(sum_of(b, a, alone=True)), left, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), LOST)
+def test_summands_that_leave_too_few_digits_have_no_sum(a: Coefficient, b: Coefficient) -> None:
+    with pytest.raises(NotRepresentable, match="what is left of them is lost"):
+        sum_of(a, b, alone=True)
+    assert sum_of(a, b) == 0.0
 
 
 def test_least_element() -> None:

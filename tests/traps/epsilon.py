@@ -76,4 +76,18 @@ BOUNDS = [
         AFFINE, why="the bound is no constant", rule="different-base", inputs={"z": "B S 1"}),
 ]  # fmt: skip
 
-TABLE = [*PLACES, *VARYING, *BOUNDS]
+#: E[(x − c)²] + ε − (E[x] − c)²: ε, in its place or in another, where it is little beside c².
+SHIFTED = (
+    "c = Sub(x, {c})  p = Mul(c, c)  a = ReduceMean<axes=[-1]>(p)  b = Add(a, {e})  "
+    "m = ReduceMean<axes=[-1]>(x)  o = Sub(m, {c})  w = Mul(o, o)  v = Sub(b, w)  d = Sub(x, m)"
+)
+LOST = [
+    trap("epsilon lost beside a constant", SHIFTED.format(c="1000.", e="1e-5"), "s = Sqrt(v)", DIVIDE, AFFINE,
+        why="the constants cancel, and leave too few digits of epsilon", rule="too-complex", invites=None,
+        dtypes=("float", "double")),
+    trap("epsilon outside the root, beside a constant", SHIFTED.format(c="3.", e="1e-5"),
+        "r = Sqrt(v)  s = Add(r, 1e-3)", DIVIDE, AFFINE, why="epsilon is added to the deviation too",
+        rule="epsilon-outside", invites=None, dtypes=("double",)),
+]  # fmt: skip
+
+TABLE = [*PLACES, *VARYING, *BOUNDS, *LOST]
