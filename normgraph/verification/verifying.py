@@ -156,6 +156,7 @@ def _compared(
 ) -> tuple[list[Comparison], tuple[str, ...]]:
     found: list[Comparison] = []
     judged = False
+    told: set[str] = set()
     for done, feed in enumerate(feeds):
         progress("running both models", done, len(feeds))
         try:
@@ -172,6 +173,7 @@ def _compared(
             return found, (f"the second model doesn't run where the first does: {feed.label}: {refused}",)
         exact = truth(feed.arrays) or {}
         judged |= any(not array.size or _has_numbers(array) for array in (*before.values(), *exact.values()))
+        told |= {name for made in (before, exact) for name, array in made.items() if not _nothing_but_nan(array)}
         for name, array in before.items():
             if name in after:
                 found.append(compared(name, feed.label, array, after[name], exact.get(name), how.tolerance))
@@ -180,7 +182,14 @@ def _compared(
             return found, (f"only one of the models makes {', '.join(map(repr, alone))}, on {feed.label}",)
     if found and not judged:
         return found, ("whatever it is fed, the first model gives nothing but NaN and infinity: nothing was compared",)
-    return found, ()
+    unheard = dict.fromkeys(comparison.tensor for comparison in found if comparison.tensor not in told)
+    return found, tuple(
+        f"output '{name}' is nothing but NaN, whatever it is fed: it wasn't compared" for name in unheard
+    )
+
+
+def _nothing_but_nan(array: Array) -> bool:
+    return bool(array.size) and array.dtype.kind not in "biuSUO" and bool(np.isnan(array.astype(np.float64)).all())
 
 
 def _has_numbers(array: Array) -> bool:

@@ -186,6 +186,21 @@ def test_nothing_but_nan_is_no_agreement() -> None:
     assert "nothing but NaN" in found.describe()
 
 
+def test_output_that_is_nothing_but_nan_is_told_beside_one_that_agrees() -> None:
+    half = model("n = Sub(x, x)  y = Div(n, n)  s = Shape(x)", outputs="float[N, 4] y, int64[2] s")
+    found = valid(normgraph.verify(half, half))
+    assert not found.passed
+    assert found.describe() == "output 'y' is nothing but NaN, whatever it is fed: it wasn't compared"
+
+
+def test_infinity_is_compared_by_its_sign() -> None:
+    outputs = "float[N, 4] y, float[N, 4] a"
+    zero = "o = Constant <value_float = 0.0> ()  m = Mul(x, o)  z = Abs(m)  y = Abs(x)"
+    mask = model(f"{zero}  a = Reciprocal(z)", outputs=outputs)
+    assert not normgraph.verify(mask, model(f"{zero}  r = Reciprocal(z)  a = Neg(r)", outputs=outputs)).passed
+    assert normgraph.verify(mask, mask).passed
+
+
 # --- the command --------------------------------------------------------------------------------------------------
 
 
