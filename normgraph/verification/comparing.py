@@ -181,7 +181,7 @@ def _pattern(one: Float64, other: Float64, exact: Float64 | None) -> tuple[str |
     won = np.zeros(one.shape, np.bool_)
     if exact is not None:
         won = ~np.isfinite(one) & np.isfinite(other) & np.isfinite(exact)
-        same |= won | ~np.isfinite(exact)
+        same |= won | np.isnan(exact) | (np.isinf(exact) & (other == exact))
     wrong = int(np.count_nonzero(~same))
     recovered = int(np.count_nonzero(won))
     return (f"elements that are NaN or infinite in one model only: {wrong:,}" if wrong else None), recovered
