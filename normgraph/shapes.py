@@ -215,13 +215,16 @@ def _windows(node: ir.Node, spatial: Shape, kernel: Sequence[int | None], rank: 
     result = []
     for i, size in enumerate(spatial):
         extent, width = size.static, kernel[i]
-        if extent is None or width is None or attribute(node, "ceil_mode", 0):
+        padded = 0 if automatic == "VALID" else pads[i] + pads[i + rank]
+        same = automatic.startswith("SAME") or (width is not None and dilations[i] * (width - 1) == padded)
+        if extent is None and same and strides[i] == 1:  # n + pads − d·(k − 1) = n
+            result.append(size)
+        elif extent is None or width is None or attribute(node, "ceil_mode", 0):
             result.append(facts.new_symbol())
         elif automatic in ("SAME_UPPER", "SAME_LOWER"):
             result.append(static_size(-(-extent // strides[i])))
         else:
-            padding = 0 if automatic == "VALID" else pads[i] + pads[i + rank]
-            result.append(static_size((extent + padding - dilations[i] * (width - 1) - 1) // strides[i] + 1))
+            result.append(static_size((extent + padded - dilations[i] * (width - 1) - 1) // strides[i] + 1))
     return tuple(result)
 
 

@@ -129,6 +129,25 @@ DYNAMIC = [
     pytest.param("s = Shape(b)  y = Expand(a, s)", "float[1, 4] a, float[N, 1] b", "N 4", id="expand-like"),
     pytest.param("y = ReduceSum(a, i)", "float[N, 4] a, int64[1] i", None, id="reduced-over-something"),
     pytest.param("y = Conv(a, b)", "float[N, 3, H, W] a, float[5, 3, 3, 3] b", "N 5 ? ?", id="conv"),
+    pytest.param(
+        "y = Conv<pads=[1, 0, 1, 1], dilations=[1, 2]>(a, b)",
+        "float[N, 3, H, W] a, float[5, 3, 3, 3] b",
+        "N 5 H ?",
+        id="conv-padded-as-it-takes",
+    ),
+    pytest.param(
+        "y = Conv<pads=[1, 1, 1, 1], strides=[1, 2]>(a, b)",
+        "float[N, 3, H, W] a, float[5, 3, 3, 3] b",
+        "N 5 H ?",
+        id="conv-with-a-stride",
+    ),
+    pytest.param(
+        'y = Conv<auto_pad="SAME_LOWER">(a, b)', "float[N, 3, H, W] a, float[5, 3, 3, 3] b", "N 5 H W", id="conv-same"
+    ),
+    pytest.param(
+        'y = Conv<auto_pad="VALID">(a, b)', "float[N, 3, H, W] a, float[5, 3, 1, 3] b", "N 5 H ?", id="conv-valid"
+    ),
+    pytest.param("y = AveragePool<kernel_shape=[1, 2]>(a)", "float[N, 3, H, 2] a", "N 3 H 1", id="window-of-one-row"),
     pytest.param("y = MaxPool<kernel_shape=[2], ceil_mode=1>(a)", "float[N, 3, 7] a", "N 3 ?", id="ceil-mode"),
     pytest.param("y = MatMul(a, b)", "float[B, S, 4] a, float[4, 7] b", "B S 7", id="matmul"),
     pytest.param("y = Abs(a)", "float a", "", id="scalar"),
