@@ -271,9 +271,6 @@ SCALED = [
     layer_norm("scaled: x tripled, not compensated",
         "c = Mul(x, 3.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)", POW, DIV, GAIN_BIAS, of="c",
         after=f"Mul {LN}"),
-    layer_norm("scaled: epsilon beside a constant",  # E[(x − 3)²] + ε − (E[x] − 3)²
-        "c = Sub(x, 3.)  p = Mul(c, c)  a = ReduceMean<axes=[-1]>(p)  b = Add(a, 1e-5)  m = ReduceMean<axes=[-1]>(x)",
-        "o = Sub(m, 3.)  w = Mul(o, o)  v = Sub(b, w)  s = Sqrt(v)  d = Sub(x, m)  n = Div(d, s)", GAIN_BIAS),
     layer_norm("scaled: x shifted", "c = Add(x, 5.)  m = ReduceMean<axes=[-1]>(c)  d = Sub(c, m)", POW, DIV,
         GAIN_BIAS, after=None),
     layer_norm("scaled: mean minus x", "m = ReduceMean<axes=[-1]>(x)  d = Sub(m, x)", POW, DIV, GAIN_BIAS,

@@ -84,7 +84,7 @@ SHIFTED = (
 LOST = [
     trap("epsilon lost beside a constant", SHIFTED.format(c="1000.", e="1e-5"), "s = Sqrt(v)", DIVIDE, AFFINE,
         why="the constants cancel, and leave too few digits of epsilon", rule="too-complex", invites=None,
-        dtypes=("float", "double")),
+        dtypes=("double",)),
     trap("epsilon outside the root, beside a constant", SHIFTED.format(c="3.", e="1e-5"),
         "r = Sqrt(v)  s = Add(r, 1e-3)", DIVIDE, AFFINE, why="epsilon is added to the deviation too",
         rule="epsilon-outside", invites=None, dtypes=("double",)),
