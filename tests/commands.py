@@ -1,8 +1,11 @@
 """The command as a person runs it, and what it leaves in a folder."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,3 +44,13 @@ def stay_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """All files below a folder."""
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@contextmanager
+def heard_from_the_keyboard() -> Iterator[None]:
+    """What is started in the block hears Ctrl-C, also where the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

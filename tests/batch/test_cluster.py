@@ -18,7 +18,7 @@ from normgraph.batch import Failed, run_on
 from normgraph.batch.cluster import _result
 from normgraph.cli import main
 from normgraph.errors import BadModelError, UsageError
-from tests.commands import BERT, NEAR_MISSES
+from tests.commands import BERT, NEAR_MISSES, heard_from_the_keyboard
 from tests.test_architecture import ROOT
 
 pytestmark = [
@@ -146,13 +146,14 @@ def test_an_interruption_cancels_what_has_not_begun(cluster: Any, tmp_path: Path
     for number in range(60):
         shutil.copy(BERT, models / f"{number}.onnx")
     words = ["-m", "normgraph", "optimize", models, "-o", tmp_path / "out", "--dask", cluster.scheduler_address]
-    run = subprocess.Popen(
-        [sys.executable, *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,  # the keyboard interrupts the run, and not the cluster
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with heard_from_the_keyboard():
+        run = subprocess.Popen(
+            [sys.executable, *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,  # the keyboard interrupts the run, and not the cluster
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/*.onnx")) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.commands import BERT
+from tests.commands import BERT, heard_from_the_keyboard
 from tests.test_architecture import ROOT
 
 pytestmark = [
@@ -32,12 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """The command as a shell runs it in the foreground: with its children in a group that Ctrl-C goes to.
-
-    What a shell starts in the background ignores Ctrl-C, and so would whatever the tests start there.
-    """
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
+    """The command as a shell runs it in the foreground: with its children in a group that Ctrl-C goes to."""
+    with heard_from_the_keyboard():
         return subprocess.Popen(
             [sys.executable, "-m", "normgraph", *words, "--jobs", "2"],
             cwd=folder,
@@ -47,8 +43,6 @@ def started(folder: Path, *words: str) -> subprocess.Popen[str]:
             stderr=subprocess.PIPE,
             text=True,
         )
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def workers_of(run: subprocess.Popen[str]) -> list[int]:
