@@ -37,6 +37,7 @@ LARGE: Mapping[str, str] = {
     "resnet-50": "ResNet-50, one file",
     "external-10gb": "10 GB of external data, sparse",
 }
+SPARSE = "external-10gb"
 SMALL, COUNT = "small", 200
 #: Seconds after which a tool is stopped.
 PATIENCE = 900
@@ -161,7 +162,7 @@ def table(model: str, sources: Sequence[Path], rows: Mapping[str, Row]) -> Table
     return table_of(f"{title}, {size / 1e6:,.0f} MB", HEADINGS, lines)
 
 
-def text_of(tables: Sequence[Table], runs: int, environment: str, plotted: bool) -> str:
+def text_of(tables: Sequence[Table], models: Sequence[str], runs: int, environment: str, plotted: bool) -> str:
     """The section of docs/performance.md."""
     explanation = (
         f"The median of {runs} runs, which alternated between the tools; each tool in a process of its own that reads "
@@ -169,11 +170,16 @@ def text_of(tables: Sequence[Table], runs: int, environment: str, plotted: bool)
         "imports` what passes of it once Python has imported the tool. `peak memory` is what is resident in the "
         "process and its children, mapped pages of files included. `norms` is how many operators for normalizations "
         "the result has more than the source. normgraph's time includes the proofs of its rewrites and waiting for "
-        "the disk (fsync), which the others don't do. The 10 GB are sparse: the large matrices are holes, which read "
-        "as zeros from memory, and cp leaves them holes; so they tell of memory, and of time only to a part."
+        "the disk (fsync), which the others don't do."
     )
+    if SPARSE in models:
+        explanation += (
+            " The 10 GB are sparse: the large matrices are holes, which read as zeros from memory, and cp leaves them "
+            "holes; so they tell of memory, and of time only to a part."
+        )
     picture = ["![Wall time and peak memory of each tool](whole.svg)"] if plotted else []
-    command = "Made by `python benchmarks/whole.py --models FOLDER --python INTERPRETER --write`."
+    asked = f"--runs {runs} --write {' '.join(models)}"
+    command = f"Made by `python benchmarks/whole.py --models FOLDER --python INTERPRETER {asked}`."
     paragraphs = ["## Whole models", fill(explanation, WIDTH), fill(environment, WIDTH), *picture]
     return "\n\n".join([*paragraphs, *(each.markdown() for each in tables), command])
 
@@ -191,7 +197,8 @@ def main() -> None:
     tools = [tool for tool in (COPY, *TOOLS) if tool not in arguments.without]
     tables: list[Table] = []
     figures: dict[str, Mapping[str, Row]] = {}
-    for model in arguments.names or [*LARGE, SMALL]:
+    models = arguments.names or [*LARGE, SMALL]
+    for model in models:
         print(model, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=arguments.models) as place:
             sources = sources_of(model, arguments.models, Path(place))
@@ -207,7 +214,7 @@ def main() -> None:
             for name, rows in figures.items()
         }
         plotted = plot(told, DOCS / "whole.svg")
-        write_section("performance.md", "whole", text_of(tables, arguments.runs, environment, plotted))
+        write_section("performance.md", "whole", text_of(tables, models, arguments.runs, environment, plotted))
 
 
 if __name__ == "__main__":

@@ -38,25 +38,6 @@ def stacked(
     return {"nodes": nodes, "inputs": inputs, "constants": constants}
 
 
-@pytest.fixture(name="made")
-def _made(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How many experiments were conducted in full, and how many were so again with other weights."""
-    counts = {"full": 0, "again": 0}
-    in_full, again = once_each.conduct, once_each.conduct_again
-
-    def counted(*arguments: Any) -> Evidence:
-        counts["full"] += 1
-        return in_full(*arguments)
-
-    def counted_again(*arguments: Any) -> Evidence:
-        counts["again"] += 1
-        return again(*arguments)
-
-    monkeypatch.setattr(once_each, "conduct", counted)
-    monkeypatch.setattr(once_each, "conduct_again", counted_again)
-    return counts
-
-
 ONCE = [
     pytest.param(stacked([A] * 5), 1, 0, id="alike"),
     pytest.param(stacked([A, B, A, B]), 1, 1, id="two-of-each"),

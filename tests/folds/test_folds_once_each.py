@@ -11,7 +11,7 @@ import pytest
 
 import normgraph
 from normgraph.diagnosis import Shortfall
-from normgraph.evidence import Evidence, Experiment, Modelled, once_each
+from normgraph.evidence import Evidence, Experiment, Modelled
 from normgraph.evidence.structure import runners_of
 from normgraph.execution import one_thread, runner_of
 from normgraph.extraction import cut_out, original_fragment
@@ -71,25 +71,6 @@ def stacked(
     dims = f"N, {widths[0]}, {shape}" if shape else f"N, {widths[0]}"
     used = {name: np.asarray(a, dtype) for name, a in found.items() if f"{name})" in nodes or f"{name}," in nodes}
     return model(nodes, f"{named}[{dims}] x", constants=used)
-
-
-@pytest.fixture(name="made")
-def _made(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How many experiments were conducted in full, and how many were so again with other weights."""
-    counts = {"full": 0, "again": 0}
-    in_full, again = once_each.conduct, once_each.conduct_again
-
-    def counted(*arguments: Any) -> Evidence:
-        counts["full"] += 1
-        return in_full(*arguments)
-
-    def counted_again(*arguments: Any) -> Evidence:
-        counts["again"] += 1
-        return again(*arguments)
-
-    monkeypatch.setattr(once_each, "conduct", counted)
-    monkeypatch.setattr(once_each, "conduct_again", counted_again)
-    return counts
 
 
 SAME, EPSILON = layer(), layer(LAYER.replace("BatchNormalization", "BatchNormalization<epsilon=0.001>"))
