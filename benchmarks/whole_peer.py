@@ -18,10 +18,13 @@ from tools import NOT_INSTALLED, OTHERS, Optimize, Tool, answering, load_and_sav
 
 def normgraph() -> Optimize:
     """`normgraph optimize`: every rewrite proven, the output on disk before it gets its name."""
-    import normgraph.cli.optimize
-    from normgraph.runtime import onnxruntime
+    from normgraph.importing import frugally
 
-    onnxruntime()
+    with frugally():  # as the command imports them
+        import normgraph.cli.optimize
+        from normgraph.runtime import onnxruntime
+
+        onnxruntime()
 
     def work(source: str, target: str) -> None:
         status = normgraph.cli.main(["optimize", source, "--output", target, "--quiet"])

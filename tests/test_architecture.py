@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A module imports only from rows above its own, or from modules to its left in the same row. What it imports
 # for the type checker alone may stand anywhere.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "lazily", "likely", "wording", "kernels"),
+    ("errors", "importing", "lazily", "likely", "wording", "kernels"),
     ("runtime", "providers", "sessions", "progress", "model_io"),
     ("axes", "coefficients", "atoms", "bounds", "renaming", "algebra", "foreign", "conditions", "exponentials"),
     ("constants", "shapes", "elements", "types", "inference", "facts", "surveyed", "feeds"),

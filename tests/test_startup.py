@@ -41,6 +41,10 @@ def test_own_share_of_a_small_model_is_small(tmp_path: Path) -> None:
     assert min(shares) < max(SHARE, MULTIPLE * median(imports)), (imports, shares)
 
 
+#: A model with symbolic sizes.
+DYNAMIC = FOLDER / "samples" / "bert_dynamic_torchscript_13.onnx"
+
+
 @pytest.mark.parametrize(
     ("words", "unneeded"),
     [
@@ -51,6 +55,12 @@ def test_own_share_of_a_small_model_is_small(tmp_path: Path) -> None:
             id="optimize",
         ),
         pytest.param(["optimize", str(MODEL), "--output", "out.onnx", "--quiet"], ("rich",), id="optimize-quiet"),
+        pytest.param(["optimize", str(DYNAMIC), "--output", "out.onnx"], ("sympy.core", "mpmath"), id="optimize-sizes"),
+        pytest.param(["explain", str(DYNAMIC)], ("sympy.core", "mpmath"), id="explain-sizes"),
+        pytest.param(["verify", str(DYNAMIC), str(DYNAMIC)], ("sympy.core", "mpmath"), id="verify-sizes"),
+        pytest.param(
+            ["check", str(DYNAMIC), "--expect", "LayerNormalization=0"], ("sympy.core", "mpmath"), id="check-sizes"
+        ),
         pytest.param(
             ["explain", str(MODEL)],
             ("onnxruntime", "onnx.reference", "normgraph.timing", "multiprocessing", "rich.progress"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -15,6 +16,7 @@ from multiprocessing import connection, get_context, resource_tracker
 from typing import Any, Generic, NoReturn, TypeVar
 
 from normgraph.errors import NormgraphError
+from normgraph.importing import frugally
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -131,7 +133,7 @@ class _Worker:
 
     def __init__(self, context: Any, work: Callable[[Any], Any]) -> None:
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, pickle.dumps(work)), daemon=True)
         with _deaf_to_the_keyboard():
             self._process.start()
         theirs.close()  # so that reading ends when the process does
@@ -189,9 +191,12 @@ def _how_it_ended(code: int | None) -> str:
     return f"{how}: it crashed, most likely in ONNX Runtime; try the model by itself, or another version of that"
 
 
-def _serve(channel: connection.Connection[Any, Any], work: Callable[[Any], Any]) -> None:
+def _serve(channel: connection.Connection[Any, Any], pickled: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard interrupts the parent, which ends this process
     signal.signal(signal.SIGTERM, _leave)
+    with frugally():
+        work: Callable[[Any], Any] = pickle.loads(pickled)  # which imports what it is of
+    gc.freeze()
     while True:
         try:
             item = channel.recv()

@@ -18,6 +18,7 @@ from types import ModuleType
 from normgraph.cli.arguments import parse
 from normgraph.cli.exit_statuses import BROKEN_PIPE, DONE, INTERNAL_ERROR, INTERRUPTED, status_of
 from normgraph.errors import NormgraphError
+from normgraph.importing import frugally
 
 __all__ = ["main"]
 
@@ -75,13 +76,8 @@ def _imported(name: str) -> Iterator[ModuleType]:
     What comes with onnx and onnx_ir stays; to have Python's collector look among these 70,000 containers for cycles,
     again and again while a model is read, takes a tenth of the time of a run.
     """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
+    with frugally():
         module = import_module(name)
-    finally:
-        if was_on:
-            gc.enable()
     gc.freeze()
     try:
         yield module

@@ -1,13 +1,17 @@
 """Work in parallel processes: every item has its outcome, whatever becomes of the others."""
 
+import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
+from functools import partial
 from pathlib import Path
 
+import onnx_ir
 import pytest
 
 from normgraph.batch import Failed, expand, run_all, workers_for
@@ -123,6 +127,16 @@ def test_a_process_that_is_asked_to_end_while_it_puts_things_away_ends_behind_it
     assert time.monotonic() - begun < 10
     outcomes.close()
     assert capfd.readouterr() == ("", "")
+
+
+def imports_of(_: object, names: list[str]) -> tuple[list[str], bool]:
+    return [name for name in names if name in sys.modules], gc.get_freeze_count() > 0
+
+
+def test_a_process_loads_what_its_work_seldom_uses_when_it_does() -> None:
+    work = partial(imports_of, onnx_ir.DataType.FLOAT)  # which can't be sent without onnx_ir
+    names = ["onnx_ir", "sympy", "sympy.core", "mpmath"]
+    assert [o.result for o in run_all(work, [names], workers=1)] == [(["onnx_ir", "sympy"], True)]
 
 
 def test_there_are_no_more_workers_than_items() -> None:
