@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from normgraph.constants import Array
@@ -19,6 +18,10 @@ from normgraph.feeds.signature import Signature
 
 #: How NumPy calls arrays that were saved without a name.
 _UNNAMED = re.compile(r"arr_(\d+)")
+#: What files of NumPy's begin with. It takes all else for pickled objects, and says so.
+_BEGINNINGS = {".npz": (b"PK\x03\x04", b"PK\x05\x06"), ".npy": (b"\x93NUMPY",)}
+
+Read = TypeVar("Read")
 
 
 def read_feeds(path: Path, signature: Signature) -> list[Feed]:
@@ -85,30 +88,37 @@ def _read_file(path: Path, signature: Signature) -> Mapping[str, Array]:
 
 
 def _archive(path: Path) -> dict[str, Array]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
+    def read(file: BinaryIO) -> dict[str, Array]:
+        with np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
+
+    return _readable(path, read)
 
 
 def _loaded(path: Path) -> Array:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    return _readable(path, lambda file: np.asarray(np.load(file, allow_pickle=False)))
 
 
 def _tensor(path: Path) -> Array:
+    return _readable(path, lambda file: np.asarray(numpy_helper.to_array(onnx.TensorProto.FromString(file.read()))))
+
+
+def _readable(path: Path, read: Callable[[BinaryIO], Read]) -> Read:
+    """What is read from a file.
+
+    Raises:
+        UsageError: it can't be.
+    """
     try:
-        return np.asarray(numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes())))
-    except (OSError, ValueError, TypeError, DecodeError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UsageError:
-    reason = " ".join(str(error).split())
-    return UsageError(f"inputs must be readable, and this isn't: {path} ({reason}); write it again")
+        with path.open("rb") as file:
+            if file.read(8).startswith(_BEGINNINGS.get(path.suffix.lower(), (b"",))):
+                file.seek(0)
+                return read(file)
+        reason = f"it doesn't begin as {path.suffix.lower()} files do"
+    except Exception as error:  # whatever the readers of archives, compressed data and messages have for broken ones
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = "it holds Python objects, which aren't loaded" if "allow_pickle" in reason else reason
+    raise UsageError(f"inputs must be readable, and this isn't: {path} ({reason}); write it again")
 
 
 def _only(array: Array, path: Path, signature: Signature) -> Mapping[str, Array]:

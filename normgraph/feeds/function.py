@@ -33,8 +33,10 @@ def call_for_feeds(name: str, signature: Signature) -> list[Feed]:
     try:
         returned = function()
         iterable = isinstance(returned, Iterable) and not isinstance(returned, Mapping)
-        mappings: list[Any] = list(returned) if iterable else [returned]
-    except Exception as error:
+        mappings: list[Any] = [_own(mapping, name) for mapping in (returned if iterable else [returned])]
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:  # one that ends the program would end it as if the models agreed
         raise UsageError(
             f"the function that makes inputs must not fail: {name} ({type(error).__name__}: {error}); "
             "call it with no arguments to see why"
@@ -47,13 +49,25 @@ def call_for_feeds(name: str, signature: Signature) -> list[Feed]:
             f"it returned {told}"
         )
     return [
-        checked(signature, name if len(mappings) == 1 else f"{name} {number}", _arrays(mapping))
+        checked(signature, name if len(mappings) == 1 else f"{name} {number}", mapping)
         for number, mapping in enumerate(mappings)
     ]
 
 
-def _arrays(mapping: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key): np.asarray(value) for key, value in mapping.items()}
+def _own(mapping: Any, function: str) -> Any:
+    """A mapping with arrays of its own, since a generator may fill the same ones again; anything else as it is."""
+    if not isinstance(mapping, Mapping):
+        return mapping
+    arrays = {}
+    for key, value in mapping.items():
+        try:
+            arrays[str(key)] = np.array(value)
+        except Exception as error:  # rows of several lengths, a tensor that another library won't hand over
+            raise UsageError(
+                f"what a function makes for an input must be an array, and what {function} makes for '{key}' is none "
+                f"({type(error).__name__}: {' '.join(str(error).split())}); return NumPy arrays"
+            ) from error
+    return arrays
 
 
 def _function(name: str) -> Callable[[], Any]:
@@ -83,7 +97,7 @@ def _module(where: str, name: str) -> ModuleType:
             return importlib.import_module(where)
         finally:
             sys.path.remove(here)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"the module of the function that makes inputs must be importable: {name} "
             f"({type(error).__name__}: {error}); check its name and its own imports"

@@ -104,6 +104,17 @@ def test_module_in_the_working_directory_is_found(tmp_path: Path, monkeypatch: p
     assert [feed.label for feed in feeds] == ["made_here:several 0", "made_here:several 1"]
 
 
+def test_array_that_a_generator_fills_again_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "refilled.py").write_text(
+        "import numpy as np\n"
+        "def f():\n"
+        "    x = np.empty((1, 3), 'float32')\n"
+        "    for n in range(3):\n        x[:] = n\n        yield {'x': x}\n"
+    )
+    feeds = given(f"{tmp_path}/refilled.py:f", "float[B, 3] x")
+    assert [feed.arrays["x"][0, 0] for feed in feeds] == [0, 1, 2]
+
+
 def written(text: str) -> Callable[[Path], str]:
     def write(folder: Path) -> str:
         (folder / "wrong.py").write_text(text)
@@ -128,6 +139,14 @@ def file(name: str, content: bytes = b"nothing of the kind") -> Callable[[Path],
     return write
 
 
+def damaged(folder: Path) -> str:
+    np.savez_compressed(folder / "a.npz", x=X, i=IDS)
+    content = bytearray((folder / "a.npz").read_bytes())
+    content[content.index(b"x.npy") + 25 : content.index(b"x.npy") + 29] = b"\xff" * 4
+    (folder / "a.npz").write_bytes(content)
+    return str(folder / "a.npz")
+
+
 def pair(folder: Path) -> str:
     tensor(folder / "input_0.pb", X)
     return str(folder)
@@ -140,7 +159,12 @@ UNFIT = [
     pytest.param(archive(x=X[0], i=IDS), r"float32\[3\] where", id="rank"),
     pytest.param(archive(x=X[:, :2], i=IDS), r"float32\[2, 2\] where", id="size"),
     pytest.param(archive(x=X, i=IDS[:1]), r"int64\[1\] where int64\[B\]", id="sizes-that-should-agree"),
-    pytest.param(file("a.npz"), "must be readable", id="broken-archive"),
+    pytest.param(file("a.npz"), r"must be readable.*\(it doesn't begin as .npz files do\)", id="no-archive"),
+    pytest.param(file("a.npz", b""), r"\(it doesn't begin as .npz files do\)", id="empty-archive"),
+    pytest.param(file("a.npy", b""), r"\(it doesn't begin as .npy files do\)", id="empty-array"),
+    pytest.param(file("a.npz", b"PK\3\4 and nothing more"), "must be readable.*zip file", id="broken-archive"),
+    pytest.param(damaged, "must be readable.*while decompressing", id="damaged-archive"),
+    pytest.param(archive(x=np.asarray([object()]), i=IDS), "it holds Python objects", id="objects"),
     pytest.param(file("a.pb", b"\xff\xff"), "must be readable", id="broken-tensor"),
     pytest.param(file("a.txt"), "must be .npz, .npy, .pb", id="kind-of-file"),
     pytest.param(lambda folder: f"{folder}/none.npz", "there is none", id="no-file"),
@@ -153,6 +177,9 @@ UNFIT = [
     pytest.param(written("def f(): return [{}, 1]"), "it returned several int", id="returns-another-thing-besides"),
     pytest.param(written("def f(): return []"), "must return a mapping.*it returned nothing", id="returns-none-of-it"),
     pytest.param(written("def f(): pass"), "must return a mapping.*it returned nothing", id="returns-nothing"),
+    pytest.param(written("def f(): raise SystemExit(0)"), r"must not fail.*\(SystemExit: 0\)", id="ends-the-program"),
+    pytest.param(written("raise SystemExit"), r"must be importable.*\(SystemExit", id="ends-the-program-at-import"),
+    pytest.param(written("def f(): return {'x': [[1], [2, 3]], 'i': [1]}"), "'x' is none.*ValueError", id="ragged"),
     pytest.param(written("def f(:"), r"must be importable.*\(SyntaxError", id="syntax"),
 ]
 
