@@ -55,7 +55,8 @@ def made(signature: Signature, sizes: Mapping[str, int], *, family: str = "norma
     """A feed for a model.
 
     Floating inputs are drawn from the family. Integers stay within the range that their use admits; masks are ones
-    with zeros behind them, as padding leaves them; shapes and their like leave tensors as they are.
+    with zeros behind them, as padding leaves them; shapes and their like leave tensors as they are; single flags are
+    switched from family to family and from seed to seed.
 
     Args:
         signature: the model's signature.
@@ -109,9 +110,20 @@ def _array(
         return generator.integers(low, max(high, low + 1), shape).astype(dtype.numpy())
     if values.role == "mask":
         return _mask(generator, shape).astype(dtype.numpy())
+    if values.role == "flag" and math.prod(shape) == 1:
+        return np.full(shape, _switched(item, signature, family, seed))
     if values.role == "flag":
         return generator.integers(0, 2, shape).astype(dtype.numpy())
     return draw(family, shape, (len(shape) - 1,) if len(shape) > 1 else (), dtype.numpy(), stream)
+
+
+def _switched(item: Input, signature: Signature, family: str, seed: int) -> bool:
+    """A single flag, which mostly decides between branches: feeds of other families or seeds take the other ones.
+
+    The flags are the digits of a number that is one more for each family and each seed.
+    """
+    flags = [other.name for other in signature.inputs if other.values.role == "flag"]
+    return bool((seed + list(FAMILIES).index(family)) >> flags.index(item.name) & 1)
 
 
 def _mask(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import ml_dtypes
+import ml_dtypes  # noqa: F401 - NumPy knows bfloat16 and the like by their names from then on
 import numpy as np
 import numpy.typing as npt
 
@@ -110,7 +110,7 @@ def compared(
         return Comparison(*about, f"its type is {before.dtype} before and {after.dtype} after")
     if before.shape != after.shape:
         return Comparison(*about, f"its shape is {list(before.shape)} before and {list(after.shape)} after")
-    if before.dtype.kind not in "fV" and before.dtype != ml_dtypes.bfloat16:
+    if str(before.dtype) not in RELATIVE:
         return _discrete(about, before, after)
     exact = truth if truth is not None and truth.shape == before.shape else None
     return _judged(about, before, after, None if exact is None else np.asarray(exact, np.float64), tolerance, relative)
@@ -120,18 +120,17 @@ About = tuple[str, str, tuple[int, ...], str]
 
 
 def _discrete(about: About, before: Array, after: Array) -> Comparison:
-    """Integers, booleans and text are equal or they aren't."""
-    different = int(np.count_nonzero(before != after))
-    if not different:
+    """Integers, booleans, text and what is quantized are equal or they aren't."""
+    different, largest = before != after, 0.0
+    if before.dtype.kind in "biufV":
+        one, other = before.astype(np.float64), after.astype(np.float64)
+        different &= ~(np.isnan(one) & np.isnan(other))
+        finite = np.isfinite(one) & np.isfinite(other)
+        largest = float(np.max(np.abs(one - other, where=finite, out=np.zeros_like(one)), initial=0.0))
+    count = int(np.count_nonzero(different))
+    if not count:
         return Comparison(*about)
-    largest = 0.0
-    if before.dtype.kind in "iub":
-        largest = float(np.max(np.abs(before.astype(np.float64) - after.astype(np.float64))))
-    return Comparison(
-        *about,
-        f"elements that differ: {different:,} of {before.size:,}",
-        largest,
-    )
+    return Comparison(*about, f"elements that differ: {count:,} of {before.size:,}", largest)
 
 
 def _judged(
@@ -149,6 +148,7 @@ def _judged(
     figures = (largest, float(np.max(relative, initial=0.0)), measured.ulps, _cosine(one, other))
     pattern, recovered = _pattern(one, other, exact)
     error_before = error_after = None
+    usual = (RELATIVE.get(str(dtype), 0.0) if bound is None else bound) * scale
     if exact is not None:
         spacing = spacing_at(exact, dtype)
         error_before, error_after = (errors(result, exact, spacing).largest for result in (one, other))
@@ -159,8 +159,9 @@ def _judged(
         true_scale = float(np.max(np.abs(exact[np.isfinite(exact)]), initial=0.0))
         allowed = max(FACTOR * error_before, ULPS * float(limits(dtype).eps) * true_scale)
         far = np.bool_(error_after > allowed)
+        pattern = pattern or _beyond(change, finite & ~np.isfinite(exact), usual)
     else:
-        allowed = (RELATIVE.get(str(dtype), 0.0) if bound is None else bound) * scale
+        allowed = usual
         far = np.bool_(largest > allowed)
     reason = pattern
     if reason is None and far:
@@ -174,6 +175,14 @@ def _judged(
     return Comparison(*about, reason, *figures, error_before, error_after, allowed, recovered, scale)
 
 
+def _beyond(change: Float64, where: npt.NDArray[np.bool_], allowed: float) -> str | None:
+    """What is wrong with elements of which float64 says nothing, though both models make numbers of them."""
+    largest = float(np.max(change, where=where, initial=0.0))
+    if largest <= allowed:
+        return None
+    return f"it differs by {largest:.2g} where float64 isn't finite, and {allowed:.2g} is allowed there"
+
+
 def _pattern(one: Float64, other: Float64, exact: Float64 | None) -> tuple[str | None, int]:
     """What is wrong with where the two aren't finite, and how many elements the second model has won back."""
     same = (np.isnan(one) == np.isnan(other)) & (np.isposinf(one) == np.isposinf(other))
@@ -181,7 +190,7 @@ def _pattern(one: Float64, other: Float64, exact: Float64 | None) -> tuple[str |
     won = np.zeros(one.shape, np.bool_)
     if exact is not None:
         won = ~np.isfinite(one) & np.isfinite(other) & np.isfinite(exact)
-        same |= won | np.isnan(exact) | (np.isinf(exact) & (other == exact))
+        same |= won | (np.isinf(exact) & (other == exact))
     wrong = int(np.count_nonzero(~same))
     recovered = int(np.count_nonzero(won))
     return (f"elements that are NaN or infinite in one model only: {wrong:,}" if wrong else None), recovered

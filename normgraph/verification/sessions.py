@@ -9,7 +9,6 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import onnx
 import onnx_ir as ir
 
 from normgraph.constants import Array
@@ -80,7 +79,8 @@ class Session:
             told = first_line(failure).replace(f"{path.parent}/", "")
             raise NotRunnable(f"ONNX Runtime refuses it: {told}") from failure
         self._make = runtime.OrtValue
-        self._inputs = {item.name for item in self._session.get_inputs()}
+        taken = (*self._session.get_inputs(), *self._session.get_overridable_initializers())
+        self._inputs = {item.name for item in taken}
         self._types = {item.name: item.type for item in self._session.get_outputs()}
         self.outputs: tuple[str, ...] = tuple(self._types)
 
@@ -113,10 +113,11 @@ class Session:
         return [array_of(value) for value in values]
 
     def _value(self, array: Array) -> Any:
-        if array.dtype == ml_dtypes.bfloat16:  # which NumPy hasn't got, so its bits are handed over
-            bits = np.ascontiguousarray(array).view(np.uint16)
-            return self._make.ortvalue_from_numpy_with_onnx_type(bits, onnx.TensorProto.BFLOAT16)
-        return self._make.ortvalue_from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+        contiguous = np.ascontiguousarray(array).reshape(array.shape)
+        if array.dtype.type.__module__ == ml_dtypes.__name__:  # NumPy hasn't got the type, so its bits are handed over
+            bits = contiguous.view(f"u{array.dtype.itemsize}")
+            return self._make.ortvalue_from_numpy_with_onnx_type(bits, int(ir.DataType.from_numpy(array.dtype)))
+        return self._make.ortvalue_from_numpy(contiguous)
 
 
 def description(*, optimized: bool) -> str:

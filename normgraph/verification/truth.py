@@ -21,6 +21,7 @@ from normgraph.verification.comparing import RELATIVE
 from normgraph.verification.sessions import Session
 from normgraph.verification.values import parts
 from normgraph.widening import in_double, obstacle
+from normgraph.wording import counted
 
 #: Weights of more bytes than this aren't made doubles: they are held in memory, more than once.
 LARGEST_IN_RUNTIME = 512 * 2**20
@@ -61,7 +62,7 @@ class Truth:
         """
         if self.runner is None:
             raise NotRunnable(self.how)
-        return self.runner({n: a if a.dtype.kind in "biuSUO" else a.astype(np.float64) for n, a in feed.items()})
+        return self.runner({n: a.astype(np.float64) if str(a.dtype) in RELATIVE else a for n, a in feed.items()})
 
 
 def truth_of(model: ir.Model, folder: Path, trial: Mapping[str, Array], made: Mapping[str, Array]) -> Truth:
@@ -114,6 +115,9 @@ def _departure(exact: Mapping[str, Array], made: Mapping[str, Array]) -> str:
             return f"output '{name}' has shape {list(exact[name].shape)} in place of {list(array.shape)}"
         a, b = np.asarray(array, np.float64), np.asarray(exact[name], np.float64)
         finite = np.isfinite(a) & np.isfinite(b)
+        lost = int(np.count_nonzero(np.isfinite(a) & ~np.isfinite(b)))
+        if lost:
+            return f"output '{name}' is NaN or infinite there only, in {counted(lost, 'element')}"
         scale = float(np.max(np.abs(b), where=finite, initial=0.0))
         with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity, which isn't looked at
             largest = float(np.max(np.abs(a - b), where=finite, initial=0.0))

@@ -12,27 +12,22 @@ import onnx_ir as ir
 
 from normgraph.constants import Array
 
-#: Types that ONNX Runtime hands over as bits only, or not at all, and the types that hold their values.
-_HELD_BY: Mapping[int, Any] = {
-    ir.DataType.BFLOAT16: None,  # ml_dtypes' own
-    ir.DataType.INT4: np.int8,
-    ir.DataType.UINT4: np.uint8,
-    ir.DataType.FLOAT4E2M1: np.float32,
-    ir.DataType.INT2: np.int8,
-    ir.DataType.UINT2: np.uint8,
-}
+#: Types that ONNX Runtime hands over as bits only, or not at all; in NumPy they are ml_dtypes' own.
+_BITS = frozenset(
+    int(kind)
+    for kind in ir.DataType
+    if kind is ir.DataType.BFLOAT16 or kind.name.startswith("FLOAT8") or (kind.is_integer() and kind.bitwidth < 8)
+)
 
 
 def array_of(value: Any) -> Array:
-    """A tensor of ONNX Runtime's, an ``OrtValue``, as an array; what has no type in NumPy as one that holds it."""
+    """A tensor of ONNX Runtime's, an ``OrtValue``, as an array; types that NumPy hasn't got are ml_dtypes'."""
     kind = value.element_type()
-    if kind not in _HELD_BY:
+    if kind not in _BITS:
         return np.asarray(value.numpy())
     raw = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
     proto = onnx.TensorProto(data_type=kind, dims=value.shape(), raw_data=raw)
-    array = ir.TensorProtoTensor(proto).numpy()
-    held = _HELD_BY[kind]
-    return np.array(array) if held is None else array.astype(held)
+    return np.array(ir.TensorProtoTensor(proto).numpy())
 
 
 def parts(name: str, value: Any) -> dict[str, Array]:

@@ -21,6 +21,7 @@ from normgraph.model_io import Source
 from normgraph.progress import Progress, silent
 from normgraph.verification.bisecting import Divergence, first_difference
 from normgraph.verification.comparing import Comparison, Tolerance, compared
+from normgraph.verification.defaults import overridable, overridden
 from normgraph.verification.record import Verification
 from normgraph.verification.sessions import Session, Subject, description, subject
 from normgraph.verification.truth import Truth, truth_of
@@ -29,6 +30,7 @@ from normgraph.verification.truth import Truth, truth_of
 FAMILIES = ("normal", "offset 10", "tiny variance", "constant rows")
 #: Without floating inputs families make no difference, and different draws have to.
 DRAWS = 3
+_VARIES = "the {} model gives other results when it is run again: there is nothing to compare with"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,9 @@ def _verified(before: Source, after: Source, how: Verifying, folder: Path, progr
     except NotRunnable as refused:
         return Verification(one.name, other.name, runtime, "not computed", (f"{other.name}: {refused}",))
     feeds = _feeds(signatures[0], how.feeding, first)
+    other_defaults = overridden(one.model, feeds[0])
+    if how.feeding.source is None and other_defaults is not None and _runs(first, other_defaults):
+        feeds.append(other_defaults)
     truth = Truth("not computed: it wasn't asked for")
     if how.truth:
         truth = truth_of(one.model, folder, feeds[0].arrays, first(feeds[0].arrays))
@@ -118,6 +123,12 @@ def _signature_problems(one: ir.Model, other: ir.Model, first: Signature, second
             problems.append(f"input '{name}' is in the {where} model only")
         elif before[name].dtype != after[name].dtype or len(before[name].dims) != len(after[name].dims):
             problems.append(f"input '{name}' is {_told(before[name])} before and {_told(after[name])} after")
+    accepted = {value.name for value in other.graph.inputs}
+    problems += [
+        f"input '{value.name}', which a caller may override, is in the first model only"
+        for value in overridable(one)
+        if value.name not in accepted
+    ]
     made = [[value.name or "" for value in model.graph.outputs] for model in (one, other)]
     if made[0] != made[1]:
         problems.append(f"the outputs are {', '.join(made[0])} before and {', '.join(made[1])} after")
@@ -135,20 +146,23 @@ def _feeds(signature: Signature, feeding: Feeding, session: Session) -> list[Fee
     draws = feeding.draws if real or feeding.draws > 1 else DRAWS
     failure: list[str] = []
 
-    def accepts(feed: Feed) -> bool:
-        try:
-            session(feed.arrays)
-        except NotRunnable as refused:
-            failure.append(str(refused))
-            return False
-        return True
-
     chosen = Feeding(feeding.source, feeding.dims, families, feeding.seed, draws, feeding.sizes)
     try:
-        feeds = feeds_for(signature, chosen, accepts)
+        feeds = feeds_for(signature, chosen, lambda feed: _runs(session, feed, failure))
     except UsageError as refused:
         raise UsageError(f"{refused} ({failure[0]})" if failure else str(refused)) from None
     return feeds
+
+
+def _runs(session: Session, feed: Feed, failures: list[str] | None = None) -> bool:
+    """Whether a model runs on a feed; why not is added to the failures."""
+    try:
+        session(feed.arrays)
+    except NotRunnable as refused:
+        if failures is not None:
+            failures.append(str(refused))
+        return False
+    return True
 
 
 def _compared(
@@ -164,24 +178,30 @@ def _compared(
         except NotRunnable as refused:
             raise UsageError(f"the first model must run on what it is fed: {feed.label}: {refused}") from refused
         if not done and _varies(before, first(feed.arrays)):
-            return found, (
-                "the first model gives other results when it is run again: there is nothing to compare with",
-            )
+            return found, (_VARIES.format("first"),)
         try:
             after = second(feed.arrays)
         except NotRunnable as refused:
             return found, (f"the second model doesn't run where the first does: {feed.label}: {refused}",)
         exact = truth(feed.arrays) or {}
-        judged |= any(not array.size or _has_numbers(array) for array in (*before.values(), *exact.values()))
+        judged |= _is_empty(feed) or any(_has_numbers(array) for array in (*before.values(), *exact.values()))
         told |= {name for made in (before, exact) for name, array in made.items() if not _nothing_but_nan(array)}
-        for name, array in before.items():
-            if name in after:
-                found.append(compared(name, feed.label, array, after[name], exact.get(name), how.tolerance))
+        compared_now = [
+            compared(name, feed.label, array, after[name], exact.get(name), how.tolerance)
+            for name, array in before.items()
+            if name in after
+        ]
+        found += compared_now
+        if not all(comparison.passed for comparison in compared_now):
+            for which, session, made in (("first", first, before), ("second", second, after)):
+                if _varies(made, session(feed.arrays)):
+                    return found, (_VARIES.format(which),)
         alone = sorted(before.keys() ^ after.keys())
         if alone:
             return found, (f"only one of the models makes {', '.join(map(repr, alone))}, on {feed.label}",)
     if found and not judged:
-        return found, ("whatever it is fed, the first model gives nothing but NaN and infinity: nothing was compared",)
+        nothing = "whatever it is fed, the first model gives nothing but NaN, infinity and empty tensors"
+        return found, (f"{nothing}: nothing was compared",)
     unheard = dict.fromkeys(comparison.tensor for comparison in found if comparison.tensor not in told)
     return found, tuple(
         f"output '{name}' is nothing but NaN, whatever it is fed: it wasn't compared" for name in unheard
@@ -194,10 +214,17 @@ def _nothing_but_nan(array: Array) -> bool:
 
 def _has_numbers(array: Array) -> bool:
     """Whether a tensor has an element that isn't NaN or infinite."""
-    return array.dtype.kind in "biuSUO" or bool(np.isfinite(array.astype(np.float64)).any())
+    return bool(array.size) and (array.dtype.kind in "biuSUO" or bool(np.isfinite(array.astype(np.float64)).any()))
+
+
+def _is_empty(feed: Feed) -> bool:
+    """Whether an empty tensor is what is to be expected."""
+    return not feed.arrays or any(not array.size for array in feed.arrays.values())
 
 
 def _varies(before: Mapping[str, Array], again: Mapping[str, Array]) -> bool:
+    if before.keys() != again.keys():
+        return True
     return any(array.tobytes() != again[name].tobytes() for name, array in before.items() if array.dtype.kind != "O")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import normgraph
@@ -21,6 +22,14 @@ def model(body: str, outputs: str, inputs: str = "float[4] x") -> onnx.ModelProt
     return onnx.parser.parse_model(f"{HEADER} g ({inputs}) => ({outputs}) {{ {body} }}")
 
 
+QUANTIZED = ("float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz")
+
+
+def quantized(kind: str, operator: str = "Identity") -> onnx.ModelProto:
+    number = onnx.TensorProto.DataType.Value(kind.upper())
+    return model(f"a = {operator}(x)  y = Cast <to = {number}> (a)", f"{kind}[4] y")
+
+
 SEQUENCE, OPTIONAL = "seq(float[4]) y, float[4] z", "optional(float[4]) y"
 PAIR = model("z = Neg(x)  y = SequenceConstruct(x, z)", SEQUENCE)
 SWAPPED = model("z = Neg(x)  y = SequenceConstruct(z, x)", SEQUENCE)
@@ -31,8 +40,17 @@ SAME = [
     pytest.param(FULL, FULL, id="optional"),
     pytest.param(BARE, BARE, id="optional-without-a-value"),
     pytest.param(model("y = Cast <to = 22> (x)", "int4[4] y"), model("y = Cast <to = 22> (x)", "int4[4] y"), id="int4"),
+    *(pytest.param(quantized(kind), quantized(kind), id=kind) for kind in QUANTIZED),
 ]
 DIFFERENT = [
+    *(pytest.param(quantized(k), quantized(k, "Neg"), "elements that differ", "Neg 'a'", id=k) for k in QUANTIZED),
+    pytest.param(
+        model("y = Cast <to = 22> (x)", "int4[4] y"),
+        model("y = Cast <to = 3> (x)", "int8[4] y"),
+        "its type is int4 before and int8 after",
+        "Cast 'y'",
+        id="int4-and-int8",
+    ),
     pytest.param(PAIR, SWAPPED, "output 'y[", "SequenceConstruct 'y'", id="order-in-a-sequence"),
     pytest.param(
         PAIR,
@@ -88,6 +106,17 @@ def test_bfloat16_comes_out_with_its_values() -> None:
     assert found.passed
     assert found.comparisons[0].dtype == "bfloat16"
     assert 0 < found.comparisons[0].scale < 10
+
+
+@pytest.mark.parametrize("kind", [*QUANTIZED, "bfloat16"])
+def test_eight_bits_and_bfloat16_are_fed(kind: str, tmp_path: Path) -> None:
+    number = onnx.TensorProto.DataType.Value(kind.upper())
+    array = np.asarray([0.5, -1, 2, 4]).astype(ir.DataType(number).numpy())
+    (tmp_path / "x.pb").write_bytes(ir.to_proto(ir.tensor(array)).SerializeToString())
+    wide = model("y = Cast <to = 1> (x)", "float[4] y", f"{kind}[4] x")
+    found = normgraph.verify(wide, wide, Verifying(Feeding(source=str(tmp_path / "x.pb"))))
+    assert found.passed
+    assert (found.comparisons[0].scale, found.comparisons[0].error_before) == (4.0, 0.0)
 
 
 def test_sequence_as_an_input_is_refused() -> None:

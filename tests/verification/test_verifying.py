@@ -122,7 +122,9 @@ def test_second_model_has_to_run_where_the_first_does() -> None:
 def test_model_that_varies_cannot_be_compared_with() -> None:
     random = model("n = RandomNormalLike(x) y = Add(x, n)")
     found = normgraph.verify(random, random)
-    assert "other results when it is run again" in found.describe()
+    assert "the first model gives other results when it is run again" in found.describe()
+    found = normgraph.verify(model("y = Identity(x)"), random)
+    assert "the second model gives other results when it is run again" in found.describe()
 
 
 def test_first_model_has_to_run() -> None:
@@ -191,6 +193,71 @@ def test_output_that_is_nothing_but_nan_is_told_beside_one_that_agrees() -> None
     found = valid(normgraph.verify(half, half))
     assert not found.passed
     assert found.describe() == "output 'y' is nothing but NaN, whatever it is fed: it wasn't compared"
+
+
+def test_nothing_but_empty_tensors_is_no_agreement() -> None:
+    found_nothing = model(
+        "c = Constant <value_float = 1e9> ()  b = Greater(x, c)  y = NonZero(b)", outputs="int64[2, K] y"
+    )
+    found = valid(normgraph.verify(found_nothing, found_nothing))
+    assert not found.passed
+    assert "nothing but NaN, infinity and empty tensors: nothing was compared" in found.describe()
+    empty = model("y = Relu(x)", "float[0, 4] x", "float[0, 4] y")
+    assert normgraph.verify(empty, empty).passed
+
+
+def test_number_where_float64_is_none_is_compared_with_the_first_model() -> None:
+    """2²⁴ + ¼ is 2²⁴ in float32 alone; the root of what is left is NaN in float64."""
+    constants = "q = Constant <value_float = 0.25> ()  b = Constant <value_float = 16777216.0> ()"
+    body = f"{constants}  t = Sub(x, x)  u = Add(t, q)  v = Add(u, b)  w = Sub(b, v)  r = Sqrt(w)  s = Add(x, r)"
+    before = model(f"{body}  y = Identity(s)")
+    found = normgraph.verify(before, model(f"{body}  y = Add(s, s)"))
+    assert not found.passed
+    assert "output 'y' is NaN or infinite there only" in found.truth
+    assert normgraph.verify(before, before).passed
+
+
+BRANCHES = [
+    pytest.param(1, id="one-flag"),
+    pytest.param(2, id="two-flags"),
+]
+
+
+@pytest.mark.parametrize("flags", BRANCHES)
+@pytest.mark.parametrize("branch", ["then_branch", "else_branch"])
+def test_both_branches_of_a_flag_are_run(flags: int, branch: str) -> None:
+    def chosen(operator: str) -> onnx.ModelProto:
+        operators = {"then_branch": "Exp", "else_branch": "Exp", branch: operator}
+        graphs = [f"{name} = b{name} () => (float[N, 4] z) {{ z = {op}(x) }}" for name, op in operators.items()]
+        names = [f"c{number}" for number in range(flags)]
+        inputs = ", ".join(["float[N, 4] x", *(f"bool {name}" for name in names)])
+        return model(f"y = If ({names[-1]}) <{', '.join(graphs)}>", inputs)
+
+    found = normgraph.verify(chosen("Exp"), chosen("Tanh"), Verifying(Feeding(families=(), sizes=1)))
+    assert not found.passed
+    assert 0 < sum(not comparison.passed for comparison in found.comparisons) < len(found.comparisons)
+
+
+def overridable(factor: float, read: str = "c", *, listed: bool = True, version: int = 8) -> onnx.ModelProto:
+    """A model whose input c has a default, and that may read a constant in its place."""
+    text = f'<ir_version: {version}, opset_import: ["" : 17]> g (float[N, 4] x) => (float[N, 4] y)'
+    found = onnx.parser.parse_model(f"{text} <float c = {{{factor}}}, float k = {{2}}> {{ y = Mul(x, {read}) }}")
+    inputs = [name for name in ("c", "k") if version < 4 or (listed and name == "c")]
+    found.graph.input.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, []) for name in inputs)
+    return found
+
+
+def test_input_with_a_default_has_to_stay_and_to_make_a_difference() -> None:
+    same = normgraph.verify(overridable(2), overridable(2))
+    assert same.passed
+    assert list(same.recipes)[-1] == "normal, seed 0, N=2, defaults × 1.25"
+    gone = normgraph.verify(overridable(2), overridable(2, listed=False))
+    assert gone.describe() == "input 'c', which a caller may override, is in the first model only"
+    unread = normgraph.verify(overridable(2), overridable(2, "k"))
+    assert [found.feed for found in unread.failures] == ["normal, seed 0, N=2, defaults × 1.25"]
+    assert unread.divergence is not None
+    old = normgraph.verify(overridable(2, version=3), overridable(2, listed=False))
+    assert old.passed, old.describe()  # where every initializer had to be an input, that says nothing
 
 
 def test_infinity_is_compared_by_its_sign() -> None:
