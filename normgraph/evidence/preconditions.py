@@ -135,12 +135,16 @@ def _broadcasts(shape: Sequence[Size], whole: Sequence[Size]) -> bool:
     return len(shape) <= len(whole) and all(a in (ONE, b) or bool(a.symbols) for a, b in pairs)
 
 
+def _reads_shape(node: ir.Node) -> bool:
+    return node.op_type in _SHAPE_READERS and not node.domain
+
+
 def _depends_on(value: ir.Value, going: Set[ir.Node]) -> bool:
     """Whether a tensor is computed from one that these nodes make, by more than its shape, which may be the input's."""
     pending, seen = [value], set[ir.Node]()
     while pending:
         node = pending.pop().producer()
-        if node is None or node in seen or node.op_type in _SHAPE_READERS:
+        if node is None or node in seen or _reads_shape(node):
             continue
         if node in going:
             return True
@@ -173,7 +177,7 @@ def _readers(match: Match, facts: Facts) -> Precondition:
             readers = {use.node for use in value.uses()} - inside - facts.dead
             redirected = readers.intersection(match.shape_readers)
             for reader in redirected:
-                if reader.op_type not in _SHAPE_READERS or facts.shape(value) not in (None, shape):
+                if not _reads_shape(reader) or facts.shape(value) not in (None, shape):
                     statement = f"{reader.op_type} would be given the input in place of '{value.name}'"
                     return Precondition("readers", statement, holds=False)
             if value is not match.output and (readers - redirected or value.is_graph_output()):

@@ -47,6 +47,11 @@ def _is_same(one: Array, other: Array) -> bool:
     return np.ascontiguousarray(one).tobytes() == np.ascontiguousarray(other).tobytes()
 
 
+def stem_of(node: ir.Node, old: ir.Value | None = None) -> str:
+    """What is made anew for a node is called after this: what it takes the place of, the node, or what that makes."""
+    return (None if old is None else old.name) or node.name or node.outputs[0].name or node.op_type
+
+
 def apply_plan(plan: FoldPlan, store: Store) -> list[ir.Node]:
     """Make the changes of a plan.
 
@@ -69,13 +74,12 @@ def apply_plan(plan: FoldPlan, store: Store) -> list[ir.Node]:
 def _copied(change: Change, affine: Affine, names: Names) -> Change:
     """The change of a copy of its operator, which the map reads from now on."""
     node = change.linear.node
-    stem = node.name or node.outputs[0].name or node.op_type
     copy = ir.node(
         node.op_type,
         list(node.inputs),
         dict(node.attributes),
         domain=node.domain,
-        name=names.unique(f"{stem}/copy"),
+        name=names.unique(f"{stem_of(node)}/copy"),
         metadata_props=dict(node.metadata_props),
     )
     result = copy.outputs[0]
@@ -101,10 +105,9 @@ def apply_edit(edit: Edit, store: Store) -> None:
         node.attributes["value"] = ir.AttrFloat32("value", float(edit.value))
         return
     old = node.inputs[2] if len(node.inputs) > 2 else None
-    stem = (old.name if old is not None else None) or node.name or "pad"
     if len(node.inputs) <= 2:
         node.resize_inputs(3)
-    node.replace_input_with(2, store.initializer(graph, f"{stem}.folded", edit.value))
+    node.replace_input_with(2, store.initializer(graph, f"{stem_of(node, old)}.folded", edit.value))
     forget([old])
 
 
@@ -125,7 +128,7 @@ def apply_change(change: Change, store: Store, replaced: tuple[str, ...]) -> lis
     assert graph is not None
     made: list[ir.Node] = []
     unused = [node.inputs[row.weight]]
-    stem = (unused[0].name if unused[0] is not None else None) or node.name or node.op_type
+    stem = stem_of(node, unused[0])
     node.replace_input_with(row.weight, store.initializer(graph, f"{stem}.folded", change.weight))
     for name in ("alpha", "beta"):
         node.attributes.pop(name, None)
@@ -168,7 +171,7 @@ def _insert_padding(linear: Linear, fill: Fill, store: Store) -> ir.Node:
     graph = node.graph
     assert graph is not None
     sizes = np.asarray([0, 0, *fill.begin, 0, 0, *fill.end], np.int64)
-    stem = node.name or node.outputs[0].name or "Conv"
+    stem = stem_of(node)
     pad = ir.node(
         "Pad",
         [

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from normgraph.constants import Array, attribute
 from normgraph.diagnosis import Shortfall
 from normgraph.facts import Facts
-from normgraph.folding.changes import Store, apply_change, apply_edit
+from normgraph.folding.changes import Store, apply_change, apply_edit, stem_of
 from normgraph.folding.channel_map import ChannelMap, Float64
 from normgraph.folding.moves import Edit
 from normgraph.folding.plan import Change, Refusal, Region
@@ -87,10 +87,13 @@ def gain_plans(graph: ir.Graph, facts: Facts) -> Iterator[GainPlan | Refusal]:
 
 
 def _parameter(node: ir.Node, position: int | None, rank: int, facts: Facts) -> Float64 | None:
-    """γ or β over the dimensions of the norm's output; None where it isn't constant or isn't over its last ones."""
+    """γ or β over the dimensions of the norm's output; None where it isn't constant or isn't over its last ones.
+
+    β is zero where it is left out; γ has to be there.
+    """
     value = node.inputs[position] if position is not None and len(node.inputs) > position else None
     if value is None:
-        return np.full((1,) * rank, 1.0 if position == 1 else 0.0)
+        return None if position == 1 else np.zeros((1,) * rank)
     array = facts.constant(value)
     if array is None or array.ndim > rank - attribute(node, "axis", -1) % rank:
         return None
@@ -110,8 +113,8 @@ def apply_gain(plan: GainPlan, store: Store) -> list[ir.Node]:
     made = [new for change in plan.changes for new in apply_change(change, store, stood_for((node,)))]
     position, bias = NORMS[node.op_type]
     unused = [node.inputs[position]]
-    stem = (unused[0].name if unused[0] is not None else None) or node.name or "gain"
-    node.replace_input_with(position, store.initializer(graph, f"{stem}.folded", plan.ones))
+    ones = store.initializer(graph, f"{stem_of(node, unused[0])}.folded", plan.ones)
+    node.replace_input_with(position, ones)
     if bias is not None and len(node.inputs) > bias:
         unused.append(node.inputs[bias])
         node.resize_inputs(bias)

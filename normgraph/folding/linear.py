@@ -168,7 +168,7 @@ def _stored_as(weight: ir.Value, facts: Facts) -> tuple[tuple[int, ...] | None, 
     """Shape and type of a constant, without reading it where it is stored; None for both where it can't be had."""
     shape, dtype = facts.shape(weight), facts.dtype(weight)
     if shape is not None and dtype is not None and stored_tensor(weight) is not None:
-        return (None, None) if dtype == ir.DataType.STRING else (tuple(s.factor for s in shape), dtype.numpy())
+        return tuple(size.factor for size in shape), dtype.numpy()
     array = facts.constant(weight)
     return (None, None) if array is None else (array.shape, array.dtype)
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from normgraph.constants import attribute
 from normgraph.evidence import Precondition
 from normgraph.facts import Facts
+from normgraph.folding.linear import Linear
 from normgraph.folding.plan import FoldPlan
 from normgraph.wording import counted
 
@@ -30,24 +31,32 @@ def established_of_plan(plan: FoldPlan, facts: Facts) -> tuple[Precondition, ...
 
 
 def _constants(plan: FoldPlan, facts: Facts) -> Precondition:
-    """The map's parameters and the operators' weights are the same in every run."""
+    """The map's parameters and the operators' weights and biases are the same in every run."""
     count = 0
     made = {plan.affine.base, *(value for node in plan.affine.nodes for value in node.outputs)}
-    for node, data in zip(plan.affine.nodes, plan.affine.operands, strict=True):
-        for position, value in enumerate(node.inputs):
-            if value is None or position == data or value in made:
+    for node in plan.affine.nodes:
+        for value in node.inputs:
+            if value is None or value in made:
                 continue
             if not facts.depends_on_shapes_only(value) or value.is_graph_input():
                 statement = f"'{value.name}', which {node.op_type} reads, is neither constant nor made from shapes"
                 return Precondition("constants", statement, holds=False)
             count += 1
     for change in plan.changes:
-        weight = change.linear.node.inputs[change.linear.row.weight]
-        if weight is None or not facts.is_constant(weight) or weight.is_graph_input():
-            name = None if weight is None else weight.name
-            return Precondition("constants", f"the weight '{name}' isn't constant", holds=False)
+        for value, role in _stored(change.linear):
+            if not facts.is_constant(value) or value.is_graph_input():
+                return Precondition("constants", f"the {role} '{value.name}' isn't constant", holds=False)
     statement = f"{counted(count, 'parameter')} and the weights are constants that no caller can change"
     return Precondition("constants", statement)
+
+
+def _stored(linear: Linear) -> Iterator[tuple[ir.Value, str]]:
+    """What a linear operator reads beside its data operand, and the Add that is its bias beside the operator."""
+    read = [(value, position == linear.row.weight) for position, value in enumerate(linear.node.inputs)]
+    del read[linear.row.data]
+    if linear.addition is not None:
+        read += [(value, False) for value in linear.addition.inputs if value is not linear.node.outputs[0]]
+    yield from ((value, "weight" if is_weight else "bias") for value, is_weight in read if value is not None)
 
 
 def _inference(plan: FoldPlan) -> Precondition:
@@ -76,26 +85,16 @@ def _weights(plan: FoldPlan, facts: Facts) -> Precondition:
 
 def _readers(plan: FoldPlan, facts: Facts) -> Precondition:
     """Nothing outside reads a value that the fold changes."""
-    outputs = {region.output for region in plan.regions}
     for value in _changed(plan):
-        if value in outputs:
-            continue
         outside = {use.node for use in value.uses()} - plan.nodes - facts.dead
-        needed = [reader for reader in outside if reader.op_type not in _SHAPE_READERS]
+        needed = [reader for reader in outside if reader.domain or reader.op_type not in _SHAPE_READERS]
         if needed or value.is_graph_output():
             return Precondition("readers", f"'{value.name}', which would change, is needed elsewhere", holds=False)
     return Precondition("readers", f"nothing outside of {counted(len(plan.nodes), 'node')} reads what changes")
 
 
 def _changed(plan: FoldPlan) -> Iterator[ir.Value]:
-    """The values on the way to the regions' results."""
+    """The values that the regions' nodes hand on to each other, on the way to the regions' results."""
     for region in plan.regions:
-        pending, seen = [region.output], {region.output, region.base}
-        while pending:
-            node = pending.pop().producer()
-            for value in node.inputs if node is not None and node in region.nodes else ():
-                producer = None if value is None else value.producer()
-                if value is not None and value not in seen and producer in region.nodes:
-                    seen.add(value)
-                    pending.append(value)
-                    yield value
+        handed_on = (value for node in region.nodes for value in node.inputs if value is not None)
+        yield from dict.fromkeys(value for value in handed_on if value.producer() in region.nodes)

@@ -41,6 +41,13 @@ def redirected(match: Match, found: Surveyed, replacement: Replacement) -> tuple
     return replace(match, shape_readers=(outer,)), replacement
 
 
+def redirected_to_another_domain(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    """What another domain calls Shape is taken to ask for the shape alone."""
+    asking = ir.node("Shape", [match.nodes[2].outputs[0]], domain="custom")
+    found.model.graph.append(asking)
+    return replace(match, shape_readers=(asking,)), replacement
+
+
 def of_another_shape_within(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
     """What asks for the shape of the mean is taken to ask for that of the input."""
     mean = match.nodes[0].outputs[0]
@@ -92,6 +99,7 @@ def by_an_operator_that_is_not_there(
 
 BROKEN = [
     pytest.param(redirected, "readers", id="reader-of-elements-taken-for-one-of-shapes"),
+    pytest.param(redirected_to_another_domain, "readers", id="reader-of-another-domain"),
     pytest.param(of_another_shape_within, "readers", id="reader-of-another-shape"),
     pytest.param(made_overridable, "constants", id="parameter-overridable"),
     pytest.param(made_dynamic, "constants", id="parameter-dynamic"),
@@ -151,6 +159,16 @@ def computed_from_within(match: Match, found: Surveyed, replacement: Replacement
     return match, replacement
 
 
+def read_by_another_shape(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
+    """What another domain calls Shape may read elements."""
+    reader = found.values["h"].producer()
+    assert reader is not None
+    asking = ir.node("Shape", [found.values["d"]], domain="custom")
+    found.model.graph.insert_before(reader, [asking])
+    reader.replace_input_with(0, asking.outputs[0])
+    return match, replacement
+
+
 def captured_from_within(match: Match, found: Surveyed, replacement: Replacement) -> tuple[Match, Replacement]:
     inner = ir.node("Identity", [found.values["d"]])
     body = ir.Graph([], inner.outputs, nodes=[inner], name="body")
@@ -179,6 +197,7 @@ def by_another_tensor(match: Match, found: Surveyed, replacement: Replacement) -
 
 BROKEN_GAINS = [
     pytest.param(computed_from_within, id="computed-from-what-is-replaced"),
+    pytest.param(read_by_another_shape, id="computed-by-a-shape-of-another-domain"),
     pytest.param(captured_from_within, id="captures-what-is-replaced"),
     pytest.param(of_a_larger_shape, id="larger"),
     pytest.param(of_an_unknown_shape, id="of-unknown-shape"),

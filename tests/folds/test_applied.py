@@ -78,6 +78,14 @@ def test_gain_of_a_norm_moves_on(nodes: str, planned: bool) -> None:
     assert bool(list(DIRECTIONS["gain"](found.model.graph, found.facts))) is planned
 
 
+def test_a_norm_whose_gain_is_left_out_is_left_alone() -> None:
+    found = surveyed("n = LayerNormalization(x, g, b)  y = Relu(n)", "float[2, 4] x", constants={"g": ROW, "b": ROW})
+    node = found.values["n"].producer()
+    assert node is not None
+    node.replace_input_with(1, None)
+    assert list(DIRECTIONS["gain"](found.model.graph, found.facts)) == []
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -12,7 +12,8 @@ from tests.core.surveyed import f32, surveyed
 
 W, C = f32(np.eye(4)), f32([1, 2, 3, 4])
 MATMUL, BIASED = "h = MatMul(x, w)", "h = Gemm(x, w, c)"
-INPUTS = "float[2, 4] x, float[4] t, int32[2, 4] n, float[1, 4] row"
+INPUTS = "float[2, 4] x, float[4] t, int32[2, 4] n, float[1, 4] row, float[4, 4] fed"
+BY_ZERO = "q = Div(one, zero)  v = Cast<to = 1>(q)"
 
 
 def linear(nodes: str, outputs: str, constants: dict[str, np.ndarray], blank: int | None = None) -> Linear | None:
@@ -33,6 +34,14 @@ def linear(nodes: str, outputs: str, constants: dict[str, np.ndarray], blank: in
         pytest.param(MATMUL, {"w": W}, 1, id="weights left out"),
         pytest.param("h = MatMul(v, w)", {"w": W, "v": W}, None, id="constant altogether"),
         pytest.param("h = MatMul(x, v) v = Exp(w)", {"w": W}, None, id="weights that are computed after it"),
+        pytest.param("h = MatMul(x, fed)", {}, None, id="weights that are fed"),
+        pytest.param(
+            f"{BY_ZERO}  h = MatMul(x, v)",
+            {"one": np.ones((4, 4), np.int64), "zero": np.zeros((4, 4), np.int64)},
+            None,
+            id="weights that can't be computed",
+        ),
+        pytest.param("h = MatMul(x, w)", {"w": np.full((4, 4), "w")}, None, id="weights that are texts"),
         pytest.param("h = Gemm(x, w, t)", {"w": W}, None, id="a bias that is fed"),
         pytest.param("h = MatMul(n, w)", {"w": W.astype(np.int32)}, None, id="integers"),
         pytest.param("u = Opaque(x) h = MatMul(u, w)", {"w": W}, None, id="of no known shape"),
@@ -56,6 +65,7 @@ def test_its_bias_may_be_left_out() -> None:
         pytest.param(f"{MATMUL} y = Add(h, c)", "y", True, id="a constant"),
         pytest.param(f"{MATMUL} y = Add(c, h)", "y", True, id="a constant first"),
         pytest.param(f"{MATMUL} y = Add(h, c) z = Neg(h)", "y, z", False, id="read elsewhere"),
+        pytest.param(f"{MATMUL} y = Add(h, c) z = Neg(h)", "y", True, id="read by what nothing needs"),
         pytest.param(f"{MATMUL} y = Add(h, h)", "y", False, id="added to itself"),
         pytest.param(f"{MATMUL} y = Add(h, c)", "y, h", False, id="an output"),
         pytest.param(f"{MATMUL} y = Sub(h, c)", "y", False, id="another operator"),
