@@ -54,6 +54,8 @@ class Session:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
         try:
             serialized = model.SerializeToString()
             self._session = runtime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
