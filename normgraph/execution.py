@@ -44,6 +44,9 @@ class Runner(Protocol):
 class Session:
     """A model in ONNX Runtime's CPU provider, on one thread, its graph optimizations off.
 
+    Many are open at once, each on small tensors, so that arenas and plans of where tensors lie in them cost more than
+    they save.
+
     Raises:
         NotRunnable: ONNX Runtime refuses the model.
     """

@@ -79,3 +79,14 @@ def test_a_plain_run_imports_only_what_it_needs(words: list[str], unneeded: tupl
 def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
     code = "import sys, normgraph; print(sorted({'numpy', 'onnx', 'onnx_ir', 'onnxruntime'} & set(sys.modules)))"
     assert run(code, tmp_path) == "[]"
+
+
+def test_a_command_leaves_nothing_of_its_model_to_the_next_one(tmp_path: Path) -> None:
+    """What a command sets aside from Python's collector may not be the model that the last one left in a cycle."""
+    code = (
+        "import gc; from normgraph.cli import main\n"
+        "def left(): return sum(type(each).__name__ in ('Node', 'Value', 'Facts') for each in gc.get_objects())\n"
+        f"def work(): assert main(['optimize', {str(MODEL)!r}, '--output', 'out.onnx', '--quiet']) == 0; return left()\n"
+        "print([work() for _ in range(2)])"
+    )
+    assert run(code, tmp_path) == "[0, 0]"

@@ -82,7 +82,7 @@ def _imported(name: str) -> Iterator[ModuleType]:
     try:
         yield module
     finally:
-        if was_on:
+        if gc.isenabled():
             gc.collect()  # of what the command left; unfrozen, it would lie among all that is imported
         gc.unfreeze()
 
