@@ -12,7 +12,16 @@ import onnx_ir as ir
 
 from normgraph.constants import Array
 from normgraph.evidence.experiment import Experiment, experiment, opset_of
-from normgraph.evidence.measuring import ULPS, Float64, allowed_errors, errors_of_each, nudged, sensitivity, spacing_at
+from normgraph.evidence.measuring import (
+    ULPS,
+    Float64,
+    allowed_errors,
+    errors_of_each,
+    finite_error,
+    nudged,
+    sensitivity,
+    spacing_at,
+)
 from normgraph.evidence.overflow import overflow_of
 from normgraph.evidence.preconditions import broken, established, established_of_match
 from normgraph.evidence.record import SEED, Evidence, Trial
@@ -162,6 +171,8 @@ def _tried(
     except NotRunnable as failure:
         return Evidence(failure=str(failure), dtype=dtype, axes=experiment.axes)
     evidence = Evidence(trials, dtype=dtype, axes=experiment.axes)
+    if evidence.accepted and all(math.isinf(trial.allowed) for trial in trials if 0 not in trial.shape):
+        return replace(evidence, failure="neither the original nor its replacement gives numbers: nothing is proven")
     if evidence.accepted and dtype is ir.DataType.FLOAT16 and trials:
         gained = overflow_of(experiment, trials[0].shape, runners.truth, runners.after)
         evidence = replace(evidence, overflow=gained)
@@ -253,13 +264,23 @@ def _judged(made: Sequence[_Results], name: str, dtype: np.dtype, truth: Runner)
     spacing = spacing_at(exact, dtype)
     before = errors_of_each(np.stack([results.before for results in made]), exact, spacing)
     after = errors_of_each(np.stack([results.after for results in made]), exact, spacing)
-    bounds = allowed_errors([errors.largest for errors in before], exact, dtype)
-    for results, original, replaced, allowed in zip(made, before, after, bounds, strict=True):
+    spoilt = [math.isinf(errors.largest) for errors in before]
+    finite = [
+        finite_error(results.before, results.exact) if overflows else errors.largest
+        for results, errors, overflows in zip(made, before, spoilt, strict=True)
+    ]
+    bounds = allowed_errors(finite, exact, dtype)
+    for results, original, replaced, allowed, overflows in zip(made, before, after, bounds, spoilt, strict=True):
         x = results.feed[name]
         bound = allowed
-        if replaced.largest > bound:
+        error = replaced.largest
+        if overflows and math.isinf(error):  # it may fail where the original does, and nowhere else
+            error = finite_error(results.after, results.exact, unless=~np.isfinite(results.before))
+        if error > bound:
             moved = (exactly(truth, {**results.feed, name: other}) for other in nudged(x, dtype))
             bound = max(bound, ULPS * sensitivity(results.exact, moved))
+        if error <= bound and math.isinf(replaced.largest):
+            bound = math.inf
         figures = (original.largest, replaced.largest, bound)
         yield Trial(results.family, x.shape, *figures, original.ulps, replaced.ulps, replaced.at)
 

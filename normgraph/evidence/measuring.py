@@ -99,6 +99,21 @@ def _percentiles(rows: Float64) -> list[float]:
     return [float(np.partition(found, found.size - top)[found.size - top]) for found in candidates]
 
 
+def finite_error(result: Float64, exact: Float64, unless: npt.NDArray[np.bool_] | None = None) -> float:
+    """The largest absolute error where the truth is finite, overflows aside.
+
+    Args:
+        result: the result.
+        exact: the truth, of the same shape.
+        unless: where the result needn't be finite; elsewhere its overflows are infinite errors. None for everywhere.
+    """
+    known = np.isfinite(exact)
+    if unless is not None and np.any(known & ~np.isfinite(result) & ~unless):
+        return float("inf")
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.abs(result - exact), where=known & np.isfinite(result), initial=0.0))
+
+
 #: Up to so many numbers are partitioned at once.
 _FEW = 1024
 
