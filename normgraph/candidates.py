@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 import onnx_ir as ir
 
 from normgraph.facts import FLOATING, Facts
+from normgraph.foreign import ENTERED
 from normgraph.interpret import MAXIMAL_NODES
 from normgraph.transfer import LAYOUT_OPERATORS, REDUCTIONS, is_reduction, transfer_of
 
@@ -85,6 +87,11 @@ class Dominators:
             if found:
                 self._put(node.outputs[0], nearest)
 
+    def is_above(self, dominator: ir.Value, value: ir.Value) -> bool:
+        """Whether everything that the value is computed from has passed through the other."""
+        top, place = self._places.get(dominator), self._places.get(value)
+        return top is not None and place is not None and _up_to(top.depth, place) is top
+
     def above(self, value: ir.Value | None) -> Iterator[ir.Value]:
         """The value and its dominators, the nearest first."""
         if value is None:
@@ -132,9 +139,13 @@ class Candidates:
     """
 
     def __init__(self, graph: ir.Graph, facts: Facts) -> None:
-        self._dominators = Dominators(graph, facts)
+        self._graph = graph
         self._facts = facts
         self._read_often: dict[ir.Value, bool] = {}
+
+    @cached_property
+    def _dominators(self) -> Dominators:
+        return Dominators(self._graph, self._facts)
 
     def of(self, statistic: ir.Node) -> Iterator[ir.Value]:
         """Dominators of a statistic that are read more than once, the nearest first, unless it was cast or reshaped.
@@ -142,7 +153,8 @@ class Candidates:
         What a native norm reads needn't be read by anything else, but only its layout may have been changed before.
         """
         if statistic.op_type in NATIVE_STATISTICS:
-            return _before_layout(statistic.inputs[0])
+            bases = _before_layout(statistic.inputs[0])
+            return (base for base in bases if self._may_be_part(statistic, base))
         found: list[ir.Value] = []
         previous: ir.Value | None = None
         # From beyond so many dominators no interpretation reaches the statistic.
@@ -157,6 +169,30 @@ class Candidates:
                 found.append(value)
             previous = value
         return (value for value in found[:MAXIMAL_CANDIDATES] if self._facts.dtype(value) in FLOATING)
+
+    def _may_be_part(self, native: ir.Node, base: ir.Value) -> bool:
+        """Whether a native norm may be part of another norm of the base: of one made of more than moved elements.
+
+        Then a node behind it computes something of the base alone, or with what is known at run time only.  Around an
+        InstanceNormalization moved elements are enough.
+        """
+        whole = native.op_type == "InstanceNormalization"
+        if whole and base is not native.inputs[0]:
+            return True
+        pending = [native.outputs[0]]
+        while pending:
+            for use in pending.pop().uses():
+                reader = use.node
+                if transfer_of(reader, self._facts) is None:
+                    continue
+                if reader.op_type not in LAYOUT_OPERATORS:
+                    if reader.op_type in ENTERED or self._dominators.is_above(base, reader.outputs[0]):
+                        return True
+                elif whole:
+                    return True
+                else:
+                    pending.append(reader.outputs[0])
+        return False
 
     def _is_read_often(self, value: ir.Value) -> bool:
         known = self._read_often.get(value)

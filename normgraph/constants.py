@@ -153,6 +153,7 @@ FOLDERS: dict[str, Callable[[ir.Node, Sequence[Array]], Array]] = {
     "Where": _plain(np.where),
 }
 
+_DATA_TYPES = {dtype.value: dtype for dtype in ir.DataType}
 _ATTRIBUTES_OF_CONSTANT = ("value_float", "value_int", "value_floats", "value_ints")
 
 
@@ -161,8 +162,11 @@ def stored_tensor(value: ir.Value) -> Any:
     if value.is_initializer():
         return None if value.is_graph_input() else value.const_value
     node = value.producer()
-    if node is None or node.op_type != "Constant" or node.domain:
-        return None
+    return None if node is None or node.op_type != "Constant" or node.domain else tensor_of_constant(node)
+
+
+def tensor_of_constant(node: ir.Node) -> Any:
+    """The tensor that a Constant node stores, None where it is another thing."""
     tensor = attribute(node, "value")
     if tensor is not None:
         return tensor
@@ -222,11 +226,12 @@ def _is_open_to_weights(tensor: FileTensor) -> bool:
     return not math.prod(shape) or tensor.dtype.bitwidth % 8 != 0 or _may_be_weights(tensor.element, shape)
 
 
-def extents_of(tensor: ir.TensorProtocol) -> Sequence[int]:
-    """The shape of a stored tensor."""
-    if isinstance(tensor, ir.serde.TensorProtoTensor):  # whose shape is made anew, and slowly, whenever it is asked for
-        return tuple(tensor.raw.dims)
-    return tensor.shape.numpy()
+def described(tensor: ir.TensorProtocol) -> tuple[tuple[int, ...], ir.DataType]:
+    """The shape and the type of a stored tensor."""
+    if type(tensor) is ir.serde.TensorProtoTensor:  # which makes both anew, and slowly, whenever it is asked
+        proto = tensor.raw
+        return tuple(proto.dims), _DATA_TYPES.get(proto.data_type) or tensor.dtype
+    return tuple(tensor.shape.numpy()), tensor.dtype
 
 
 def is_foldable(node: ir.Node) -> bool:

@@ -15,7 +15,16 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.axes import ONE, Size, product, static_size
-from normgraph.constants import FOLDERS, Array, Constants, attribute, extents_of, is_foldable, stored_tensor
+from normgraph.constants import (
+    FOLDERS,
+    Array,
+    Constants,
+    attribute,
+    described,
+    is_foldable,
+    stored_tensor,
+    tensor_of_constant,
+)
 from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
 from normgraph.inference import infer_shapes
 from normgraph.model_io.walk import subgraphs_of
@@ -34,6 +43,7 @@ WHOLE_NUMBERS = {
     ir.DataType.DOUBLE: 1 << 53,
 }
 FLOATING = frozenset(WHOLE_NUMBERS)
+_INTEGERS = frozenset(dtype for dtype in ir.DataType if dtype.is_integer())
 
 
 @dataclass(frozen=True)
@@ -135,8 +145,11 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
     for value in graph.inputs:
         _declare(value, facts)
     for value in graph.initializers.values():
-        if not _note_stored(value, facts):
+        tensor = stored_tensor(value)
+        if tensor is None:
             _declare(value, facts)
+        else:
+            _note_stored(value, tensor, facts)
     unread: list[ir.Node] = []
     for position, node in enumerate(graph):
         facts.positions[node] = position
@@ -148,7 +161,10 @@ def _survey_graph(graph: ir.Graph, facts: Facts) -> None:
         except SIGNS_OF_INVALID_NODES:
             for output in node.outputs:
                 _declare(output, facts)
-        if not any(value.uses() for value in node.outputs):
+        for value in node.outputs:
+            if value.uses():
+                break
+        else:
             unread.append(node)
     _note_dead(unread, facts)
 
@@ -171,19 +187,15 @@ def _is_dead(node: ir.Node, facts: Facts) -> bool:
     return True
 
 
-def _note_stored(value: ir.Value, facts: Facts) -> bool:
-    """Note what is known of a tensor that the model stores; False if the value isn't one."""
-    tensor = stored_tensor(value)
-    if tensor is None:
-        return False
-    extents, dtype = extents_of(tensor), tensor.dtype  # made anew whenever they are asked for
+def _note_stored(value: ir.Value, tensor: ir.TensorProtocol, facts: Facts) -> None:
+    """Note what is known of a tensor that the model stores."""
+    extents, dtype = described(tensor)
     facts.constants.known.add(value)
     facts.dtypes[value] = dtype
-    facts.shapes[value] = _static_shape(tuple(extents))
-    if len(extents) <= 1 and math.prod(extents) <= MAXIMAL_TRACKED and dtype.is_integer():
+    facts.shapes[value] = _static_shape(extents)
+    if len(extents) <= 1 and math.prod(extents) <= MAXIMAL_TRACKED and dtype in _INTEGERS:
         array = np.asarray(tensor.numpy()).reshape(-1)
         facts.elements[value] = Elements(tuple(map(static_size, array.tolist())), rank=len(extents))
-    return True
 
 
 @lru_cache(maxsize=4096)
@@ -195,7 +207,9 @@ def _static_shape(extents: tuple[int, ...]) -> Shape:
 def _survey_node(node: ir.Node, facts: Facts) -> None:
     operator, outputs, is_standard = node.op_type, node.outputs, not node.domain
     if operator == "Constant" and is_standard:
-        _note_stored(outputs[0], facts)
+        tensor = tensor_of_constant(node)
+        if tensor is not None:
+            _note_stored(outputs[0], tensor, facts)
         return
     for position, output in enumerate(outputs):
         if output.dtype is None:
@@ -369,9 +383,10 @@ def _refined(shape: Shape, value: ir.Value) -> Shape:
 
 def _possible(shape: Shape, facts: Facts) -> Shape:
     """The shape; of a size that comes out negative, as where a window is larger than what it goes over, nothing."""
-    if all(size.factor >= 0 for size in shape):
-        return shape
-    return tuple(size if size.factor >= 0 else facts.new_symbol() for size in shape)
+    for size in shape:
+        if size.factor < 0:
+            return tuple(size if size.factor >= 0 else facts.new_symbol() for size in shape)
+    return shape
 
 
 def _is_unknown(size: Size) -> bool:

@@ -21,6 +21,8 @@ from normgraph.errors import NotRepresentable
 
 #: The operators through which a foreign tensor is followed: sums, and products in which it is a factor; …
 FOLLOWED = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Neg", "Sub", "Sum", "Transpose"})
+#: Those of them at which a foreign tensor may be met.
+ENTERED = frozenset({"Add", "Div", "Mul", "Sub", "Sum"})
 #: … and, where it is sure to be as large as what it was broadcast against, those that count elements.
 COUNTING = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 
@@ -59,7 +61,7 @@ def may_enter(operator: str, position: int, others: Sequence[Polynomial]) -> boo
         return True
     if operator == "Div":
         return position == 0
-    return operator in ("Add", "Sub", "Sum") and any(_has_divisor(value) for value in others)
+    return operator in ENTERED and any(_has_divisor(value) for value in others)
 
 
 def _has_divisor(value: Polynomial) -> bool:

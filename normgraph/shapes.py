@@ -303,6 +303,16 @@ def _slice(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     return [tuple(sizes)]
 
 
+def _range(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
+    numbers = [facts.integers(value) for value in node.inputs]
+    if None not in numbers:
+        (start,), (limit,), (delta,) = (number for number in numbers if number is not None)
+        return [(static_size(len(range(start, limit, delta))),)]
+    declared = node.outputs[0].shape is not None
+    floating = all(facts.is_constant(value) for value in node.inputs)
+    return None if declared or floating else [(facts.new_symbol(),)]
+
+
 def _split(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     data = _input(node, facts)
     if data is None:
@@ -351,6 +361,7 @@ SHAPE_RULES: dict[str, Rule] = {
     "GlobalMaxPool": _global_pool,
     "MatMul": _matmul,
     "MaxPool": _pool,
+    "Range": _range,
     "Reshape": _reshape,
     "Slice": _slice,
     "Split": _split,

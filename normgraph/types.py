@@ -28,6 +28,7 @@ def _of_fill(node: ir.Node) -> ir.DataType:
     return ir.DataType.FLOAT if value is None else value.dtype
 
 
+_DataType = ir.DataType
 _FLOAT = int(ir.DataType.FLOAT)
 #: Operators whose attributes say the type of their output.
 _DECIDED_BY_ATTRIBUTE: dict[str, Callable[[ir.Node], ir.DataType]] = {
@@ -69,8 +70,9 @@ def infer_type(node: ir.Node, position: int, facts: Facts) -> ir.DataType | None
         return _DECIDED_BY_ATTRIBUTE[operator](node)
     version = facts.opsets.get(domain)
     sources = () if version is None else _sources(operator, version, domain)
-    source = sources[min(position, len(sources) - 1)] if sources else None
-    if source is None or isinstance(source, ir.DataType):
+    source = sources[position if position < len(sources) else -1] if sources else None
+    if source is None or isinstance(source, _DataType):
         return source
-    value = node.inputs[source] if source < len(node.inputs) else None
-    return None if value is None else facts.dtype(value)
+    inputs = node.inputs
+    value = inputs[source] if source < len(inputs) else None
+    return None if value is None else value.dtype or facts.dtypes.get(value)

@@ -9,6 +9,8 @@ import onnx_ir as ir
 # Readers look for external data in the initializers of the main graph and its sub-graphs, not in functions.
 Replace = Callable[[ir.TensorProtocol, bool], ir.TensorProtocol]
 Owner = ir.Graph | ir.Function
+# Enumerations are looked into slowly, and every node is asked for its graphs.
+_GRAPH, _GRAPHS = ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS
 
 
 def subgraphs_of(node: ir.Node) -> Sequence[ir.Graph]:
@@ -18,9 +20,10 @@ def subgraphs_of(node: ir.Node) -> Sequence[ir.Graph]:
         return ()
     found: list[ir.Graph] = []
     for attr in attributes.values():
-        if attr.type == ir.AttributeType.GRAPH and not attr.is_ref():
+        kind = attr.type
+        if kind == _GRAPH and not attr.is_ref():
             found.append(attr.value)
-        elif attr.type == ir.AttributeType.GRAPHS and not attr.is_ref():
+        elif kind == _GRAPHS and not attr.is_ref():
             found.extend(attr.value)
     return found
 

@@ -1,5 +1,6 @@
 """Shapes: static ones as ONNX's own inference has them, dynamic ones only as far as they are certain."""
 
+import numpy as np
 import onnx
 import pytest
 
@@ -50,6 +51,9 @@ STATIC = [
     pytest.param("y = Gemm<transA=1>(b, b)", id="Gemm-transA"),
     pytest.param("y = Gemm<transB=1>(b, b)", id="Gemm-transB"),
     pytest.param("t = Transpose(a)  y = MatMul(a, turned)", id="MatMul"),
+    pytest.param("y = Range(zero, nine, two)", id="Range"),
+    pytest.param("y = Range(nine, zero, four)", id="Range-of-nothing"),
+    pytest.param("y = Range(fs, fe, fd)", id="Range-of-floats"),
     pytest.param("y = Reshape(a, target)", id="Reshape"),
     pytest.param("y = Reshape<allowzero=1>(empty, none)", id="Reshape-allowzero"),
     pytest.param("y = Slice(a, one, last, axes, step)", id="Slice"),
@@ -78,6 +82,7 @@ BY_DEFINITION = [
     pytest.param("y = SimplifiedLayerNormalization(a, d)", id="SimplifiedLayerNormalization"),
 ]
 CONSTANTS: Constants = {
+    "nine": 9, "two": 2, "four": 4, "fs": np.float32(0), "fe": np.float32(1), "fd": np.float32(0.3),
     "axes": [-1], "zero": 0, "sizes": [2, 1, 4], "target": [0, -1, 2], "one": [1], "last": [9], "step": [2],
     "first": [-9], "back": [-2], "parts": [1, 3], "ends": [0, -1], "none": [0, 3],
 }  # fmt: skip
@@ -127,6 +132,7 @@ DYNAMIC = [
     pytest.param("y = Concat<axis=0>(a, b)", "float[N, M] a, float[2, 3] b", "? 3", id="concat"),
     pytest.param("y = Expand(a, i)", "float[N, 1] a, int64[2] i", "? ?", id="expand-to-something"),
     pytest.param("s = Shape(b)  y = Expand(a, s)", "float[1, 4] a, float[N, 1] b", "N 4", id="expand-like"),
+    pytest.param("y = Range(k, i, k)", "int64 i, int64 k", "?", id="range-of-something"),
     pytest.param("y = ReduceSum(a, i)", "float[N, 4] a, int64[1] i", None, id="reduced-over-something"),
     pytest.param("y = Conv(a, b)", "float[N, 3, H, W] a, float[5, 3, 3, 3] b", "N 5 ? ?", id="conv"),
     pytest.param(
