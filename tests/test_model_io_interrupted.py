@@ -57,7 +57,6 @@ def kill_at(step: int) -> None:
         (Path, "unlink"),
         (os, "fsync"),
         (staging, "_append"),
-        (staging, "copy_range"),
     ):
         setattr(owner, name, counted(getattr(owner, name)))
 

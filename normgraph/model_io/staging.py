@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -9,8 +10,8 @@ from typing import BinaryIO, Self
 import onnx_ir as ir
 
 from normgraph.errors import OutputError
-from normgraph.model_io import wire
-from normgraph.model_io.tensors import OpenFile, copy_range
+from normgraph.model_io import disk, wire
+from normgraph.model_io.tensors import FileRange, FileTensor, OpenFile
 
 
 class Staging:
@@ -41,21 +42,19 @@ class Staging:
         with temporary.open("xb") as file:
             if target.exists():
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-            for piece in pieces:
-                _append(file, piece)
+            disk.reserve(file, wire.size_of(pieces))
+            sent = 0
+            for part in _parts(pieces):
+                _append(file, part)
+                sent = disk.sent_on(file, sent)
             file.flush()
             os.fsync(file.fileno())
         return temporary
 
     def copy(self, file: Path, target: Path) -> Path:
         """A copy of a file that is to become the target, made by the kernel: at no cost where it can share blocks."""
-        source, temporary = OpenFile(file), self._beside(target)
-        with temporary.open("xb") as copied:
-            temporary.chmod(stat.S_IMODE(file.stat().st_mode))
-            copy_range(source, 0, source.size, copied)
-            copied.flush()
-            os.fsync(copied.fileno())
-        return temporary
+        source = OpenFile(file)
+        return self.write(target, [FileRange(source, 0, source.size)])
 
     def give_up(self, temporary: Path) -> None:
         """Leaves a file to the caller, under its temporary name."""
@@ -81,11 +80,24 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
+def _parts(pieces: wire.Pieces) -> Iterator[wire.Piece]:
+    """The pieces, those that lie in files cut into what is copied at a time."""
+    for piece in pieces:
+        if isinstance(piece, FileTensor | FileRange):
+            for begin in range(0, piece.nbytes, disk.STEP_BYTES):
+                yield FileRange(piece.source, piece.offset + begin, min(disk.STEP_BYTES, piece.nbytes - begin))
+        else:
+            yield piece
+
+
 def _append(file: BinaryIO, piece: wire.Piece) -> None:
-    begin = file.tell()
     if isinstance(piece, memoryview):
         file.write(piece)
         return
+    if isinstance(piece, FileRange):
+        piece.tofile(file)
+        return
+    begin = file.tell()
     assert isinstance(piece, ir.TensorProtocol)
     if hasattr(piece, "tofile"):
         piece.tofile(file)

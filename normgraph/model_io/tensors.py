@@ -9,6 +9,7 @@ import stat
 import sys
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, overload
 
@@ -127,6 +128,25 @@ def copy_range(source: OpenFile, offset: int, length: int, target: BinaryIO) -> 
         chunk = source[offset + done : offset + min(length, done + CHUNK_BYTES)]
         target.write(chunk)
         done += len(chunk)
+
+
+@dataclass(frozen=True)
+class FileRange:
+    """Some bytes of an open file.
+
+    Attributes:
+        source: The file.
+        offset: Where they begin in it.
+        nbytes: How many they are.
+    """
+
+    source: OpenFile
+    offset: int
+    nbytes: int
+
+    def tofile(self, file: BinaryIO) -> None:
+        """Appends the bytes to a regular file at its current position."""
+        copy_range(self.source, self.offset, self.nbytes, file)
 
 
 def _is_regular(target: object) -> bool:
