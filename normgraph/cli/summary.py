@@ -67,4 +67,5 @@ def complain(rows: Sequence[Mapping[str, Any]], tracebacks: Sequence[str]) -> No
         sys.stderr.write(text)
     for row in rows:
         if row["error"] is not None:
-            sys.stderr.write(f"normgraph: error: {printable(row['model'])}: {printable(row['error'])}\n")
+            which = "" if row["model"] in row["error"] else f"{row['model']}: "  # most errors name their file
+            sys.stderr.write(f"normgraph: error: {printable(which + row['error'])}\n")
