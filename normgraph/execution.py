@@ -61,7 +61,9 @@ class Session:
         options.enable_mem_pattern = False
         try:
             serialized = model.SerializeToString()
-            self._session = runtime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
+            self._session = runtime.InferenceSession(
+                serialized, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as failure:  # ONNX Runtime's exceptions have no common root of their own
             raise NotRunnable(f"ONNX Runtime refuses it: {first_line(failure)}") from failure
         self._names = {item.name for item in self._session.get_inputs()}

@@ -35,6 +35,40 @@ def content(data: bytes) -> Callable[[Path], Path]:
     return make
 
 
+#: Each stands somewhere else in the model that `renamed` makes.
+TEXTS = (
+    "who",
+    "graph_",
+    "in_",
+    "out_",
+    "made_",
+    "weight_",
+    "node_",
+    "Relu",
+    "dim_",
+    "key_",
+    "told_",
+    "field_",
+    "inner_",
+)
+
+
+def renamed(old: str) -> Callable[[Path], Path]:
+    """A model with bytes that aren't UTF-8 in a name, each of which takes as many bytes as before."""
+    text = """<ir_version: 10, opset_import: ["" : 17], producer_name: "who">
+        graph_ (float[dim_] in_, bool c) => (float[dim_] out_) <float weight_ = {1}> {
+            made_ = Add(in_, weight_)  a = Relu(made_)  b = Elu <alpha = 1.0> (a)
+            out_ = If (c) <then_branch = t () => (float[dim_] inner_) { inner_ = Neg(b) },
+                           else_branch = e () => (float[dim_] o) { o = Abs(b) }> }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.node[0].name = "node_"
+    model.graph.node[0].metadata_props.add(key="key_", value="told_")
+    model.graph.node[2].attribute[0].name = "field_"
+    data = model.SerializeToString()
+    assert old.encode() in data
+    return content(data.replace(old.encode(), old[:-1].encode() + b"\xff"))
+
+
 def folder_itself(folder: Path) -> Path:
     return folder
 
@@ -143,6 +177,10 @@ BAD = [
     pytest.param(bad(future_opset), "opset must be known.*999.*newer onnx", id="future opset"),
     pytest.param(bad(future_function_opset), "opset must be known.*999", id="future opset of a function"),
     pytest.param(bad(lambda p: setattr(p, "ir_version", 99)), "IR version must be known", id="future IR version"),
+    *(
+        pytest.param(renamed(old), r"must be UTF-8, and b'.*\\xff' isn't|can't represent", id=f"{old} in no text")
+        for old in TEXTS
+    ),
     pytest.param(bad(cycle), "no node may depend on its own output", id="cycle"),
     pytest.param(bad(itself), "no node may depend on its own output, and Add .loop", id="cycle of one node"),
     pytest.param(bad(function_twice), "functions must differ.*'F'", id="two functions of one name"),

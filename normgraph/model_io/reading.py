@@ -14,6 +14,7 @@ from normgraph.model_io import wire
 from normgraph.model_io.carried import carry
 from normgraph.model_io.external import open_external
 from normgraph.model_io.tensors import FileTensor, OpenFile, packed_size
+from normgraph.model_io.text import refuse_other_than_text
 from normgraph.model_io.walk import Owner, graphs_within, replace_tensors
 
 # Tensors with at least so many bytes of raw_data stay in their file.
@@ -85,7 +86,8 @@ def load(path: str | PathLike[str]) -> ir.Model:
     Raises:
         BadModelError: The file is missing, a folder, empty, unreadable, truncated or not an ONNX model; or
             its external data is absent, shorter than declared or outside the model's folder; or it imports
-            an opset or has an IR version that the installed onnx doesn't know; or onnx_ir can't represent it.
+            an opset or has an IR version that the installed onnx doesn't know; or has names that aren't UTF-8; or
+            onnx_ir can't represent it.
     """
     path = Path(path)
     source = OpenFile(path)
@@ -187,6 +189,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, readable: Callable[[ir.Extern
         raise BadModelError(
             f"the model holds what onnx_ir can't represent: {name} ({reason}); check it with onnx.checker"
         ) from error
+    refuse_other_than_text(model, name)
     _refuse_cycles(model, name)
     carry(proto, model, name)
     replace_tensors(model, lambda tensor, _: readable(tensor) if isinstance(tensor, ir.ExternalTensor) else tensor)

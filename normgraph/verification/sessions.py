@@ -74,7 +74,7 @@ class Session:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
         options.log_severity_level = 4
         try:
-            self._session = runtime.InferenceSession(str(path), options, providers=[PROVIDER])
+            self._session = runtime.InferenceSession(str(path), options, providers=[PROVIDER], enable_fallback=0)
         except Exception as failure:  # ONNX Runtime's exceptions have no common root of their own
             told = first_line(failure).replace(f"{path.parent}/", "")
             raise NotRunnable(f"ONNX Runtime refuses it: {told}") from failure
