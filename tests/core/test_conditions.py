@@ -28,50 +28,54 @@ no_length = conditions.equal(length, zero)
 unit = x * length**-1
 
 DECIDED = [
-    pytest.param(conditions.equal(x, x + 0), one, id="equal-to-itself"),
-    pytest.param(conditions.equal(root, zero), zero, id="root-of-a-positive-number-not-zero"),
-    pytest.param(conditions.equal(-root, zero), zero, id="nor-its-negative"),
-    pytest.param(conditions.greater(variance + 1, variance), one, id="greater"),
-    pytest.param(conditions.greater(zero, variance), zero, id="not-greater"),
-    pytest.param(conditions.greater(x, x), zero, id="not-greater-than-itself"),
-    pytest.param(1 - conditions.greater(zero, variance), one, id="not-less"),
-    pytest.param(conditions.both(constant_row, one), constant_row, id="and-true"),
-    pytest.param(conditions.both(constant_row, zero), zero, id="and-false"),
-    pytest.param(conditions.either(constant_row, one), one, id="or-true"),
-    pytest.param(conditions.either(constant_row, zero), constant_row, id="or-false"),
+    pytest.param(lambda: (conditions.equal(x, x + 0), one), id="equal-to-itself"),
+    pytest.param(lambda: (conditions.equal(root, zero), zero), id="root-of-a-positive-number-not-zero"),
+    pytest.param(lambda: (conditions.equal(-root, zero), zero), id="nor-its-negative"),
+    pytest.param(lambda: (conditions.greater(variance + 1, variance), one), id="greater"),
+    pytest.param(lambda: (conditions.greater(zero, variance), zero), id="not-greater"),
+    pytest.param(lambda: (conditions.greater(x, x), zero), id="not-greater-than-itself"),
+    pytest.param(lambda: (1 - conditions.greater(zero, variance), one), id="not-less"),
+    pytest.param(lambda: (conditions.both(constant_row, one), constant_row), id="and-true"),
+    pytest.param(lambda: (conditions.both(constant_row, zero), zero), id="and-false"),
+    pytest.param(lambda: (conditions.either(constant_row, one), one), id="or-true"),
+    pytest.param(lambda: (conditions.either(constant_row, zero), constant_row), id="or-false"),
 ]
 
 
-@pytest.mark.parametrize(("found", "expected"), DECIDED)
-def test_condition_is_decided(found: Polynomial, expected: Polynomial) -> None:
+@pytest.mark.parametrize("make", DECIDED)
+def test_condition_is_decided(make: Callable[[], tuple[Polynomial, Polynomial]]) -> None:
+    found, expected = make()
     assert found == expected
 
 
 CHOSEN = [
-    pytest.param(one, x, m, x, id="true"),
-    pytest.param(zero, x, m, m, id="false"),
-    pytest.param(constant_row, zero, centred, centred, id="centred-for-a-constant-row"),
-    pytest.param(1 - constant_row, centred, zero, centred, id="centred-unless-the-row-is-constant"),
-    pytest.param(1 - constant_row, zero, centred, zero, id="zero-either-way"),
-    pytest.param(constant_row, m, x, x, id="mean-of-a-constant-row"),
-    pytest.param(constant_row, m**2, (x * x).mean(axis=(H,)), (x * x).mean(axis=(H,)), id="mean-of-squares"),
-    pytest.param(constant_row, zero, variance, variance, id="variance-of-a-constant-row"),
-    pytest.param(constant_row, zero, centred * ROW, centred * ROW, id="centred-with-weights"),
-    pytest.param(constant_row, zero, centred * root**-1, centred * root**-1, id="normalized"),
-    pytest.param(conditions.both(constant_row, conditions.equal(m, zero)), zero, centred, centred, id="one-of-two"),
-    pytest.param(conditions.equal(2 * low, 2 * high), zero, centred, centred, id="doubled-ends"),
-    pytest.param(conditions.greater(variance, zero), variance, zero, variance, id="variance-where-positive"),
-    pytest.param(conditions.equal(variance, zero), one, 1 + 3 * variance, 1 + 3 * variance, id="multiple"),
-    pytest.param(conditions.equal(x, m), x, m, m, id="equal-where-equal"),
-    pytest.param(conditions.equal(length, zero), zero, length, length, id="root-of-what-is-zero"),
-    pytest.param(conditions.equal(3 * length, zero), zero, x * length, x * length, id="product-with-what-is-zero"),
+    pytest.param(lambda: (one, x, m, x), id="true"),
+    pytest.param(lambda: (zero, x, m, m), id="false"),
+    pytest.param(lambda: (constant_row, zero, centred, centred), id="centred-for-a-constant-row"),
+    pytest.param(lambda: (1 - constant_row, centred, zero, centred), id="centred-unless-the-row-is-constant"),
+    pytest.param(lambda: (1 - constant_row, zero, centred, zero), id="zero-either-way"),
+    pytest.param(lambda: (constant_row, m, x, x), id="mean-of-a-constant-row"),
+    pytest.param(lambda: (constant_row, m**2, (x * x).mean(axis=(H,)), (x * x).mean(axis=(H,))), id="mean-of-squares"),
+    pytest.param(lambda: (constant_row, zero, variance, variance), id="variance-of-a-constant-row"),
+    pytest.param(lambda: (constant_row, zero, centred * ROW, centred * ROW), id="centred-with-weights"),
+    pytest.param(lambda: (constant_row, zero, centred * root**-1, centred * root**-1), id="normalized"),
+    pytest.param(
+        lambda: (conditions.both(constant_row, conditions.equal(m, zero)), zero, centred, centred), id="one-of-two"
+    ),
+    pytest.param(lambda: (conditions.equal(2 * low, 2 * high), zero, centred, centred), id="doubled-ends"),
+    pytest.param(lambda: (conditions.greater(variance, zero), variance, zero, variance), id="variance-where-positive"),
+    pytest.param(lambda: (conditions.equal(variance, zero), one, 1 + 3 * variance, 1 + 3 * variance), id="multiple"),
+    pytest.param(lambda: (conditions.equal(x, m), x, m, m), id="equal-where-equal"),
+    pytest.param(lambda: (conditions.equal(length, zero), zero, length, length), id="root-of-what-is-zero"),
+    pytest.param(
+        lambda: (conditions.equal(3 * length, zero), zero, x * length, x * length), id="product-with-what-is-zero"
+    ),
 ]
 
 
-@pytest.mark.parametrize(("condition", "first", "second", "expected"), CHOSEN)
-def test_choice_makes_no_difference(
-    condition: Polynomial, first: Polynomial, second: Polynomial, expected: Polynomial
-) -> None:
+@pytest.mark.parametrize("make", CHOSEN)
+def test_choice_makes_no_difference(make: Callable[[], tuple[Polynomial, ...]]) -> None:
+    condition, first, second, expected = make()
     assert conditions.chosen(condition, first, second) == expected
     numbers = np.random.default_rng(5).integers(-1, 2, (3, 4)).astype(np.float64)
     numbers[1] = 2.0  # a constant row
@@ -80,17 +84,16 @@ def test_choice_makes_no_difference(
 
 
 SPARED = [
-    pytest.param(no_length, zero, unit, id="unless-zero"),
-    pytest.param(conditions.equal((x * x).mean(axis=(H,)), zero), zero, unit, id="unless-the-square-is-zero"),
-    pytest.param(conditions.greater(2 * length, zero), unit, zero, id="where-positive"),
-    pytest.param(no_length, zero, unit * ROW, id="weighted"),
+    pytest.param(lambda: (no_length, zero, unit), id="unless-zero"),
+    pytest.param(lambda: (conditions.equal((x * x).mean(axis=(H,)), zero), zero, unit), id="unless-the-square-is-zero"),
+    pytest.param(lambda: (conditions.greater(2 * length, zero), unit, zero), id="where-positive"),
+    pytest.param(lambda: (no_length, zero, unit * ROW), id="weighted"),
 ]
 
 
-@pytest.mark.parametrize(("condition", "first", "second"), SPARED)
-def test_quotient_is_spared_where_its_divisor_is_zero(
-    condition: Polynomial, first: Polynomial, second: Polynomial
-) -> None:
+@pytest.mark.parametrize("make", SPARED)
+def test_quotient_is_spared_where_its_divisor_is_zero(make: Callable[[], tuple[Polynomial, ...]]) -> None:
+    condition, first, second = make()
     found = conditions.chosen(condition, first, second)
     quotient = second if first == zero else first
     assert found == quotient * (1 - no_length)
@@ -98,17 +101,18 @@ def test_quotient_is_spared_where_its_divisor_is_zero(
 
 
 MATTERING = [
-    pytest.param(no_length, one, unit, id="one-in-its-place"),
-    pytest.param(no_length, unit, zero, id="the-quotient-where-it-is-none"),
-    pytest.param(conditions.equal(m, zero), zero, unit, id="where-another-value-is-zero"),
-    pytest.param(no_length, zero, unit + 1, id="a-sum"),
-    pytest.param(conditions.equal(length, one), zero, unit, id="where-the-divisor-is-one"),
-    pytest.param(no_length, zero, m * length * (m * m + one) ** -1 + one, id="not-zero-itself"),
+    pytest.param(lambda: (no_length, one, unit), id="one-in-its-place"),
+    pytest.param(lambda: (no_length, unit, zero), id="the-quotient-where-it-is-none"),
+    pytest.param(lambda: (conditions.equal(m, zero), zero, unit), id="where-another-value-is-zero"),
+    pytest.param(lambda: (no_length, zero, unit + 1), id="a-sum"),
+    pytest.param(lambda: (conditions.equal(length, one), zero, unit), id="where-the-divisor-is-one"),
+    pytest.param(lambda: (no_length, zero, m * length * (m * m + one) ** -1 + one), id="not-zero-itself"),
 ]
 
 
-@pytest.mark.parametrize(("condition", "first", "second"), MATTERING)
-def test_quotient_is_spared_of_nothing_else(condition: Polynomial, first: Polynomial, second: Polynomial) -> None:
+@pytest.mark.parametrize("make", MATTERING)
+def test_quotient_is_spared_of_nothing_else(make: Callable[[], tuple[Polynomial, ...]]) -> None:
+    condition, first, second = make()
     with pytest.raises(NotRepresentable) as raised:
         conditions.chosen(condition, first, second)
     assert raised.value.rule == "condition"
