@@ -128,7 +128,7 @@ def find(graph: ir.Graph, facts: Facts, begins: Callable[[ir.Node, Facts], bool]
         if node in covered or not begins(node, facts):
             continue
         found, missed = _examine(node, graph, candidates, facts, seen)
-        found = [match for match in found if taken.isdisjoint(match.nodes)]
+        found = [m for m in found if (taken if m.obstacle is None else covered).isdisjoint(m.nodes)]
         matches.extend(found)
         for match in found:
             covered.update(match.nodes)

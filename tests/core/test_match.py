@@ -116,6 +116,7 @@ def test_what_is_needed_outside_is_told(nodes: str, values: list[str], rule: str
     assert shown([match]) == [("x", "y")]
     assert [needed.value.name for needed in match.needed] == values
     assert {needed.shortfall.rule for needed in match.needed} == {rule}
+    assert match.shape_readers == ()
     assert all(needed.nodes[-1] is needed.value.producer() for needed in match.needed)
 
 
@@ -200,8 +201,8 @@ def test_match_tells_where_it_stands() -> None:
 
 
 def test_shape_readers_are_noted_once_for_each_value_read() -> None:
-    nodes = f"{norm('x', 'y')}  z = Shape(d)"
-    (match,) = matches(nodes, outputs="float[N, K] y, int64[2] z")
+    nodes = f"{norm('x', 'y')}  z = Shape(d)  w = Shape(y)"
+    (match,) = matches(nodes, outputs="float[N, K] y, int64[2] z, int64[2] w")
     assert [reader.outputs[0].name for reader in match.shape_readers] == ["z"]
     assert match.obstacle is None
 

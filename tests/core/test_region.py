@@ -1,5 +1,6 @@
 """Regions: what goes when a value is replaced, and what keeps it from going."""
 
+import onnx_ir as ir
 import pytest
 
 from normgraph.interpret import interpret
@@ -40,8 +41,10 @@ FED = [
     ),
     pytest.param("c = Constant<value_float=2.0>()  y = Mul(n, c)", ["c"], id="constant-node"),
     pytest.param("h = Shape(n)  y = Expand(n, h)", ["h"], id="shape-of-an-inner-value"),
+    pytest.param("c = Constant<value_float=2.0>()  y = Mul(x, c)", ["c"], id="constant-for-a-single-node"),
 ]
 NOT_FED = [
+    pytest.param("w = Mul(x, x)  y = CastLike(n, w)", [], id="value-of-which-the-type-alone-is-asked-for"),
     pytest.param("h = Shape(x)  y = Expand(n, h)  z = Cast<to=1>(h)", [], id="shape-for-others-too"),
     pytest.param("c = Constant<value_float=2.0>()  y = Mul(n, c)  z = Mul(x, c)", [], id="constant-for-others-too"),
 ]
@@ -63,6 +66,23 @@ def test_what_serves_the_region_and_the_caller_stays() -> None:
 def test_what_makes_the_base_does_not_serve_the_region() -> None:
     found = surveyed(f"x = Neg(u)  {NORM}", "float[2, 4] u", outputs="float[2, 4] n", constants=CONSTANTS)
     assert region(found, "n")[1] == []
+
+
+def test_what_the_region_of_a_branch_captures_does_not_go_with_it() -> None:
+    branch = f"{NORM.replace('(x', '(h')}  p = Mul(n, k)"
+    nodes = (
+        f"k = Constant<value_float=2.0>()  y = If(c)<then_branch = t () => (float[2, 4] p) {{ h = Exp(x)  {branch} }}, "
+    )
+    other = "else_branch = e () => (float[2, 4] u) { u = Neg(x) }>"
+    found = surveyed(nodes + other, f"{X}, bool c", outputs="float[2, 4] y", constants=CONSTANTS)
+    base, output = found.values["h"], found.values["p"]
+    graph = output.producer().graph  # type: ignore[union-attr]
+    assert isinstance(graph, ir.Graph)
+    interpretation = interpret(base, graph, found.facts)
+    assert interpretation is not None
+    nodes_of_branch = region_of(base, output, interpretation.forms, found.facts)
+    assert len(nodes_of_branch) == 7
+    assert feeders_of(nodes_of_branch, base, found.facts) == ()
 
 
 RATE = NORM.replace("n = Div(d, s)", "r = Reciprocal(s)")
@@ -89,6 +109,17 @@ def test_what_a_gain_known_at_run_time_is_made_of_stays(gain: str, outside: list
     assert feeders_of(region, base, found.facts) == ()
     escaping = escapes(region, base, interpretation.forms, found.facts)
     assert [value.name for value in escaping if value is not found.values["y"]] == outside
+
+
+def test_shape_that_a_gain_may_have_made_larger_keeps_a_region() -> None:
+    nodes = f"{RATE}  k = Mul(r, g)  a = Mul(x, k)  b = Mul(m, k)  y = Sub(a, b)  z = Shape(a)"
+    found = surveyed(nodes, "float[N, 4] x, float[M, 4] g", outputs="float[N, 4] y, int64[2] z", constants=CONSTANTS)
+    base = found.values["x"]
+    interpretation = interpret(base, found.model.graph, found.facts, with_foreign=True)
+    assert interpretation is not None
+    region = region_of(base, found.values["y"], interpretation.forms, found.facts)
+    escaping = escapes(region, base, interpretation.forms, found.facts)
+    assert [value.name for value in escaping] == ["a", "y"]
 
 
 CLOSED = [
@@ -120,6 +151,12 @@ def test_what_others_need_keeps_a_region(nodes: str, expected: dict[str, str]) -
     found = surveyed(f"{NORM}  {nodes}", X + ", bool c", outputs="float[2, 4] n, float[2, 4] z", constants=CONSTANTS)
     outside = region(found, "n")[2]
     assert {name: reason for name, reason in outside.items() if name != "n"} == expected
+
+
+def test_reader_is_told_by_its_name() -> None:
+    found = surveyed(f"{NORM}  z = Neg(d)", X, outputs="float[2, 4] n, float[2, 4] z", constants=CONSTANTS)
+    found.values["z"].producer().name = "negative"  # type: ignore[union-attr]
+    assert region(found, "n")[2]["d"] == "'d' (made by Sub) is also read by Neg 'negative'"
 
 
 def test_output_of_the_graph_keeps_a_region() -> None:
