@@ -7,6 +7,8 @@ imports.  Needs onnx and the tool; exits with NOT_INSTALLED without the tool.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import sys
 import time
@@ -20,7 +22,8 @@ def normgraph() -> Optimize:
     """`normgraph optimize`: every rewrite proven, the output on disk before it gets its name."""
     from normgraph.importing import frugally
 
-    with frugally():  # as the command imports them
+    atexit.register(gc.freeze)  # as the command ends
+    with frugally():  # as it imports them
         import normgraph.cli.optimize
         from normgraph.runtime import onnxruntime
 

@@ -1,8 +1,6 @@
 """Lets ``python -m normgraph`` do what the command ``normgraph`` does."""
 
-import sys
-
-from normgraph.cli import main
+from normgraph.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -1,6 +1,7 @@
 """What is deferred is loaded when something of it is first used, and is what it would have been."""
 
 import gc
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from normgraph.importing import deferred, frugally
+from normgraph.importing import YOUNG, collecting_seldom, deferred, frugally
 from tests.test_startup import run
 
 #: Modules by name, each of which notes in `run` that its code was run, and what they are.
@@ -142,6 +143,34 @@ def test_python_collects_behind_the_imports_as_before(collecting: bool) -> None:
         assert gc.isenabled() is collecting
     finally:
         (gc.enable if was_on else gc.disable)()
+
+
+def test_python_collects_seldom_in_the_block_alone() -> None:
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    with collecting_seldom():
+        assert gc.get_threshold() == (YOUNG, *thresholds[1:])
+        assert gc.get_freeze_count() > frozen
+    assert gc.get_threshold() == thresholds
+    assert gc.get_freeze_count() == 0
+
+
+#: A program that ends while it holds what must be put away: one object that refers to itself, and one that doesn't.
+HELD = """
+import weakref, sys
+from normgraph.importing import exit_with
+class Held: pass
+first, second = Held(), Held()
+first.itself = first
+weakref.finalize(first, print, "first")
+weakref.finalize(second, print, "second")
+print("begun")
+exit_with(3)
+"""
+
+
+def test_what_is_to_be_put_away_is_before_the_program_ends(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=False)
+    assert (done.returncode, sorted(done.stdout.split())) == (3, ["begun", "first", "second"])
 
 
 #: Arithmetic on symbolic sizes, which sympy does, and a size that is read from its text.

@@ -64,7 +64,7 @@ def test_nothing_else_is_importable(installed: Path) -> None:
 def test_the_program_and_the_plugin_of_pytest_are_announced(installed: Path) -> None:
     (path,) = installed.glob("*.dist-info/entry_points.txt")
     text = path.read_text("utf-8")
-    assert "[console_scripts]\nnormgraph = normgraph.cli:main\n" in text
+    assert "[console_scripts]\nnormgraph = normgraph.cli:program\n" in text
     assert "[pytest11]\nnormgraph = normgraph.pytest_plugin\n" in text
 
 

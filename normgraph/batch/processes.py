@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import signal
@@ -16,7 +15,7 @@ from multiprocessing import connection, get_context, resource_tracker
 from typing import Any, Generic, NoReturn, TypeVar
 
 from normgraph.errors import NormgraphError
-from normgraph.importing import frugally
+from normgraph.importing import collecting_seldom, frugally
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -196,17 +195,17 @@ def _serve(channel: connection.Connection[Any, Any], pickled: bytes) -> None:
     signal.signal(signal.SIGTERM, _leave)
     with frugally():
         work: Callable[[Any], Any] = pickle.loads(pickled)  # which imports what it is of
-    gc.freeze()
-    while True:
-        try:
-            item = channel.recv()
-        except EOFError:
-            return
-        result = attempt(work, item)
-        try:
-            channel.send(result)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            channel.send(Failed(f"an error of normgraph's own: its result can't be sent: {error}", RuntimeError))
+    with collecting_seldom():
+        while True:
+            try:
+                item = channel.recv()
+            except EOFError:
+                return
+            result = attempt(work, item)
+            try:
+                channel.send(result)
+            except (pickle.PicklingError, TypeError, AttributeError) as error:
+                channel.send(Failed(f"an error of normgraph's own: its result can't be sent: {error}", RuntimeError))
 
 
 def _leave(*_: object) -> NoReturn:

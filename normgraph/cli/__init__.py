@@ -6,7 +6,6 @@ once.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -14,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
 from normgraph.cli.arguments import parse
 from normgraph.cli.exit_statuses import BROKEN_PIPE, DONE, INTERNAL_ERROR, INTERRUPTED, status_of
 from normgraph.errors import NormgraphError
-from normgraph.importing import frugally
+from normgraph.importing import collecting_seldom, exit_with, frugally
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return status
+
+
+def program() -> NoReturn:
+    """The command ``normgraph``: `main`, and the end of the process.
+
+    Raises:
+        SystemExit: always, with the exit status.
+    """
+    exit_with(main())
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -71,20 +80,11 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 @contextmanager
 def _imported(name: str) -> Iterator[ModuleType]:
-    """A command's module, with all that it imports set aside for the block's time.
-
-    What comes with onnx and onnx_ir stays; to have Python's collector look among these 70,000 containers for cycles,
-    again and again while a model is read, takes a tenth of the time of a run.
-    """
+    """A command's module, with all that it imports set aside from Python's collector for the block's time."""
     with frugally():
         module = import_module(name)
-    gc.freeze()
-    try:
+    with collecting_seldom():
         yield module
-    finally:
-        if gc.isenabled():
-            gc.collect()  # of what the command left; unfrozen, it would lie among all that is imported
-        gc.unfreeze()
 
 
 def _complain(message: str) -> None:
