@@ -62,7 +62,7 @@ def small_inputs(fragment: Fragment, extent: int) -> tuple[Input, ...]:
     larger = count(-(-extent // unit))
     for i, size in enumerate(shape):
         wanted = size.factor if i not in free else _BATCH if i == 0 else next(larger) * unit
-        sizes.append(size if i not in free or wanted >= size.factor else Size(wanted))
+        sizes.append(size if wanted >= size.factor else Size(wanted))
     return ((name, element_type, tuple(sizes)), *others)
 
 

@@ -69,7 +69,7 @@ def _spelled_out(maps: Collection[Affine], facts: Facts) -> Iterator[Affine]:
     """The maps that are there and are no BatchNormalization, the largest where they overlap."""
     covered: set[ir.Node] = set()
     for affine in sorted(maps, key=lambda affine: -len(affine.nodes)):
-        present = all(node.graph is not None and node in facts.positions for node in affine.nodes)
+        present = all(node in facts.positions for node in affine.nodes)
         native = any(node.op_type == "BatchNormalization" for node in affine.nodes)
         if present and not native and covered.isdisjoint(affine.nodes) and _is_norm_like(affine, facts):
             covered.update(affine.nodes)
