@@ -130,21 +130,17 @@ def _placed(plan: FoldPlan, places: Mapping[ir.Node, int]) -> _Placed | None:
     affine = plan.affine
     if any(change.copied for change in plan.changes) or any(node not in places for node in affine.nodes):
         return None
-    base = [(places[n], i) for n in affine.nodes for i, value in enumerate(n.inputs) if value is affine.base]
-    output = [(places[n], i) for n in affine.nodes for i, value in enumerate(n.outputs) if value is affine.output]
-    if not base or not output:
-        return None
+    base = next((places[n], i) for n in affine.nodes for i, value in enumerate(n.inputs) if value is affine.base)
+    output = next((places[n], i) for n in affine.nodes for i, value in enumerate(n.outputs) if value is affine.output)
     changes = tuple(change for change in plan.changes if change.linear.node in places)
     additions = [change.linear.addition for change in changes]
-    if any(node is not None and node not in places for node in additions):
-        return None
     edits = tuple(edit for edit in plan.edits if edit.node in places)
     pairs = zip(changes, additions, strict=True)
     return _Placed(
         plan,
         tuple(places[node] for node in affine.nodes),
-        base[0],
-        output[0],
+        base,
+        output,
         changes,
         tuple((places[c.linear.node], None if a is None else places[a]) for c, a in pairs),
         edits,

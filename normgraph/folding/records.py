@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -10,7 +10,6 @@ import onnx_ir as ir
 from normgraph.affine import names_of
 from normgraph.evidence import Evidence, Trial, joined
 from normgraph.folding.branches import PARALLEL
-from normgraph.folding.chains import CHAIN
 from normgraph.folding.directions import Plan
 from normgraph.folding.gain import GainPlan
 from normgraph.folding.linear import LINEAR
@@ -20,9 +19,6 @@ from normgraph.folding.plans import BACKWARD
 from normgraph.inventory import Fold, WorstChannel
 from normgraph.naming import site_name
 from normgraph.rewrite import stood_for
-
-#: The directions in which linear operators go into others; in the rest, maps do.
-MERGING = (PARALLEL, CHAIN)
 
 
 def parts_of(plan: Plan) -> list[tuple[tuple[ir.Node, ...], ir.Value]]:
@@ -78,15 +74,20 @@ def _worst_channel(regions: Sequence[Region], proofs: Sequence[Evidence]) -> Wor
 
 
 def resolved(folds: Sequence[Fold]) -> list[Fold]:
-    """The folds with `into` naming the operators that are there in the end, where these were merged themselves."""
-    merged = {node: fold.into for fold in folds if fold.direction in MERGING for node in fold.nodes}
-    found: list[Fold] = []
-    for fold in folds:
-        names: dict[str, None] = {}
-        for name in (fold.into or "").split(", "):
-            last = name
-            while (later := merged.get(last)) is not None and later != last:
-                last = later
-            names[last] = None
-        found.append(fold if fold.into is None else replace(fold, into=", ".join(names)))
-    return found
+    """The folds with `into` naming the operators that are there in the end, where these went into others themselves."""
+    later = {node: fold.into for fold in folds if fold.into is not None for node in fold.nodes}
+    return [
+        fold
+        if fold.into is None
+        else replace(fold, into=", ".join(dict.fromkeys(_ends(fold.into, later, frozenset()))))
+        for fold in folds
+    ]
+
+
+def _ends(into: str, later: Mapping[str, str], passed: frozenset[str]) -> Iterator[str]:
+    """What names stand for in the end; each is followed once, since names needn't be unique."""
+    for name in into.split(", "):
+        if name in later and name not in passed:
+            yield from _ends(later[name], later, passed | {name})
+        else:
+            yield name
