@@ -116,8 +116,6 @@ def _operator(term: Term, facts: Facts) -> Linear | None:
 
 def _sources(terms: Sequence[Term], facts: Facts) -> Iterator[ir.Value]:
     """The operands of the linear operators among the terms."""
-    if len(terms) < 2:
-        return
     for term in terms:
         linear = _operator(term, facts)
         if linear is not None:
@@ -127,7 +125,7 @@ def _sources(terms: Sequence[Term], facts: Facts) -> Iterator[ir.Value]:
 def _merged(
     root: ir.Node, additions: Sequence[ir.Node], source: ir.Value, terms: Sequence[Term], facts: Facts
 ) -> MergePlan | None:
-    """The plan that makes one operator of all terms that are linear in the source."""
+    """The plan that makes one operator of all terms that are linear in the source, which one of them reads at least."""
     graph = root.graph
     assert graph is not None
     interpretation: Interpretation | None = None
@@ -146,29 +144,21 @@ def _merged(
             interpretation = interpretation or interpret(source, graph, facts)
             branch = None if interpretation is None else _map_of_source(term, interpretation, facts)
             branches += [] if branch is None else [branch]
-    kept = max((b for b in branches if b.linear is not None), key=_size, default=None)
-    if kept is None or kept.linear is None or len(branches) < 2:
-        return None
-    usable = [b for b in branches if b.linear is None or _alike(b.linear, kept.linear)]
+    kept = max((b.linear for b in branches if b.linear is not None), key=_size)
+    usable = [branch for branch in branches if branch.linear is None or _alike(branch.linear, kept)]
     if len(usable) < 2:
         return None
-    combined = (
-        _convolutions(kept.linear, usable) if kept.linear.node.op_type == "Conv" else _products(kept.linear, usable)
-    )
-    stored = None if combined is None else rounded(kept.linear, combined[0])
+    combined = _convolutions(kept, usable) if kept.node.op_type == "Conv" else _products(kept, usable)
+    stored = None if combined is None else rounded(kept, combined[0])
     if combined is None or stored is None or isinstance(stored, Shortfall):
         return None
     weight, bias = stored
-    change = Change(kept.linear, weight, bias)
-    others = [branch for branch in usable if branch is not kept]
-    if change.added_nodes > len(others):
-        return None
+    change = Change(kept, weight, bias)  # takes an Add at most, and as many go
+    others = [branch for branch in usable if branch.linear is not kept]
     bypasses, cuts, narrowed = _without(additions, others)
     absorbed = tuple((*branch.nodes, branch.term.node) for branch in sorted(others, key=lambda b: b.order(facts)))
     nodes = {*additions, *(node for branch in usable for node in branch.nodes)}
-    region = Region(
-        source, root.outputs[0], tuple(sorted(nodes, key=facts.positions.__getitem__)), graph, kept.linear.channel
-    )
+    region = Region(source, root.outputs[0], tuple(sorted(nodes, key=facts.positions.__getitem__)), graph, kept.channel)
     return MergePlan(PARALLEL, change, combined[1], absorbed, bypasses, (region,), cuts, narrowed)
 
 
@@ -208,14 +198,18 @@ def _map_of_source(term: Term, interpretation: Interpretation, facts: Facts) -> 
     return None
 
 
-def _size(branch: Branch) -> int:
-    return 0 if branch.linear is None else branch.linear.outline.weight.size
+def _size(linear: Linear) -> int:
+    return linear.outline.weight.size
 
 
 def _alike(a: Linear, b: Linear) -> bool:
     """Whether two operators are of one kind."""
-    kinds = a.node.op_type == b.node.op_type and a.row is b.row and a.dtype == b.dtype
-    return kinds and group_of(a.node) == group_of(b.node) and a.outline.weight.ndim == b.outline.weight.ndim
+    return (
+        a.row is b.row
+        and a.dtype == b.dtype
+        and group_of(a.node) == group_of(b.node)
+        and a.outline.weight.ndim == b.outline.weight.ndim
+    )
 
 
 def _convolutions(kept: Linear, branches: Sequence[Branch]) -> tuple[Weights, dict[str, tuple[int, ...]]] | None:
