@@ -19,6 +19,7 @@ from normgraph.folding.changes import Store
 from normgraph.folding.directions import DIRECTIONS, Plan, Wishes, apply
 from normgraph.folding.gain import GainPlan
 from normgraph.folding.leftovers import leftovers
+from normgraph.folding.linear import LINEAR
 from normgraph.folding.plan import FoldPlan, Refusal
 from normgraph.folding.plans import BACKWARD, COMPOSE, DUPLICATE, FORWARD, plans_for
 from normgraph.folding.preconditions import established_of_plan
@@ -245,7 +246,12 @@ def _plans(direction: str, graph: ir.Graph, known: _Known) -> Iterator[Plan | Re
     """The plans of a direction, those aside that would take the gain and bias of another normalization apart."""
     if direction == COMPOSE:  # why two maps don't become one tells nobody why neither folds
         found = plans_for(direction, graph, known.facts, known.normalizing[graph])
-        return (plan for plan in found if isinstance(plan, FoldPlan))
+        return (plan for plan in found if isinstance(plan, FoldPlan) and _takes_in_a_map(plan))
     if direction in (BACKWARD, DUPLICATE, FORWARD):
         return plans_for(direction, graph, known.facts, known.normalizing[graph])
     return DIRECTIONS[direction](graph, known.facts)
+
+
+def _takes_in_a_map(plan: FoldPlan) -> bool:
+    """Whether a BatchNormalization takes a map in; into linear operators alone it has been tried already."""
+    return any(change.linear.node.op_type not in LINEAR for change in plan.changes)
