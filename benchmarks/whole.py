@@ -31,13 +31,14 @@ from workers import command_of, worker_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, REFERENCE = "cp", "onnx.load + save"
-#: Models of models/large.py, and what they are; `SMALL` stands for many samples in one process.
+#: Models of models/large.py, and what they are; `ONE` stands for a sample by itself, `SMALL` for many in one process.
 LARGE: Mapping[str, str] = {
     "bert-base": "BERT-base, one file",
     "resnet-50": "ResNet-50, one file",
     "external-10gb": "10 GB of external data, sparse",
 }
 SPARSE = "external-10gb"
+ONE, SAMPLE = "one", "bert_torchscript_13"
 SMALL, COUNT = "small", 200
 #: Seconds after which a tool is stopped.
 PATIENCE = 900
@@ -144,9 +145,10 @@ def measured(
 
 def sources_of(model: str, models: Path, place: Path) -> list[Path]:
     """The files of a row; small ones get names of their own, since some tools can't have one name twice."""
+    folder = ROOT / "models" / "samples"
     if model != SMALL:
-        return [models / f"{model}.onnx"]
-    samples = sorted((ROOT / "models" / "samples").glob("*.onnx"))
+        return [folder / f"{SAMPLE}.onnx" if model == ONE else models / f"{model}.onnx"]
+    samples = sorted(folder.glob("*.onnx"))
     found: list[Path] = []
     for number in range(COUNT):
         found.append(place / f"{number}.onnx")
@@ -157,9 +159,15 @@ def sources_of(model: str, models: Path, place: Path) -> list[Path]:
 def table(model: str, sources: Sequence[Path], rows: Mapping[str, Row]) -> Table:
     """The figures of a model."""
     size = sum(f.stat().st_size for s in sources for f in (s, Path(f"{s}.data")) if f.exists())
-    title = f"{COUNT} samples in one process" if model == SMALL else LARGE.get(model, model)
+    title = title_of(model)
     lines = [(tool, *row.figures(rows.get(REFERENCE))) for tool, row in rows.items()]
-    return table_of(f"{title}, {size / 1e6:,.0f} MB", HEADINGS, lines)
+    return table_of(f"{title}, {size / 1e6:,.{0 if size > 5e6 else 1}f} MB", HEADINGS, lines)
+
+
+def title_of(model: str) -> str:
+    """What a row is about."""
+    own = {ONE: f"A small encoder, {SAMPLE}", SMALL: f"{COUNT} samples in one process"}
+    return own.get(model) or LARGE.get(model, model)
 
 
 def text_of(tables: Sequence[Table], models: Sequence[str], runs: int, environment: str, plotted: bool) -> str:
@@ -187,7 +195,7 @@ def text_of(tables: Sequence[Table], models: Sequence[str], runs: int, environme
 def main() -> None:
     """Measure, print, and write where that is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="MODEL", default=[], help=f"of {', '.join(LARGE)}, {SMALL}")
+    parser.add_argument("names", nargs="*", metavar="MODEL", default=[], help=f"of {', '.join(LARGE)}, {ONE}, {SMALL}")
     parser.add_argument("--models", type=Path, required=True, metavar="FOLDER", help="where the large models are")
     parser.add_argument("--python", default=sys.executable, metavar="INTERPRETER", help="the one that runs the tools")
     parser.add_argument("--runs", type=int, default=5, help="runs of which the median is taken")
@@ -197,14 +205,14 @@ def main() -> None:
     tools = [tool for tool in (COPY, *TOOLS) if tool not in arguments.without]
     tables: list[Table] = []
     figures: dict[str, Mapping[str, Row]] = {}
-    models = arguments.names or [*LARGE, SMALL]
+    models = arguments.names or [*LARGE, ONE, SMALL]
     for model in models:
         print(model, file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=arguments.models) as place:
             sources = sources_of(model, arguments.models, Path(place))
             rows = measured(sources, tools, arguments.runs, arguments.models, arguments.python)
             tables.append(table(model, sources, rows))
-        figures[LARGE.get(model, f"{COUNT} small ones")] = rows
+        figures[title_of(model)] = rows
         tables[-1].show()
     environment = surroundings("onnx", "onnx-ir", "onnxruntime", "numpy")
     print(environment)
