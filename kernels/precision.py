@@ -18,6 +18,9 @@ Index = tuple[Any, ...]
 #: The dtypes a kernel takes; bfloat16 is the one that the package ml_dtypes registers with NumPy.
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 
+#: Those of them that NumPy has by itself; to ask another one for its name takes longer than to compute a small tensor.
+_NATIVE = frozenset(map(np.dtype, ("float16", "float32", "float64")))
+
 #: Elements that a kernel works on at once: 8 MiB in float64, of which about five copies live at a time.
 BLOCK_ELEMENTS = 1 << 20
 
@@ -29,7 +32,7 @@ def require_floating(operator: str, **operands: Array | None) -> None:
         ValueError: one hasn't; float64 is what all are computed in, so longdouble is refused too.
     """
     for name, operand in operands.items():
-        if operand is not None and operand.dtype.name not in FLOATING:
+        if operand is not None and operand.dtype not in _NATIVE and operand.dtype.name not in FLOATING:
             raise ValueError(
                 f"{operator}: {name} must be one of {', '.join(FLOATING)}; "
                 f"it is {operand.dtype.name} of shape {operand.shape}"

@@ -157,7 +157,7 @@ def _stored_constant(match: Match, array: Array, facts: Facts) -> ir.Value | Non
 def new_initializer(graph: ir.Graph, name: str, array: Array, names: Names) -> ir.Value:
     """A new initializer of the graph, under this name or the first free one like it."""
     unique = names.unique(name)
-    tensor = ir.tensor(np.asarray(array, order="C"), name=unique)
+    tensor = ir.Tensor(np.asarray(array, order="C"), name=unique)
     value = ir.Value(name=unique, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value

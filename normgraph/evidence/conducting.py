@@ -261,9 +261,9 @@ def _judged(made: Sequence[_Results], name: str, dtype: np.dtype, truth: Runner)
     if not made:
         return
     exact = np.stack([results.exact for results in made])
-    spacing = spacing_at(exact, dtype)
-    before = errors_of_each(np.stack([results.before for results in made]), exact, spacing)
-    after = errors_of_each(np.stack([results.after for results in made]), exact, spacing)
+    found = np.stack([*(results.before for results in made), *(results.after for results in made)])
+    each = errors_of_each(found.reshape(2, *exact.shape), exact, spacing_at(exact, dtype))
+    before, after = each[: len(made)], each[len(made) :]
     spoilt = [math.isinf(errors.largest) for errors in before]
     finite = [
         finite_error(results.before, results.exact) if overflows else errors.largest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,22 +66,28 @@ def errors(result: Float64, exact: Float64, spacing: Float64) -> Errors:
 
 
 def errors_of_each(results: Float64, exact: Float64, spacing: Float64) -> list[Errors]:
-    """The same for several results at once, which the first dimension of all three counts."""
-    count, shape = len(exact), exact.shape[1:]
+    """The same for several results at once, which the first dimension of the truth and of its units counts.
+
+    The results have a further dimension before it where several were made of each input.
+    """
+    shape, extent = exact.shape[1:], exact[:1].size
+    count = math.prod(results.shape[: results.ndim - len(shape)])
     if not exact.size:
         return [Errors(0.0, None, Ulps(0.0, 0.0))] * count
     with np.errstate(invalid="ignore"):
-        error = np.abs(results - exact).reshape(count, -1)
+        error = np.abs(results - exact).reshape(count, extent)
     positions = error.argmax(axis=1)  # of a NaN, if there is one
     if not np.isfinite(error[np.arange(count), positions]).all():
         error[np.isnan(error)] = np.inf
-        error[~np.isfinite(exact.reshape(count, -1))] = 0.0
+        error.reshape(-1, *exact.shape)[:, ~np.isfinite(exact)] = 0.0
         positions = error.argmax(axis=1)
     with np.errstate(over="ignore"):
-        units = error / spacing.reshape(count, -1)
-    ulps = [Ulps(float(row.max()), p99) for row, p99 in zip(units, _percentiles(units), strict=True)]
+        units = (error.reshape(-1, *exact.shape) / spacing).reshape(count, extent)
+    figures = zip(units.max(axis=1).tolist(), _percentiles(units), strict=True)
+    ulps = [Ulps(largest, p99) for largest, p99 in figures]
     places = np.transpose(np.unravel_index(positions, shape)).tolist() if shape else [[]] * count
-    return [Errors(float(error[i, p]), tuple(places[i]), ulps[i]) for i, p in enumerate(positions)]
+    largest = error[np.arange(count), positions].tolist()
+    return [Errors(*each) for each in zip(largest, map(tuple, places), ulps, strict=True)]
 
 
 def _percentiles(rows: Float64) -> list[float]:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
-import onnx
 
 from normgraph.constants import Array
 from normgraph.evidence.experiment import Candidate, Experiment, Modelled
 from normgraph.execution import Runner, fed, runner_of, truth_of
-from normgraph.fragments import Fragment
+from normgraph.fragments import Fragment, without_epsilons
 
 #: So many structures are held open. A model's norms are mostly of one or two.
 _OPEN = 64
@@ -124,23 +123,12 @@ def taken_apart(experiment: Experiment) -> Apart:
     """An experiment's structure and its weights."""
     candidate = experiment.candidate
     original, replaced = Form.of(experiment.original), Form.of(candidate.fragment)
-    parts = [original.key, replaced.key] if experiment.sized else [_without_epsilons(original), replaced.key]
+    own = original.key if experiment.sized else without_epsilons(original.fragment.model)
+    parts = [own, replaced.key]
     structure = _digest(*parts, repr((type(candidate).__name__, *_interface(experiment))).encode())
     modelled = replaced if isinstance(candidate, Modelled) else None
     before, after = experiment.original.constants, candidate.fragment.constants
     return Apart(structure, original, modelled, before, after, candidate)
-
-
-def _without_epsilons(form: Form) -> bytes:
-    """A form's key, epsilons of BatchNormalizations aside: each is a number beside the weights."""
-    model = onnx.ModelProto()
-    model.CopyFrom(form.fragment.model)
-    for node in model.graph.node:
-        if node.op_type == "BatchNormalization" and not node.domain:
-            others = [attribute for attribute in node.attribute if attribute.name != "epsilon"]
-            del node.attribute[:]
-            node.attribute.extend(others)
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _interface(experiment: Experiment) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from normgraph.folding.alone import let_go
 from normgraph.folding.changes import Store, apply_plan
 from normgraph.folding.moves import Edit
 from normgraph.folding.plan import Change, FoldPlan
-from normgraph.fragments import Fragment, weights_among
+from normgraph.fragments import Fragment, weights_among, without_epsilons
 from normgraph.rewrite import Names, new_initializer, remove_dead
 
 #: Operators for which it makes no difference whether weights are constants, by the first such operand.
@@ -25,7 +25,8 @@ class Carrier:
     """Carries plans out on regions as models of their own.
 
     What becomes of a region follows from its nodes and from what a plan does to which of them, whatever its weights
-    are.  So where both are the same as before, the weights are all that is new.
+    are, and whatever the epsilons of the BatchNormalizations, if none of these is left.  So where both are the same as
+    before, the weights are all that is new.
     """
 
     def __init__(self) -> None:
@@ -46,11 +47,11 @@ class Carrier:
         there = _placed(plan, places)
         if there is None:
             return None
-        key = (fragment.model.SerializeToString(deterministic=True), there.key())
+        key = (without_epsilons(fragment.model), there.key())
         outcome = self._known.get(key)
         if outcome is None:
             outcome, folded = _carried_out(there, fragment)
-            if not outcome.stored:
+            if not outcome.stored and all(node.op_type != "BatchNormalization" for node in outcome.model.graph.node):
                 self._known[key] = outcome
             return folded
         made = {name: getattr(there.changes[i], part) for name, (i, part) in outcome.made.items()}

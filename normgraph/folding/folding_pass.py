@@ -154,7 +154,7 @@ def foldable(surveyed: Surveyed) -> list[Fold]:
     model = surveyed.model
     known = _State(surveyed).known(model)
     ways = NOTHING_MORE.directions
-    found = (plan for direction in ways for graph in graphs_of(model) for plan in _plans(direction, graph, known))
+    found = (plan for direction in ways for graph in known.normalizing for plan in _plans(direction, graph, known))
     work = Surveyed(model.clone()) if any(not isinstance(plan, Refusal) for plan in found) else surveyed
     return [unfolded(fold) for fold in _folded(work, NOTHING_MORE, consent, silent, proven=False)]
 
@@ -189,7 +189,7 @@ def _fold(
     """Fold in one direction what doesn't touch what has just been folded."""
     known = state.known(model)
     facts = known.facts
-    found = [result for graph in graphs_of(model) for result in _plans(direction, graph, known)]
+    found = [result for graph in known.normalizing for result in _plans(direction, graph, known)]
     touched: set[ir.Node] = set()
     chosen: list[tuple[Plan, list[Evidence]]] = []
     for done, plan in enumerate(found):
