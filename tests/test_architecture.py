@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transfer", "interpret"),
     ("norms", "region", "remedies", "diagnosis", "candidates", "borders", "near_misses", "outer", "match", "unsettled"),
     ("lowering", "operators", "regrouping", "lengths", "statistics", "targets", "rewrite", "opset", "affine"),
-    ("reference_operators", "execution", "definitions", "widening"),
+    ("reference_operators", "execution", "doubles", "definitions", "widening"),
     ("fragments", "extraction", "evidence", "proposals", "verification"),
     ("naming", "inventory", "folding", "spelled_out", "reach", "ledger", "passes", "rounds"),
     ("timing",),

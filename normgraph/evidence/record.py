@@ -10,10 +10,13 @@ import onnx_ir as ir
 from normgraph.constants import Array
 from normgraph.evidence.measuring import Ulps
 from normgraph.evidence.preconditions import Precondition
-from normgraph.feeds import draw
+from normgraph.feeds import ORDINARY, draw
+from normgraph.feeds.families import limits
 
 #: What the inputs of all trials follow from.
 SEED = 20
+#: One element in a hundred of the original that errs by this much of itself isn't rounding.
+_ANOTHER_FUNCTION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,14 @@ class Evidence:
     def accepted(self) -> bool:
         """Whether the rewrite is proven."""
         return self.failure is None and bool(self.trials) and all(trial.passed for trial in self.trials)
+
+    @property
+    def original_is_true(self) -> bool:
+        """Whether the original computes what float64 says of the ordinary inputs that were tried, rounding aside."""
+        before = Ulps.largest_of(trial.ulps_before for trial in self.trials if trial.family in ORDINARY)
+        if before is None or self.dtype is None:
+            return True
+        return before.p99 * float(limits(self.dtype.numpy()).eps) < _ANOTHER_FUNCTION
 
     @property
     def before(self) -> float:

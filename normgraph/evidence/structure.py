@@ -7,13 +7,14 @@ is written like that.  ONNX Runtime computes the same either way: its optimizati
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 
 from normgraph.constants import Array
+from normgraph.doubles import Doubles, NotComputed
 from normgraph.evidence.experiment import Candidate, Experiment, Modelled
 from normgraph.execution import Runner, fed, runner_of, truth_of
 from normgraph.fragments import Fragment, without_epsilons
@@ -87,9 +88,12 @@ class Apart:
             NotRunnable: the original or its replacement can't be computed.
         """
         doubles = {name: array.astype(np.float64) for name, array in self.before.items()}
-        truth, before = fed(opened_in_double(self.original), doubles), fed(opened(self.original), self.before)
+        before = fed(opened(self.original), self.before)
         after = self.candidate.runner() if self.replaced is None else fed(opened(self.replaced), self.after)
-        return Runners(truth, before, after)
+        computed = in_doubles(self.original)
+        if computed is None:
+            return Runners(fed(opened_in_double(self.original), doubles), before, after)
+        return Runners(fed(computed, doubles), before, after, lambda: fed(opened_in_double(self.original), doubles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,22 @@ class Runners:
         truth: the original in float64.
         before: the original.
         after: what is to replace it.
+        instead: makes the truth anew, computed by others: ONNX Runtime or onnx's reference evaluator; None where it is
+            already.
     """
 
     truth: Runner
     before: Runner
     after: Runner
+    instead: Callable[[], Runner] | None = None
+
+    def by_others(self) -> Runners:
+        """The same, the truth computed by others.
+
+        Raises:
+            NotRunnable: they don't compute it.
+        """
+        return self if self.instead is None else Runners(self.instead(), self.before, self.after)
 
 
 def runners_of(experiment: Experiment) -> Runners:
@@ -115,8 +130,17 @@ def runners_of(experiment: Experiment) -> Runners:
     """
     original = experiment.original
     before, after = fed(runner_of(original.model), original.constants), experiment.candidate.runner()
-    double = original.in_double()
-    return Runners(truth_of(double.model, double.constants), before, after)
+
+    def opened() -> Runner:
+        double = original.in_double()
+        return truth_of(double.model, double.constants)
+
+    try:
+        computed = Doubles(original.model)
+    except NotComputed:
+        return Runners(opened(), before, after)
+    doubles = {name: array.astype(np.float64) for name, array in original.constants.items()}
+    return Runners(fed(computed, doubles), before, after, opened)
 
 
 def taken_apart(experiment: Experiment) -> Apart:
@@ -163,8 +187,17 @@ def opened(form: Form) -> Runner:
 
 
 @lru_cache(maxsize=_OPEN)
+def in_doubles(form: Form) -> Doubles | None:
+    """What computes a form in float64 without a model for it; None where it takes one."""
+    try:
+        return Doubles(form.fragment.model)
+    except NotComputed:
+        return None
+
+
+@lru_cache(maxsize=_OPEN)
 def opened_in_double(form: Form) -> Runner:
-    """What computes a form in float64.
+    """What computes a form in float64: ONNX Runtime or onnx's reference evaluator.
 
     Raises:
         NotRunnable: it can't be computed.
