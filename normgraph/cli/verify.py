@@ -107,16 +107,17 @@ def _table(rows: Sequence[Comparison]) -> Table:
 
 
 def _bound(found: Verification) -> str:
-    judged = any(comparison.error_after is not None for comparison in found.comparisons)
+    judged = [comparison.error_after is not None for comparison in found.comparisons if comparison.dtype in RELATIVE]
     if found.tolerance is not None:
         return f"Outputs may differ by {found.tolerance.absolute:g} + {found.tolerance.relative:g}·|before|."
-    if judged:
-        return (
-            f"Error: against float64, before → after. The second model may err {FACTOR:.0f} times as much as the "
-            f"first, or by {ULPS:.0f} units in the last place."
-        )
     bounds = ", ".join(f"{bound:g} in {dtype}" for dtype, bound in RELATIVE.items())
-    return f"Outputs may differ by this much of their largest value: {bounds}."
+    if not any(judged):
+        return f"Outputs may differ by this much of their largest value: {bounds}."
+    others = "" if all(judged) else f" Where there is no float64, by this much of the largest value: {bounds}."
+    return (
+        f"Error: against float64, before → after. The second model may err {FACTOR:.0f} times as much as the "
+        f"first, or by {ULPS:.0f} units in the last place.{others}"
+    )
 
 
 def _parting(divergence: Divergence) -> list[RenderableType]:
