@@ -109,8 +109,8 @@ class Dominators:
 
 def _common(a: _Place | None, b: _Place) -> _Place | None:
     """The nearest place that is above both, or one of them."""
-    if a is None:
-        return None
+    if a is None or a is b:
+        return a
     depth = min(a.depth, b.depth)
     left, right = _up_to(depth, a), _up_to(depth, b)
     while left is not right:

@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 
 import onnx_ir as ir
 
 from normgraph.atoms import Axes
 from normgraph.axes import Layout
-from normgraph.candidates import NATIVE_STATISTICS, Candidates, begins_search
+from normgraph.candidates import Candidates, begins_search
 from normgraph.diagnosis import Shortfall, is_divisor
 from normgraph.facts import Facts
 from normgraph.forms import Form
 from normgraph.interpret import Interpretation, interpret
 from normgraph.near_misses import Miss, NearMiss, causes, misses_in, most_telling, where_lost
-from normgraph.norms import Norm, recognise
-from normgraph.outer import Operand, Outer, core_of, outer_of, without_applied
+from normgraph.norms import Norm
+from normgraph.outer import Operand, Outer, outer_of, without_applied
+from normgraph.recognition import is_native, recognised_in, stands_alone, statistics_of
 from normgraph.region import Escape, escapes, reads_only_shape, region_of
-from normgraph.transfer import LAYOUT_OPERATORS, is_reduction
+from normgraph.transfer import is_reduction
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,8 @@ def find(graph: ir.Graph, facts: Facts, begins: Callable[[ir.Node, Facts], bool]
         facts: the facts about the model.
         begins: at which nodes to begin.
     """
-    if not any(begins(node, facts) for node in graph):
+    beginning = [node for node in graph if begins(node, facts)]
+    if not beginning:
         return Findings((), ())
     candidates = Candidates(graph, facts)
     covered: set[ir.Node] = set()
@@ -124,8 +125,8 @@ def find(graph: ir.Graph, facts: Facts, begins: Callable[[ir.Node, Facts], bool]
     matches: list[Match] = []
     near_misses: dict[ir.Node, NearMiss] = {}
     seen: dict[ir.Value, _Reading | None] = {}
-    for node in graph:
-        if node in covered or not begins(node, facts):
+    for node in beginning:
+        if node in covered:
             continue
         found, missed = _examine(node, graph, candidates, facts, seen)
         found = [m for m in found if (taken if m.obstacle is None else covered).isdisjoint(m.nodes)]
@@ -237,11 +238,18 @@ def _is_hindered(matches: Sequence[Match]) -> bool:
 
 def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     """The outputs to replace: as much of the region as can go, with as few norms as do it."""
-    recognised = _recognised(interpretation)
+    recognised = recognised_in(interpretation)
     if not recognised:
         return ()
     base, forms = interpretation.base, interpretation.forms
+    further = statistics_of(recognised, facts)
     regions: dict[ir.Value, tuple[ir.Node, ...]] = {}
+    if not interpretation.foreign:  # mostly the furthest one is what all of them serve
+        output = next(reversed(recognised))
+        regions[output] = region = region_of(base, output, forms, facts)
+        whole = further.isdisjoint(region) and all(value.producer() in region for value in recognised)
+        if whole and not stands_alone(region) and not escapes(region, base, forms, facts).keys() - {output}:
+            return [_match(interpretation, output, recognised[output], region, ())]
     for output in recognised:  # what is nearer the base first
         regions[output] = region_of(base, output, forms, facts, regions)
     if interpretation.foreign:
@@ -249,7 +257,7 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
     recognised = {
         output: norm
         for output, norm in recognised.items()
-        if not _stands_alone(regions[output]) and not _passes_through(regions[output], recognised, facts)
+        if not stands_alone(regions[output]) and further.isdisjoint(regions[output])
     }
     regions = {output: regions[output] for output in recognised}
     if not recognised:
@@ -271,7 +279,7 @@ def _matches(interpretation: Interpretation, facts: Facts) -> Sequence[Match]:
         outputs = [value for value in needed if value in recognised] or [next(reversed(recognised))]
         plans.append((0, tuple(outputs)))
         inner = {value: escape for value, escape in outward.items() if value not in outputs}
-        if any(_is_native(region_of(base, value, forms, facts)) for value in inner):
+        if any(is_native(region_of(base, value, forms, facts)) for value in inner):
             return ()  # a native norm that is read for its own sake stays one
     _, outputs_of_plan = max(plans, key=lambda plan: plan[0])
     return [
@@ -298,52 +306,6 @@ def _needed(
     return tuple(Needed(inner[value], forms[value], region_of(base, value, forms, facts)) for value in made)
 
 
-def _stands_alone(region: Sequence[ir.Node]) -> bool:
-    """Whether the region is one operator, or what would be made of it."""
-    return len(region) == 1 or _is_native(region)
-
-
-def _is_native(region: Sequence[ir.Node]) -> bool:
-    """Whether the region is a native norm and beside it at most what moves elements.
-
-    An InstanceNormalization that elements are moved around may be another norm.
-    """
-    others = list(islice((node.op_type for node in region if node.op_type not in LAYOUT_OPERATORS), 2))
-    if len(others) != 1 or others[0] not in NATIVE_STATISTICS:
-        return False
-    return len(region) == 1 or others[0] != "InstanceNormalization"
-
-
-def _passes_through(region: Sequence[ir.Node], recognised: Mapping[ir.Value, Norm], facts: Facts) -> bool:
-    """Whether a statistic of one recognised norm is part of the region: it begins another norm."""
-    return any(is_reduction(node, facts) and not recognised.keys().isdisjoint(node.inputs) for node in region)
-
-
-def _recognised(interpretation: Interpretation) -> dict[ir.Value, Norm]:
-    """The values that are normalizations of the base, of its type, with its dimensions in whatever order."""
-    found: dict[ir.Value, Norm] = {}
-    layout, dtype = interpretation.layout, interpretation.forms[interpretation.base].dtype
-    rank, singles, dimensions = len(layout), layout.count(()), sorted_dimensions(layout)
-    recognised: dict[int, Norm | None] = {}
-    for value, form in interpretation.forms.items():
-        if form.dtype != dtype or len(form.layout) != rank or form.layout.count(()) != singles:
-            continue
-        if form.layout != layout and sorted_dimensions(form.layout) != dimensions:
-            continue
-        if id(form.value) not in recognised:  # where elements are only moved, the value is the same object
-            core = core_of(form.value) if interpretation.foreign else form.value
-            recognised[id(form.value)] = None if core is None else recognise(core, layout)
-        norm = recognised[id(form.value)]
-        if norm is not None:
-            found[value] = norm
-    return found
-
-
-def sorted_dimensions(layout: Layout) -> list[tuple[int, ...]]:
-    """The dimensions of a layout without their order."""
-    return sorted(tuple(axis.index for axis in dimension) for dimension in layout)
-
-
 def _match(
     interpretation: Interpretation,
     output: ir.Value,
@@ -351,14 +313,14 @@ def _match(
     nodes: tuple[ir.Node, ...],
     needed: tuple[Needed, ...],
 ) -> Match:
-    layout, forms = interpretation.layout, interpretation.forms
+    layout, forms, region = interpretation.layout, interpretation.forms, frozenset(nodes)
     shape_readers = tuple(
         use.node
         for node in nodes
         for value in node.outputs
         if value is not output
         for use in value.uses()
-        if use.node not in nodes and reads_only_shape(use.node, value, layout, forms)
+        if use.node not in region and reads_only_shape(use.node, value, layout, forms)
     )
     # What a constant elsewhere demands of a size says nothing of the region: there it may broadcast instead.
     demanded = frozenset(axis for node in nodes for axis in interpretation.demanding.get(node, ()))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from normgraph.axes import size_of
-from normgraph.match import Match, find, sorted_dimensions
+from normgraph.match import Match, find
+from normgraph.recognition import sorted_dimensions
 from normgraph.remedies import REMEDIES
 from tests.core.surveyed import f32, surveyed
 
