@@ -94,12 +94,12 @@ class Polynomial:
         """How deep sums stand under powers within sums under powers."""
         return max((depth_of(atom) for monomial in self.terms for atom, _ in monomial), default=0)
 
-    @cached_property
+    @property
     def constant(self) -> Coefficient | None:
         """The value as a constant, or None where it depends on an atom."""
         if not self.terms:
             return 0.0
-        return self.terms[UNIT] if len(self.terms) == 1 and UNIT in self.terms else None
+        return self.terms.get(UNIT) if len(self.terms) == 1 else None
 
     @cached_property
     def is_small(self) -> bool:

@@ -65,7 +65,7 @@ def coefficient(values: npt.ArrayLike, dimensions: Iterable[Dimension]) -> Coeff
     array = np.asarray(values, dtype=np.float64)
     if array.size == 1:
         return array.item()
-    if array.size and array.item(-1) == array.item(0) and np.all(array == array.item(0)):
+    if array.size and array.item(-1) == array.item(0) and (array == array.item(0)).all():
         return array.item(0)
     axes = tuple(axis for dimension in dimensions for axis in dimension)
     return _ordered(axes, array.reshape([_extent(axis, array, position) for position, axis in enumerate(axes)]))
@@ -98,13 +98,13 @@ _ON_FLOATS: Mapping[Callable[..., FloatArray], Callable[..., float]] = {
 
 def combine(operation: Callable[..., FloatArray], a: Coefficient, b: Coefficient) -> Coefficient:
     """`operation` applied element by element, aligned by label; a float where the result is uniform."""
-    if operation is np.multiply and (is_one(a) or is_one(b)):
-        return b if is_one(a) else a
     if isinstance(a, float) and isinstance(b, float):
         if operation in _ON_FLOATS:
             return _ON_FLOATS[operation](a, b)
         with np.errstate(all="ignore"):
             return float(operation(np.float64(a), np.float64(b)))
+    if operation is np.multiply and (is_one(a) or is_one(b)):
+        return b if is_one(a) else a
     axes, left, right = _aligned(a, b)
     with np.errstate(all="ignore"):
         values = operation(left, right)
@@ -127,7 +127,7 @@ def collapse(value: LabelledArray) -> Coefficient:
     first = values.item(0) if values.size else 0.0
     if values.size and values.item(-1) != first:
         return value
-    return first if bool(np.all(values == first)) else value
+    return first if (values == first).all() else value
 
 
 def spread(value: Coefficient, axes: tuple[Axis, ...]) -> FloatArray:
@@ -183,6 +183,8 @@ def rename(value: Coefficient, renaming: Renaming) -> Coefficient:
         return value
     dimensions = [renaming.get(axis, (axis,)) for axis in value.axes]
     axes = tuple(axis for dimension in dimensions for axis in dimension)
+    if len(axes) == len(value.axes) == 1:
+        return LabelledArray(axes, value.values)
     shape: list[int] = []
     for extent, dimension in zip(value.values.shape, dimensions, strict=True):
         shape.extend([extent] if len(dimension) == 1 else [axis.size.factor for axis in dimension])
@@ -211,7 +213,7 @@ def close(a: Coefficient, b: Coefficient) -> bool:
     if isinstance(a, float) and isinstance(b, float):
         return abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
     _, left, right = _aligned(a, b)
-    if np.all(left == right):  # the same numbers by the same route, mostly
+    if np.equal(left, right).all():  # the same numbers by the same route, mostly
         return True
     with np.errstate(all="ignore"):
         difference = np.abs(left - right)

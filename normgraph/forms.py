@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -107,26 +108,28 @@ class Scope:
 
     def constant(self, value: ir.Value) -> Form | None:
         """The form of a value that doesn't depend on the base tensor, None where it isn't a constant."""
-        known = self.facts.elements.get(value)
+        facts = self.facts
+        known = facts.elements.get(value)
         if known is not None and len(known.sizes) == 1 and known.sizes[0] is not None and known.sizes[0].symbols:
-            return Form(self.count(known.sizes[0]), ((),) * known.rank, self.facts.dtype(value))
-        shape = self.facts.shape(value)
+            return Form(self.count(known.sizes[0]), ((),) * known.rank, facts.dtype(value))
+        shape = facts.shapes.get(value)
         if shape is None:
             return None
-        if value in self.facts.uniform:
-            return Form(algebra.constant(self.facts.uniform[value]), self.fresh(shape), self.facts.dtype(value))
-        if value in self.facts.expanded:
-            source = self.constant(self.facts.expanded[value])
+        if value in facts.uniform:
+            return Form(algebra.constant(facts.uniform[value]), self.fresh(shape), facts.dtype(value))
+        if value in facts.expanded:
+            source = self.constant(facts.expanded[value])
             return None if source is None else self.expanded(source, shape)
-        if not self.facts.is_constant(value):
+        if value not in facts.constants.known:
             return None
-        if axes.product(shape).factor > MAXIMAL_CONSTANT:
+        if math.prod(size.factor for size in shape) > MAXIMAL_CONSTANT:
             raise NotRepresentable("too-complex", f"the constant '{value.name}' is too large to reason about")
-        array = self.facts.constant(value)
+        array = facts.constants.array(value)
         if array is None or array.dtype.kind not in "bfiuV" or not array.size:
             return None
-        layout = self.fresh([Size(extent) for extent in array.shape]) if array.size > 1 else ((),) * array.ndim
-        return Form(algebra.constant(coefficient(array, layout)), layout, self.facts.dtype(value))
+        single = array.size == 1
+        layout = ((),) * array.ndim if single else self.fresh(tuple(map(axes.static_size, array.shape)))
+        return Form(algebra.constant(coefficient(array, layout)), layout, facts.dtype(value))
 
 
 #: A transfer function: (node, forms of its operands, scope) → form of its first output.

@@ -115,10 +115,9 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, scope: Scope) -> Inter
     def enqueue_readers(value: ir.Value, distance: int) -> None:
         for use in value.uses():
             reader = use.node
-            position = positions.get(reader)
-            if position is not None and reader not in queued and reader.graph is graph:
+            if reader not in queued and reader.graph is graph and reader in positions:
                 queued.add(reader)
-                heapq.heappush(queue, (position, reader, distance))
+                heapq.heappush(queue, (positions[reader], reader, distance))
 
     enqueue_readers(base, 1)
     visited = 0
@@ -133,9 +132,10 @@ def _run(base: ir.Value, graph: ir.Graph, layout: Layout, scope: Scope) -> Inter
             unknowns.append(result)
             lost.update((output, result) for output in node.outputs)
         elif result is not None and result.value.depth <= MAXIMAL_DEPTH:
-            forms[node.outputs[0]] = result
+            output = node.outputs[0]
+            forms[output] = result
             if distance < MAXIMAL_APPROACH or (distance < MAXIMAL_DISTANCE and _has_statistic(result)):
-                enqueue_readers(node.outputs[0], distance + 1)
+                enqueue_readers(output, distance + 1)
     return Interpretation(base, layout, forms, tuple(unknowns), scope.assumed, demanding, tuple(scope.foreign or ()))
 
 
