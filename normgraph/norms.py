@@ -291,9 +291,13 @@ def _reading(outline: _Outline, layout: Layout) -> _Reading | None:
     if product(axis.size for axis in over).factor == 0:  # no operator takes a mean of nothing
         return None
     gain, bias = value.terms[leading], value.terms.get(UNIT, 0.0)
+    norms: dict[tuple[Guard, int], Norm] = {}
     rows: list[tuple[Row, Polynomial]] = []
     for row in NORMS:
-        if row.admits(Norm((row.kind,), over, epsilon, gain, bias, row.guard, row.power), layout):
+        style = row.guard, row.power
+        if style not in norms:  # what a row asks for is the same for every kind
+            norms[style] = Norm((row.kind,), over, epsilon, gain, bias, row.guard, row.power)
+        if row.admits(norms[style], layout):
             plain = _plain(row, x.axes, over, epsilon)
             if UNIT in plain.terms or value.terms.keys() - {UNIT} == plain.terms.keys():
                 rows.append((row, plain))
