@@ -87,6 +87,7 @@ def test_a_sum_is_made_without_terms(
     (plan,), found = plans_of(nodes)
     assert {each.value.name: each.instead[0].inputs[each.instead[1]].name for each in plan.bypasses} == bypassed  # type: ignore[union-attr]
     assert sorted(value.name or "" for value in plan.narrowed) == narrowed
+    assert {node.outputs[0].name for node in plan.replaced}.isdisjoint(cut)
     apply_merge(plan, Store(Names(found.model)))
     for name, kept in cut.items():
         assert [value.name for value in found.values[name].producer().inputs if value] == kept.split()  # type: ignore[union-attr]
