@@ -104,6 +104,6 @@ PASSAGES: Mapping[str, Passage] = {
 }
 
 
-def passage_of(node: ir.Node | None) -> Passage | None:
+def passage_of(node: ir.Node) -> Passage | None:
     """The node's row of the table, None for an operator that nothing is known of."""
-    return None if node is None or node.domain else PASSAGES.get(node.op_type)
+    return None if node.domain else PASSAGES.get(node.op_type)

@@ -119,6 +119,7 @@ NOT_FOUND = [
     pytest.param(plain(X, H, W) * 2, IMAGE, "epsilon-outside", id="epsilon-outside-with-a-gain"),
     pytest.param(plain(X, H, W) + 1, IMAGE, "epsilon-outside", id="epsilon-outside-with-a-bias"),
     pytest.param(standardized(Y, G) * 2, GROUPED, "not-a-normalization", id="group-behind"),
+    pytest.param(standardized(Y, G, H, W) * 2, GROUPED, "not-a-normalization", id="groups-one-within-the-other"),
     pytest.param(standardized(Y, D) * 2, GROUPED, "not-a-normalization", id="part-of-a-dimension"),
     pytest.param(scaled(X, W) + 1, IMAGE, "not-a-normalization", id="root-mean-square-with-bias"),
     pytest.param(centred(X, W) / ((X * X).mean(axis=(W,)) + 1) ** HALF, IMAGE, "half-centred", id="spread-not-centred"),

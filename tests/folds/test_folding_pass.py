@@ -177,6 +177,34 @@ def test_two_maps_wait_while_others_make_way_for_them() -> None:
     ]
 
 
+TURNED = "a = Add(x, c)  t = Transpose<perm = [0, 2, 3, 1]>(a)  b = Mul(t, g)  y = MatMul(b, m)"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "after"),
+    [
+        pytest.param(WRITTEN, "Conv", id="a map of two nodes, backward"),
+        pytest.param("a = Mul(x, k)  b = Add(a, c)  y = Conv(b, v)", "Conv", id="a map of two nodes, forward"),
+        pytest.param("r = Conv(x, v)  a = Mul(r, k)  t = Transpose<perm = [0, 2, 3, 1]>(a)  y = Add(t, g)",
+                     "Conv Transpose", id="a Transpose within the map stays, backward"),
+        pytest.param(TURNED, "Transpose MatMul Add", id="a Transpose within the map stays"),
+        pytest.param("r = MatMul(x, s)  a = Add(r, e)  b = Mul(a, e)  y = Add(b, e)", "MatMul Add",
+                     id="a bias that is a part of the map"),
+    ],
+)  # fmt: skip
+def test_what_is_folded_computes_what_it_did(nodes: str, after: str) -> None:
+    constants = {**CONSTANTS, "s": numbers(5, 5), "e": numbers(5)}
+    read = {name: array for name, array in constants.items() if f", {name}" in nodes}
+    original = built(nodes, X, outputs="float[N, A, B, C] y", constants=read)
+    model = ir.from_proto(original)
+    found = fold_batch_normalizations(model, proven=False)
+    assert [fold.status for fold in found] == ["folded"]
+    assert operators(model) == after.split()
+    feeds = [{"x": numbers(2, 4, 5, 5)}]
+    ((before,), (folded,)) = (run(each, feeds) for each in (original, ir.to_proto(model)))
+    np.testing.assert_allclose(folded["y"], before["y"], rtol=1e-4)
+
+
 def test_of_two_maps_of_one_operator_each_finds_what_the_other_has_made_of_it() -> None:
     half = "BatchNormalization({0}, g2, d2, d2, g2)"
     nodes = (

@@ -51,6 +51,14 @@ def test_is_not_linear(nodes: str, constants: dict[str, np.ndarray], blank: int 
     assert linear(nodes, "h", constants, blank) is None
 
 
+def test_what_is_added_is_its_bias_only_where_that_is_asked_for() -> None:
+    found = surveyed(f"{MATMUL} y = Add(h, c)", INPUTS, outputs="y", constants={"w": W, "c": C})
+    for asked in (False, True):
+        told = linear_of(found.values["h"].producer(), found.facts, with_addition=asked)
+        assert told is not None
+        assert (told.addition is not None) is asked
+
+
 def test_its_bias_may_be_left_out() -> None:
     with_bias, without = (linear(BIASED, "h", {"w": W, "c": C}, blank) for blank in (None, 2))
     assert with_bias is not None
