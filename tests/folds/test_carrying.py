@@ -113,6 +113,14 @@ def test_what_was_carried_out_is_good_for_other_numbers(
     assert len(calls) == times
 
 
+def test_a_map_that_takes_another_in_keeps_its_own_epsilon() -> None:
+    carrier = Carrier()
+    for epsilon in (1e-5, 1.0):
+        taking = NORM.format("x").replace("BatchNormalization", f"BatchNormalization<epsilon = {epsilon}>")
+        nodes = f"h = {taking}  p = AveragePool<kernel_shape = [2, 2]>(h)  y = {NORM.format('p')}"
+        assert carried(carrier, *planned(nodes, "compose")) == [["BatchNormalization", "AveragePool"]]
+
+
 def test_a_copy_is_not_carried_out() -> None:
     plan, found = planned(f"h = Conv(x, w)  y = {NORM.format('h')}  z = Relu(h)", "duplicate")
     fragment, nodes = cut_out(plan.regions[0], found.facts, WEIGHED)

@@ -66,6 +66,13 @@ def test_factors_that_are_not_constant_as_yet_are_told(nodes: str, inputs: str, 
     assert [fold.output for fold in leftovers(found.model, {}, (), found.facts)] == expected
 
 
+def test_a_factor_of_what_has_no_known_rank_is_not_told() -> None:
+    found = found_in("h = Mul(x, g)  y = MatMul(h, w)", GAIN)
+    assert len(leftovers(found.model, {}, (), found.facts)) == 1
+    del found.facts.shapes[found.values["x"]]
+    assert leftovers(found.model, {}, (), found.facts) == []
+
+
 MAP = "a = Mul(r, g)  b = Add(a, c)  y = Relu(b)"
 
 
