@@ -94,7 +94,7 @@ def _is_square(terms: Terms) -> bool:
 
 def _root(monomial: Monomial) -> Monomial | None:
     """The product whose square this is, if its exponents are even."""
-    if not monomial or any(e.denominator != 1 or e % 2 for _, e in monomial):
+    if any(e.denominator != 1 or e % 2 for _, e in monomial):
         return None
     return frozenset((atom, e // 2) for atom, e in monomial)
 

@@ -25,6 +25,7 @@ N, H = Axis(0, Size(3)), Axis(1, Size(4))
 LAYOUT = ((N,), (H,))
 NUMBERS = np.random.default_rng(3).standard_normal((3, 4))
 x = base((N, H))
+GAPPED = constant(coefficient([0.0, 1.0, 2.0, 3.0], [(H,)]))
 ROW = constant(coefficient([0.5, -1.0, 2.0, 3.0], [(H,)]))
 
 
@@ -75,6 +76,21 @@ EQUAL = [
     pytest.param(lambda: (x * ROW / ROW, x), id="array-there-and-back"),
     pytest.param(lambda: (extent("S") * mean(x) / extent("S"), mean(x)), id="dynamic-extent"),
     pytest.param(lambda: ((x + 1) ** 5 / (x + 1) ** 5, constant(1.0)), id="powers-beyond-expansion"),
+    pytest.param(lambda: (x**0, constant(1.0)), id="power-of-zero"),
+    pytest.param(lambda: ((x + 1) ** 0, constant(1.0)), id="power-of-zero-of-a-sum"),
+    pytest.param(lambda: ((x - x) ** 2, constant(0.0)), id="square-of-nothing"),
+    pytest.param(lambda: (constant(1.0).clamped(2.0), constant(2.0)), id="bounded-number"),
+    pytest.param(lambda: ((2 * mean(x * x)).clamped(2e-5), mean(x * x).clamped(1e-5) * 2), id="scaled-bound"),
+    pytest.param(lambda: (GAPPED**2, GAPPED * GAPPED), id="square-of-numbers-one-of-which-is-zero"),
+    pytest.param(lambda: ((GAPPED**HALF) ** 2, GAPPED), id="root-of-numbers-one-of-which-is-zero"),
+    pytest.param(
+        lambda: ((3 * mean(x * x) - 3.000003 * mean(x) ** 2 + 3) ** -HALF, 3**-0.5 * (variance(x) + 1) ** -HALF),
+        id="spread-scaled-in-float32",
+    ),
+    pytest.param(
+        lambda: ((3 * mean(x * x) - 6 * mean(x * x, N)) ** -1, (mean(x * x) - 2 * mean(x * x, N)) ** -1 / 3),
+        id="scaled-difference-of-spreads",
+    ),
 ]
 DIFFERENT = [
     pytest.param(lambda: (mean(x), mean(x, N)), id="other-axis"),
@@ -163,7 +179,7 @@ def many() -> Polynomial:
 def test_what_a_kernel_must_not_use_is_a_type_error() -> None:
     misuses: list[Callable[[Any], Any]] = [np.exp, np.add.reduce, lambda value: np.sqrt(value, where=True)]
     for misuse in misuses:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="has no meaning for polynomials"):
             misuse(x)
 
 
@@ -223,3 +239,4 @@ def test_atoms_are_compared_by_what_they_are() -> None:
     assert Base(frozenset([N, H])) == Base(frozenset([H, N]))
     assert hash(x * x + mean(x)) == hash(mean(x) + x * x)
     assert len({mean(x), mean(x), mean(x, N)}) == 2
+    assert constant(1.0) != 1.0

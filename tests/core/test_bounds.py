@@ -21,6 +21,7 @@ m = x.mean(axis=(H,))
 square = (x * x).mean(axis=(H,))
 both = (x * x).mean(axis=(N, H))
 POSITIVE = constant(coefficient([0.5, 1.0, 2.0], [(H,)]))
+GAPPED = constant(coefficient([0.0, 1.0, 2.0], [(H,)]))
 MIXED = constant(coefficient([0.5, -1.0, 2.0], [(H,)]))
 
 KNOWN = [
@@ -47,6 +48,10 @@ KNOWN = [
     pytest.param(lambda: (x - 2 * m) ** 2 * 3, 0.0, id="scaled-square"),
     pytest.param(lambda: (x - m + m * m) ** 2, 0.0, id="square-of-three"),
     pytest.param(lambda: ((x - m) ** 2).mean(axis=(H,)), 0.0, id="mean-of-expanded-square"),
+    pytest.param(lambda: (x + 1) ** 2, 0.0, id="square-with-a-number"),
+    pytest.param(lambda: (x + 1) ** 6 + 2, 2.0, id="even-power-that-is-not-expanded"),
+    pytest.param(lambda: (x - x**-1 + m) ** 2, 0.0, id="square-with-a-reciprocal"),
+    pytest.param(lambda: square * GAPPED, 0.0, id="weights-one-of-which-is-zero"),
 ]
 UNKNOWN = [
     pytest.param(lambda: x, id="value"),
@@ -68,6 +73,13 @@ UNKNOWN = [
         lambda: x * x + m * m + square**2 - 2 * x * m - 2 * x * square - 2 * m * square, id="signs-of-no-square"
     ),
     pytest.param(lambda: -extent("S"), id="negative-extent"),
+    pytest.param(lambda: square - m * m * POSITIVE, id="less-than-variance-in-some-places"),
+    pytest.param(lambda: square - m**4, id="of-another-degree-yet"),
+    pytest.param(lambda: x * x + m * m + x * square, id="crossed-with-another"),
+    pytest.param(lambda: -((x + m) ** 2), id="negative-square"),
+    pytest.param(
+        lambda: (x - m) ** 2 + (square - both) ** 2 + 2 * (x + m) * (square + both), id="signs-of-no-square-of-four"
+    ),
 ]
 
 

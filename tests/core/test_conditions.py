@@ -21,6 +21,7 @@ variance = (centred * centred).mean(axis=(H,))
 root = (variance + 1) ** HALF
 high, low = x.maximum(axis=(H,)), -(-x).maximum(axis=(H,))
 ROW = constant(coefficient([0.5, -1.0, 2.0, 3.0], [(H,)]))
+GAPPED = constant(coefficient([0.0, 1.0, 2.0, 3.0], [(H,)]))
 zero, one = constant(0.0), constant(1.0)
 constant_row = conditions.equal(low, high)
 length = (x * x).mean(axis=(H,)) ** HALF
@@ -46,6 +47,20 @@ DECIDED = [
 def test_condition_is_decided(make: Callable[[], tuple[Polynomial, Polynomial]]) -> None:
     found, expected = make()
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "other"),
+    [
+        pytest.param(lambda: conditions.equal(zero, variance), zero, id="never"),
+        pytest.param(lambda: conditions.equal(m**-1, zero), conditions.equal(m, zero), id="of-the-reciprocal"),
+        pytest.param(lambda: conditions.equal(m * root, zero), conditions.equal(m, zero), id="of-one-factor"),
+        pytest.param(lambda: conditions.equal(m * root, zero), conditions.equal(root, zero), id="of-the-other-factor"),
+        pytest.param(lambda: conditions.equal(m * GAPPED, zero), conditions.equal(m, zero), id="without-weights"),
+    ],
+)
+def test_condition_is_not_another(make: Callable[[], Polynomial], other: Polynomial) -> None:
+    assert make() != other
 
 
 CHOSEN = [
@@ -107,6 +122,7 @@ MATTERING = [
     pytest.param(lambda: (no_length, zero, unit + 1), id="a-sum"),
     pytest.param(lambda: (conditions.equal(length, one), zero, unit), id="where-the-divisor-is-one"),
     pytest.param(lambda: (no_length, zero, m * length * (m * m + one) ** -1 + one), id="not-zero-itself"),
+    pytest.param(lambda: (1 - no_length, unit, one), id="one-in-its-place-where-it-is-none"),
 ]
 
 
@@ -124,6 +140,9 @@ def evaluated(value: Polynomial, numbers: np.ndarray) -> np.ndarray:
 
 
 wide_high = x.maximum(axis=(N, H))
+wide = x - x.mean(axis=(N,))
+squares, rows = (x * x).maximum(axis=(H,)), m.maximum(axis=(N,))
+weighted = x * (length**2 + ROW * ROW) ** -HALF
 REFUSED: list[object] = [
     pytest.param(lambda: conditions.greater(x, zero), id="sign-of-x"),
     pytest.param(lambda: conditions.greater(variance, one), id="large-variance"),
@@ -153,6 +172,32 @@ REFUSED: list[object] = [
     pytest.param(lambda: conditions.chosen(conditions.equal(variance, zero), one, 3 * variance), id="no-multiple"),
     pytest.param(lambda: conditions.chosen(2 * constant_row, zero, centred), id="no-condition"),
     pytest.param(lambda: conditions.chosen(x, zero, centred), id="a-number"),
+    *(
+        pytest.param(lambda case=case: conditions.chosen(conditions.equal(case[0], case[1]), zero, case[2]), id=name)
+        for name, case in {
+            "range-of-the-centred": (centred.maximum(axis=(H,)), -(-centred).maximum(axis=(H,)), x * m),
+            "range-of-squares": (squares, -(-x * x).maximum(axis=(H,)), centred),
+            "range-of-the-weighted": ((x * ROW).maximum(axis=(H,)), -(-x * ROW).maximum(axis=(H,)), centred),
+            "range-of-means": (rows, -(-m).maximum(axis=(N,)), wide),
+            "range-and-a-product": (high - low, -(m * x), centred),
+            "largest-and-mean": (m, -high, centred),
+            "mean-and-largest": (-high, m, centred),
+            "square-of-the-largest": (high**2, low, centred),
+            "weighted-base": (x * ROW, zero, centred),
+            "multiple-by-weights": (x, m, x * ROW),
+            "of-weights-alone": (ROW, zero, centred),
+            "one-of-two-factors": (m * variance, zero, m),
+            "one-of-two-means": (m * length**2, zero, m),
+            "the-other-of-two-means": (m * length**2, zero, length**2),
+            "reciprocal": (m**-1, zero, m),
+            "weighted-mean-with-a-gap": (m * GAPPED, zero, m),
+            "quotient-of-what-is-zero": (m, zero, m * length**-1),
+            "root-of-a-mean-of-squares": (low, high, length - m),
+            "mean-of-the-weighted": (low, high, weighted - weighted.mean(axis=(H,))),
+        }.items()
+    ),
+    pytest.param(lambda: conditions.chosen(constant_row * x, zero, centred), id="no-condition-by-a-factor"),
+    pytest.param(lambda: conditions.chosen(constant_row**-1, zero, centred), id="no-condition-by-its-exponent"),
 ]
 
 
