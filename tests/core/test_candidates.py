@@ -3,6 +3,7 @@
 import random
 from itertools import pairwise
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
@@ -12,14 +13,14 @@ from tests.core.surveyed import f32, surveyed
 
 
 def random_graph(seed: int, length: int) -> ir.Graph:
-    """Additions of two values made before, mostly of late ones, so that chains get long and meet again."""
+    """Additions of up to three values made before, mostly of late ones, so that chains get long and meet again."""
     source = random.Random(seed)
     values = [ir.Value(name=name, shape=ir.Shape([4]), type=ir.TensorType(ir.DataType.FLOAT)) for name in ("x", "y")]
     nodes: list[ir.Node] = []
     for number in range(length):
         reach = source.choice((1, 3, len(values)))
-        operands = [values[-source.randint(1, min(reach, len(values)))] for _ in range(source.choice((1, 2)))]
-        nodes.append(ir.node("Add" if len(operands) == 2 else "Neg", operands, name=f"n{number}"))
+        operands = [values[-source.randint(1, min(reach, len(values)))] for _ in range(source.choice((1, 2, 3)))]
+        nodes.append(ir.node(("Neg", "Add", "Sum")[len(operands) - 1], operands, name=f"n{number}"))
         values.append(nodes[-1].outputs[0])
     return ir.Graph(values[:2], [values[-1]], nodes=nodes, opset_imports={"": 17})
 
@@ -83,3 +84,32 @@ def test_native_norm_is_looked_at_where_something_can_be_made_of_it(nodes: str, 
 @pytest.mark.parametrize("nodes", ON_ITS_OWN)
 def test_native_norm_on_its_own_is_left_alone(nodes: str) -> None:
     assert candidates(nodes) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        pytest.param("y = Add(x, one)", ["y", "x"], id="with-a-constant"),
+        pytest.param("h = Exp(x)  y = Conv(h, w, )", ["y", "h"], id="with-an-input-left-out"),
+        pytest.param("y = Sum(x, z, x)", ["y"], id="of-two-tensors"),
+        pytest.param("y = Exp(x)", ["y"], id="of-which-nothing-is-known"),
+    ],
+)
+def test_only_what_is_computed_with_counts(nodes: str, expected: list[str]) -> None:
+    constants = {"one": f32(1), "w": f32(np.full((1, 1, 2), 0.5))}
+    found = surveyed(nodes, "float[2, 1, 4] x, float[2, 1, 4] z", constants=constants)
+    dominators = Dominators(found.model.graph, found.facts)
+    assert [value.name for value in dominators.above(found.values["y"])] == expected
+
+
+INVALID = [
+    pytest.param("y = LayerNormalization()", id="without-inputs"),
+    pytest.param("y = InstanceNormalization(, one, one)", id="without-the-first-input"),
+]
+
+
+@pytest.mark.parametrize("nodes", INVALID)
+@pytest.mark.usefixtures("invalid_graphs")
+def test_invalid_norm_is_passed_over(nodes: str) -> None:
+    found = surveyed(nodes, "float[2, 1, 4] x", constants={"one": f32([1])}).findings
+    assert (found.matches, found.near_misses) == ((), ())

@@ -136,6 +136,7 @@ UNRELATED = [
     pytest.param("a = Softmax(x)  y = ReduceSum(a, last)", id="softmax"),
     pytest.param("y = LayerNormalization(x, g)", id="native-already"),
     pytest.param("y = ReduceL2(x, last)", id="length"),
+    pytest.param("m = ReduceMean(g, last)  y = Sub(x, m)", id="mean-of-a-constant"),
 ]
 
 

@@ -15,6 +15,7 @@ MORE: dict[str, Any] = {
     "half": CHANNELS.astype(np.float16), "gc": CHANNELS, "double": CHANNELS.astype(np.float64), "two": f32(2),
     "none": f32(0), "wide": np.float64(1e-5), "ones": f32([1, 1]), "zeros": f32([0, 0]), "first": [0],
     "flat": [12], "rows": [3, 4], "cut": [6, 2, 2], "six": [6, 4], "blocks": [3, 2, 4],
+    "centring": f32(np.eye(4) - 0.25), "weights": f32(np.arange(16).reshape(4, 4)), "mean": f32(np.full((1, 4), 0.25)),
     "groups": [3, 2, 15], "images": [3, 6, 5],
 }  # fmt: skip
 NORM = norm("x", "n")
@@ -28,6 +29,7 @@ TURNED = (
     "y = Add(n, x)  z = Shape(i)"
 )
 GAIN_WITHIN = "k = Mul(r, w)  o = Mul(x, k)  p = Mul(m, k)  y = Sub(o, p)"
+RMS = "q = Mul({0}, {0})  v = ReduceMean(q, last)  e = Add(v, eps)  s = Sqrt(e)  y = Div({0}, s)"
 LAYERS = "r = Reshape(x, six)  l = LayerNormalization(r, g)  k = Reshape(l, blocks)  y = Mul(k, h)"
 GROUPS = "r = Reshape(x, groups)  l = InstanceNormalization(r, ones, zeros)  y = Reshape(l, images)"
 
@@ -137,6 +139,41 @@ CASES = [
         "float16[N, C, S] y",
         [("x", "y", [])],
         id="the-first-of-two-with-an-obstacle",
+    ),
+    pytest.param(
+        f"c = MatMul(x, centring)  {RMS.format('c')}",
+        "float[N, 4] x",
+        "float[N, 4] y",
+        [("x", "y", [])],
+        id="before-a-matrix-that-centres",
+    ),
+    pytest.param(
+        f"c = MatMul(x, weights)  {RMS.format('c')}",
+        "float[N, 4] x",
+        "float[N, 4] y",
+        [("c", "y", [])],
+        id="behind-another-matrix",
+    ),
+    pytest.param(
+        norm("x", "y").replace("m = ReduceMean(x, last)", "m = MatMul(mean, x)").replace("(q, last)", "(q, first)"),
+        "float[4, N] x",
+        "float[4, N] y",
+        [("x", "y", [])],
+        id="multiplied-by-a-matrix-from-the-left",
+    ),
+    pytest.param(
+        f"c = Cast<to=1>(x)  h1 = Neg(c)  {norm('h1', 'n')}",
+        "float16[N, 4] x",
+        "float[N, 4] n",
+        [("h1", "n", [])],
+        id="behind-a-cast-that-is-read-once",
+    ),
+    pytest.param(
+        f"{WIDENED}  y = Cast<to=6>(n)",
+        "int32[N, 4] x",
+        "int32[N, 4] y",
+        [("c", "n", [])],
+        id="no-whole-numbers",
     ),
     # --- matches of several bases that overlap
     pytest.param(
