@@ -40,6 +40,8 @@ def lp_normalization(match: Match, dtype: ir.DataType) -> Emitted:
     scale = _scale(norm.gain, count ** (1 / norm.power), match, dtype)
     constants: dict[str, Array] = {}
     if scale is not None:
+        if not np.all(np.isfinite(scale.astype(np.float64))):
+            return Shortfall("parameter-range", f"the scale doesn't fit into {dtype.name.lower()}")
         constants["scale"] = scale
         steps.append(Step("Mul", ("unit", "scale"), "scaled"))
     return _ending(steps, match), constants
@@ -49,13 +51,14 @@ def _scale(gain: Coefficient, factor: float, match: Match, dtype: ir.DataType) -
     """The length that vectors get, as a constant that broadcasts; None where it is one."""
     ascending = tuple(sorted(axes_of_coefficient(gain), key=lambda axis: axis.index))
     lengths = spread(gain, ascending) * factor
-    if not ascending:
-        number = float(lengths.reshape(()))
-        return None if abs(number - 1.0) <= 2e-6 else np.asarray(number, dtype.numpy())
+    if not ascending and abs(float(lengths.reshape(())) - 1.0) <= 2e-6:
+        return None
     ordered = tuple(axis for axis in axes_of(match.layout) if axis in ascending)
     extents = dict(zip(ascending, lengths.shape, strict=True))
-    shape = [int(np.prod([extents.get(axis, 1) for axis in dimension])) for dimension in match.layout]
-    return lengths.transpose([ascending.index(axis) for axis in ordered]).reshape(shape).astype(dtype.numpy())
+    layout = match.layout if ascending else ()
+    shape = [int(np.prod([extents.get(axis, 1) for axis in dimension])) for dimension in layout]
+    with np.errstate(over="ignore", under="ignore"):
+        return lengths.transpose([ascending.index(axis) for axis in ordered]).reshape(shape).astype(dtype.numpy())
 
 
 def guarded(*, axes_are_input: bool) -> Callable[[Match, ir.DataType], Emitted]:
@@ -64,7 +67,8 @@ def guarded(*, axes_are_input: bool) -> Callable[[Match, ir.DataType], Emitted]:
     def emit(match: Match, dtype: ir.DataType) -> Emitted:
         norm = match.norm
         reduction, bounding, *root = _GUARDED[norm.guard, norm.power]
-        constants: dict[str, Array] = {"bound": np.asarray(bound_of(match), dtype.numpy())}
+        with np.errstate(over="ignore", under="ignore"):
+            constants: dict[str, Array] = {"bound": np.asarray(bound_of(match)).astype(dtype.numpy())}
         if not np.isfinite(constants["bound"].astype(np.float64)) or constants["bound"] == 0:
             return Shortfall(
                 "epsilon-precision", f"epsilon {bound_of(match):.6g} can't be held in {dtype.name.lower()}"

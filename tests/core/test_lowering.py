@@ -1,6 +1,7 @@
 """Lowering: every replacement computes what was recognised, and what has none is told why."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import normgraph
 from normgraph.axes import Axis, Layout, Size
 from normgraph.diagnosis import Shortfall
 from normgraph.errors import UsageError
+from normgraph.evidence import OnceEach, prove
 from normgraph.execution import runner_of
 from normgraph.extraction import replacement_fragment
-from normgraph.lowering import Demand, Replacement, lower
+from normgraph.lowering import Demand, Replacement, Target, lower
 from normgraph.match import Match
 from normgraph.operators import permutation
 from normgraph.targets import TARGETS, demand
@@ -273,3 +275,74 @@ def test_norms_are_fused_at_every_opset_up_to_the_newest(nodes: str, divided: st
     assert result.report.opset.after == opset
     raised = normgraph.optimize(model, target="onnx", opset=onnx.defs.onnx_opset_version())
     assert [site.status for site in raised.report.sites] == ["fused"]
+
+
+SHIFTED = f"{standardized('last').split('  n =')[0]}  r = Reciprocal(s)  k = Mul(r, z)  a = Mul(x, k)  b = Mul(m, k)"
+BEHIND = [
+    pytest.param(f"{SHIFTED}  y = Sub(a, b)", ["Mul"], id="gain"),
+    pytest.param(f"{SHIFTED}  u = Sub(w, b)  y = Add(a, u)", ["Mul", "Add"], id="gain-and-bias"),
+    pytest.param(f"{SHIFTED}  u = Add(b, w)  y = Sub(a, u)", ["Mul", "Sub"], id="gain-and-bias-taken-away"),
+    pytest.param(f"{SHIFTED}  u = Sub(b5, b)  y = Add(a, u)", ["Mul", "Add"], id="gain-and-a-constant"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "operators"), BEHIND)
+def test_what_is_known_at_run_time_is_applied_behind_the_norm(nodes: str, operators: list[str]) -> None:
+    match, found = matched(nodes, f"{X}, float[5] z, float[5] w")
+    (replacement,) = lowered(match, "onnx")
+    assert [step.operator for step in replacement.steps] == ["LayerNormalization", *operators]
+    evidence = prove(match, replacement, TARGETS["onnx"], found.facts, OnceEach())
+    assert evidence.accepted, evidence.describe()
+
+
+def test_constant_behind_the_norm_has_to_fit_into_the_type() -> None:
+    within = SHIFTED.replace("(x,", "(h,").replace("Mul(r, z)", "Mul(r, zh)")
+    nodes = f"h = Cast<to=1>(x)  zh = Cast<to=1>(z)  {within}  u = Sub(huge, b)  i = Add(a, u)  y = Cast<to=10>(i)"
+    match, _ = matched(nodes, f"{X.replace('float', 'float16')}, float16[5] z", huge=f32(1e6))
+    assert match.base.name == "x"
+    assert shortfall(match, ir.DataType.FLOAT16, demand("onnx")) == "parameter-range"
+
+
+ONLY = TARGETS["onnx"].operators["LayerNormalization"]
+
+
+@pytest.mark.parametrize(
+    ("operators", "refusals", "rule", "said"),
+    [
+        pytest.param({}, {"RMSNormalization": "slow"}, "no-operator", "for LpNormalization", id="refused-second"),
+        pytest.param({}, {"LpNormalization": "slow"}, "not-worth-it", "some: slow", id="refused-first"),
+        pytest.param({}, {}, "no-operator", "for LpNormalization", id="without-either"),
+    ],
+)
+def test_the_reason_of_the_kind_that_fits_best_is_told(operators: Any, refusals: Any, rule: str, said: str) -> None:
+    match, _ = matched("l = ReduceL2(x, last)  y = Div(x, l)")
+    assert match.norm.kinds == ("LpNormalization", "RMSNormalization")
+    found = lower(match, ir.DataType.FLOAT, Demand(Target("some", "", operators, refusals)))
+    assert isinstance(found, Shortfall)
+    assert (found.rule, found.reason.endswith(said)) == (rule, True)
+
+
+def test_another_operator_for_the_same_kind_stands_in_for_nothing() -> None:
+    match, _ = matched(f"{standardized('last')}  y = Mul(n, g5)")
+    late = tuple(replace(operator, since=(9,)) for operator in ONLY)
+    target = Target("some", "", {"LayerNormalization": (*late, *ONLY)}, {})
+    found = lower(match, ir.DataType.FLOAT, Demand(target, version=(1,)))
+    assert isinstance(found, tuple)
+    assert [replacement.instead for replacement in found] == [None]
+
+
+def test_that_an_operator_is_not_permitted_says_nothing_where_another_is() -> None:
+    match, _ = matched(f"{standardized('last')}  y = Mul(n, g5)", eps=np.float32(1e-3))
+    match = replace(match, norm=replace(match.norm, epsilon=1e60))
+    target = Target("some", "", {"LayerNormalization": (replace(ONLY[0], contrib=True), *ONLY)}, {})
+    assert shortfall(match, ir.DataType.FLOAT, Demand(target)) == "epsilon-precision"
+    target = Target("some", "", {"LayerNormalization": (replace(ONLY[0], contrib=True),)}, {})
+    assert shortfall(match, ir.DataType.FLOAT, Demand(target)) == "contrib"
+    assert shortfall(match, ir.DataType.FLOAT, Demand(target, contrib=True)) == "epsilon-precision"
+
+
+@pytest.mark.parametrize(("dtype", "said"), [(ir.DataType.DOUBLE, "double"), (None, "an unknown type")])
+def test_type_without_a_kernel_is_named(dtype: ir.DataType | None, said: str) -> None:
+    found = lower(matched(f"{standardized('last')}  y = Mul(n, g5)")[0], dtype, demand("tensorrt"))
+    assert isinstance(found, Shortfall)
+    assert found.reason.endswith(f"kernel for {said}")

@@ -1,5 +1,6 @@
 """Groups and instances by way of another operator: for each type one that ONNX Runtime has and that is better."""
 
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -7,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from normgraph.axes import Size
 from normgraph.diagnosis import Shortfall
 from normgraph.evidence import OnceEach, prove
 from normgraph.lowering import lower
@@ -42,6 +44,10 @@ def typed(nodes: str, dtype: str, shape: str) -> tuple[Match, Surveyed]:
         "bcol": f32([3, 2, 1, -4, 5, 6]).reshape(6, 1, 1).astype(kind),
         "g5": np.arange(1.0, 6.0).astype(kind),
         "unsized": [0, 3, 2, -1, 1],
+        "parts": [3, 2, 5, 3, 2],
+        "all": [1, 2, 4],
+        "whole": [3, 2, 5, 6],
+        "last_gain": f32([1, 2, 3, 4, -5, 6]).astype(kind),
     }
     return matched(nodes, dtype + shape, 23, **constants)
 
@@ -61,6 +67,11 @@ HITS = [
         "LayerNormalization Transpose", id="instances-with-channels-last",
     ),
     pytest.param(SPATIAL.replace("n =", "y ="), "float16", DYNAMIC, "InstanceNormalization", id="plain-float16"),
+    pytest.param(
+        f"r = Reshape(x, parts)  {standardized('all', 'r')}  k = Reshape(n, whole)  y = Mul(k, last_gain)",
+        "float16", "[3, 2, 5, 6] x",
+        "Transpose Shape Reshape InstanceNormalization Reshape Mul Transpose", id="groups-with-channels-last",
+    ),
 ]  # fmt: skip
 
 
@@ -91,3 +102,51 @@ def test_doubles_stay_in_nodes_which_are_faster_or_more_accurate(nodes: str, sha
     assert found.rule == "not-worth-it"
     assert said in found.reason
     assert not isinstance(lower(match, ir.DataType.DOUBLE, demand("onnx")), Shortfall)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sizes_that_are_known_are_written_out(dtype: str) -> None:
+    match, _ = typed(AFFINE_GROUPS, dtype, "[3, 6, 2, 5] x")
+    replacements = lower(match, TYPES[dtype][0], demand("onnxruntime"))
+    assert isinstance(replacements, tuple)
+    assert -1 not in replacements[0].constants["grouped_shape"]  # which has no meaning for an empty batch
+
+
+#: A spelling, its inputs, and what another norm has instead of what was recognised.
+UNFIT: list[Any] = [
+    pytest.param(AFFINE_GROUPS, X[5:], {"epsilon": 1e60}, "epsilon-precision", id="epsilon-of-groups"),
+    pytest.param(AFFINE_GROUPS, X[5:], {"gain": 1e60}, "parameter-range", id="gain-of-groups"),
+    pytest.param(AFFINE_INSTANCES, X[5:], {"epsilon": 1e60}, "epsilon-precision", id="epsilon-of-instances"),
+    pytest.param(AFFINE_INSTANCES, X[5:], {"gain": 1e60}, "parameter-range", id="gain-of-instances"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("nodes", "shape", "change", "rule"), UNFIT)
+def test_what_the_operators_cannot_express_is_told(
+    nodes: str, shape: str, change: dict[str, Any], rule: str, dtype: str
+) -> None:
+    match, _ = typed(nodes, dtype, shape)
+    changed = replace(match, norm=replace(match.norm, **change))
+    found = lower(changed, TYPES[dtype][0], demand("onnxruntime"))
+    assert isinstance(found, Shortfall)
+    assert found.rule == rule
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_number_of_groups_has_to_be_known(dtype: str) -> None:
+    match, _ = typed(GROUPED.replace("k =", "y ="), dtype, "[3, 6, 2, 5] x")
+    groups, inner = match.layout[1]
+    layout = (match.layout[0], (replace(groups, size=Size(1, ("G",))), inner), *match.layout[2:])
+    found = lower(replace(match, layout=layout, output_layout=layout), TYPES[dtype][0], demand("onnxruntime"))
+    assert isinstance(found, Shortfall)
+    assert found.rule == "dynamic-axis"
+
+
+def test_groups_that_stand_as_the_best_already_stay() -> None:
+    nodes = "r = Reshape(x, three)  i = InstanceNormalization(r, ones, zeros)  y = Reshape(i, images)"
+    constants = {"three": [0, 3, -1], "ones": f32([1, 1, 1]), "zeros": f32([0, 0, 0])}
+    match, _ = matched(nodes, "float[3, 6, 2, 5] x", 23, **constants)
+    found = lower(match, ir.DataType.FLOAT, demand("onnxruntime"))
+    assert isinstance(found, Shortfall)
+    assert found.rule == "already-best"
