@@ -49,11 +49,13 @@ def test_bound_has_to_fit_into_the_type(epsilon: float) -> None:
     assert found.rule == "epsilon-precision"
 
 
-@pytest.mark.parametrize("number", [3, 4])
-def test_what_stands_in_as_few_nodes_stays(number: int) -> None:
+@pytest.mark.parametrize("target", ["onnx", "onnxruntime"])
+def test_what_stands_in_as_few_nodes_stays(target: str) -> None:
     match = match_of()
-    found = lower(replace(match, nodes=match.nodes[:number]), ir.DataType.FLOAT, demand("onnx"))
-    assert isinstance(found, Shortfall) == (number == 3)
+    found = lower(replace(match, nodes=match.nodes[:3]), ir.DataType.FLOAT, demand(target))
+    assert isinstance(found, Shortfall)
+    assert found.rule == "guard"
+    assert isinstance(lower(replace(match, nodes=match.nodes[:4]), ir.DataType.FLOAT, demand(target)), tuple)
 
 
 def test_targets_that_refuse_plain_lengths_take_guarded_ones() -> None:

@@ -63,6 +63,8 @@ CASES = [
     pytest.param(f"{scaled('last')}  y = Mul(n, g5)", "RMSNormalization", 1, id="root-mean-square"),
     pytest.param(f"{scaled('c')}  y = Mul(n, gcol)", "RMSNormalization", 3, id="root-mean-square-of-channels"),
     pytest.param("l = ReduceL2(x, c)  y = Div(x, l)", "LpNormalization", 1, id="unit-length"),
+    pytest.param("l = ReduceL2(x, c)  u = Div(x, l)  y = Mul(u, gcol)", "LpNormalization", 2, id="lengths-per-channel"),
+    pytest.param("l = ReduceL2(x, c)  u = Div(x, l)  y = Mul(u, eps)", "LpNormalization", 2, id="another-length"),
     pytest.param(
         "m = ReduceMean(x, two)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean(q, two)  s = Sqrt(v)  e = Add(s, tiny)  "
         "y = Div(d, e)", "MeanVarianceNormalization", 1, id="epsilon-outside",
@@ -291,6 +293,7 @@ def test_what_is_known_at_run_time_is_applied_behind_the_norm(nodes: str, operat
     match, found = matched(nodes, f"{X}, float[5] z, float[5] w")
     (replacement,) = lowered(match, "onnx")
     assert [step.operator for step in replacement.steps] == ["LayerNormalization", *operators]
+    assert len({step.output for step in replacement.steps}) == len(replacement.steps)
     evidence = prove(match, replacement, TARGETS["onnx"], found.facts, OnceEach())
     assert evidence.accepted, evidence.describe()
 
@@ -333,8 +336,12 @@ def test_another_operator_for_the_same_kind_stands_in_for_nothing() -> None:
 
 def test_that_an_operator_is_not_permitted_says_nothing_where_another_is() -> None:
     match, _ = matched(f"{standardized('last')}  y = Mul(n, g5)", eps=np.float32(1e-3))
-    match = replace(match, norm=replace(match.norm, epsilon=1e60))
     target = Target("some", "", {"LayerNormalization": (replace(ONLY[0], contrib=True), *ONLY)}, {})
+    for contrib, number in ((False, 1), (True, 2)):
+        found = lower(match, ir.DataType.FLOAT, Demand(target, contrib=contrib))
+        assert isinstance(found, tuple)
+        assert len(found) == number
+    match = replace(match, norm=replace(match.norm, epsilon=1e60))
     assert shortfall(match, ir.DataType.FLOAT, Demand(target)) == "epsilon-precision"
     target = Target("some", "", {"LayerNormalization": (replace(ONLY[0], contrib=True),)}, {})
     assert shortfall(match, ir.DataType.FLOAT, Demand(target)) == "contrib"
