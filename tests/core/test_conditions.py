@@ -182,6 +182,7 @@ REFUSED: list[object] = [
             "range-and-a-product": (high - low, -(m * x), centred),
             "largest-and-mean": (m, -high, centred),
             "mean-and-largest": (-high, m, centred),
+            "largest-and-value": (-high, x, centred),
             "square-of-the-largest": (high**2, low, centred),
             "weighted-base": (x * ROW, zero, centred),
             "multiple-by-weights": (x, m, x * ROW),

@@ -233,6 +233,13 @@ CASES = [
         [("x", "n", ["m", "v", "r"])],
         id="gain-within-beside-the-norm",
     ),
+    pytest.param(
+        f"{RATE}  a = Mul(x, r)  b = Mul(m, r)  n = Sub(a, b)  {GAIN_WITHIN}",
+        "float[N, 4] x, float[4] w",
+        "float[N, 4] y, float[N, 4] n",
+        [("x", "n", []), ("x", "y", [])],
+        id="gain-within-where-all-of-it-goes",
+    ),
     # --- optional inputs
     pytest.param(
         norm("x", "y").replace("(v,", "(w,").replace("e = ", "w = Clip(v, none, )  e = "),
