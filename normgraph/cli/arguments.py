@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from normgraph.cli.command import Command
@@ -84,8 +84,9 @@ def parse(arguments: Sequence[str] | None) -> tuple[Command, Any]:
     Raises:
         SystemExit: help or a version was asked for, and is printed (0); or the arguments are wrong (2).
     """
-    parser, parsers = _parser()
-    known, unknown = parser.parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parser, parsers = _parser([command for command in COMMANDS.values() if command.name in words] or COMMANDS.values())
+    known, unknown = parser.parse_known_args(words)
     namespace = vars(known)
     name = namespace.pop("command")
     if unknown:
@@ -97,8 +98,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[Command, Any]:
     return command, command.options(**namespace)
 
 
-def _parser() -> tuple[_Parser, dict[str, _Parser]]:
-    """The parser, and those of the commands."""
+def _parser(asked: Iterable[Command]) -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser, and those of the commands; only those that are asked for know their arguments."""
     parser = _Parser(prog="normgraph", description=_DESCRIPTION, epilog=_OVERVIEW)
     parser.add_argument(
         "--version",
@@ -120,5 +121,6 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         own[command.name] = parsers.add_parser(
             command.name, help=command.help, description=command.description, epilog=command.examples
         )
+    for command in asked:
         command.add(own[command.name])
     return parser, own
