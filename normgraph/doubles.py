@@ -27,6 +27,8 @@ Attributes = Mapping[str, Any]
 Computation = Callable[..., Any]
 #: The kinds of NumPy's types that become doubles: its own, and those of ml_dtypes.
 FLOATING_KINDS = frozenset("fV")
+#: What NumPy, the kernels and the rows say of what doesn't fit together.
+_REFUSALS = (ValueError, TypeError, IndexError, KeyError, ArithmeticError)
 
 
 class NotComputed(NotRunnable):
@@ -53,16 +55,20 @@ class Doubles:
         """The output for these inputs, whose floating numbers are doubles.
 
         Raises:
-            NotComputed: it can't be computed; this isn't the place to say whether the inputs fit.
+            NotComputed: it can't be computed, since this isn't the place to say whether the inputs fit, or it isn't
+                finite: what becomes of a NaN differs from runtime to runtime, and a truth that is one excuses errors.
         """
         values: dict[str, Any] = {"": None, **self._constants, **feed}
         try:
             with np.errstate(all="ignore"):
                 for compute, operands, result in self._steps:
                     values[result] = compute(*[values[operand] for operand in operands])
-        except (ValueError, TypeError, IndexError, KeyError, ArithmeticError) as failure:
+        except _REFUSALS as failure:
             raise NotComputed(str(failure)) from failure
-        return np.asarray(values[self._output])
+        found = np.asarray(values[self._output])
+        if not np.isfinite(found).all():
+            raise NotComputed("infinities or NaN")
+        return found
 
 
 def _double(array: Array) -> Array:
@@ -78,8 +84,10 @@ def _computation(node: onnx.NodeProto) -> Computation:
     row = None if node.domain else OPERATORS.get(node.op_type)
     if row is None:
         raise NotComputed(node.op_type)
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return row(attributes)
+    try:
+        return row({attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute})
+    except _REFUSALS as failure:  # an attribute is missing, or none of those that there are
+        raise NotComputed(f"attributes of {node.op_type}: {failure}") from failure
 
 
 def _result(node: onnx.NodeProto) -> str:
@@ -119,6 +127,8 @@ def _many(compute: Computation) -> Callable[[Attributes], Computation]:
 
 
 def _clipped(x: Array, least: Array | None = None, most: Array | None = None) -> Any:
+    if any(bound is not None and bound.ndim for bound in (least, most)):
+        raise NotComputed("a bound that is no single number")
     bounded = x if least is None else np.maximum(x, least)
     return bounded if most is None else np.minimum(bounded, most)
 
@@ -150,9 +160,13 @@ def _reduction(compute: Callable[[Array, tuple[int, ...], bool], Any]) -> Callab
     return row
 
 
-def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Any:
+def _require_floating(x: Array) -> None:
     if x.dtype.kind not in FLOATING_KINDS:
-        raise NotComputed("a mean of whole numbers")
+        raise NotComputed("a mean or a length of whole numbers")
+
+
+def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Any:
+    _require_floating(x)
     total = _sum(x, axes, keep)
     return total / (x.size // total.size) if total.size else total
 
@@ -163,6 +177,11 @@ def _reduced(function: Any) -> Callable[[Array, tuple[int, ...], bool], Any]:
 
 
 _sum = _reduced(np.add)
+
+
+def _length(x: Array, axes: tuple[int, ...], keep: bool) -> Any:
+    _require_floating(x)
+    return np.sqrt(_sum(x * x, axes, keep))
 
 
 def _cast(attributes: Attributes) -> Computation:
@@ -215,6 +234,8 @@ def _squeeze(attributes: Attributes) -> Computation:
 
     def squeezed(x: Array, axes: Array | None = None) -> Any:
         given = stored if axes is None else _integers(axes)
+        if given is not None and not given:
+            raise NotComputed("no axes")  # ONNX Runtime squeezes all then, onnx's reference evaluator none
         return np.squeeze(x, axis=None if given is None else tuple(given))
 
     return squeezed
@@ -309,7 +330,7 @@ OPERATORS: Mapping[str, Callable[[Attributes], Computation]] = {
     "Pow": _always(_power),
     "RMSNormalization": _trailing(rms_normalization),
     "Reciprocal": _always(lambda x: 1 / x),
-    "ReduceL2": _reduction(lambda x, axes, keep: np.sqrt(_sum(x * x, axes, keep))),
+    "ReduceL2": _reduction(_length),
     "ReduceMax": _reduction(_reduced(np.maximum)),
     "ReduceMean": _reduction(_mean),
     "ReduceMin": _reduction(_reduced(np.minimum)),
