@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
+from onnx import helper, shape_inference
 from threadpoolctl import ThreadpoolController
 
 from normgraph.constants import Array
@@ -93,15 +94,19 @@ class Reference:
         except Exception as failure:
             raise NotRunnable(f"onnx's reference evaluator refuses it: {first_line(failure)}") from failure
         self._names = set(self._evaluator.input_names)
+        self._dtype = helper.tensor_dtype_to_np_dtype(model.graph.output[0].type.tensor_type.elem_type)
 
     def __call__(self, feed: Mapping[str, Array]) -> Array:
         """See `Runner`."""
         try:
             with np.errstate(all="ignore"):
                 outputs: Any = self._evaluator.run(None, {n: a for n, a in feed.items() if n in self._names})
-                return np.asarray(outputs[0])
+                result = np.asarray(outputs[0])
         except Exception as failure:
             raise NotRunnable(f"onnx's reference evaluator fails on it: {first_line(failure)}") from failure
+        if result.dtype != self._dtype:
+            raise NotRunnable(f"onnx's reference evaluator makes {result.dtype} of what is to be {self._dtype}")
+        return result
 
 
 def one_thread() -> AbstractContextManager[Any]:
@@ -119,14 +124,34 @@ def _libraries() -> ThreadpoolController:
 
 
 def runner_of(model: onnx.ModelProto) -> Runner:
-    """The model in ONNX Runtime; in the reference evaluator where types or operators are missing there."""
+    """The model in ONNX Runtime; in the reference evaluator where types or operators are missing there.
+
+    ONNX Runtime also refuses types that don't go together.  The reference evaluator converts them as NumPy does, so
+    they are checked before.
+
+    Raises:
+        NotRunnable: neither computes it, or types don't go together.
+    """
     types = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
     if onnx.TensorProto.BFLOAT16 not in types:  # NumPy has none, so ONNX Runtime can't be fed it
         try:
             return Session(model)
         except NotRunnable:
             pass
-    return Reference(model)
+    return Reference(well_typed(model))
+
+
+def well_typed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model itself, if types go together as far as operators have schemas.
+
+    Raises:
+        NotRunnable: an operator reads types that it doesn't take, or a result isn't of the type that is declared.
+    """
+    try:
+        shape_inference.infer_shapes(model, check_type=True)
+    except shape_inference.InferenceError as failure:
+        raise NotRunnable(f"types don't go together: {first_line(failure)}") from failure
+    return model
 
 
 def truth_of(model: onnx.ModelProto, constants: Mapping[str, Array]) -> Runner:

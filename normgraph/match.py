@@ -177,7 +177,8 @@ class _Reading:
     @cached_property
     def miss(self) -> Miss | None:
         """What stands in the way of other normalizations, the most telling."""
-        return most_telling(misses_in(self.interpretation, self.facts))
+        matched = {node for match in self.matches for node in match.nodes}
+        return most_telling(misses_in(self.interpretation, self.facts, matched))
 
     def explained(self, miss: Miss) -> Miss:
         """The same, with what stands in the way behind a tensor known at run time only, where it is one that does."""

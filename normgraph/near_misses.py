@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from normgraph.atoms import Base, Mean
+from normgraph.atoms import Mean
 from normgraph.borders import across_borders
 from normgraph.diagnosis import Shortfall, begins_to_fail, diagnose, is_divisor, looks_normalized
 from normgraph.facts import Facts
-from normgraph.foreign import carries
+from normgraph.foreign import foreigners
+from normgraph.forms import Form
 from normgraph.interpret import Interpretation, Unknown
+from normgraph.norms import recognise
 from normgraph.transfer import is_reduction, transfer_of
 
 #: A root is looked for at most this many nodes behind a statistic that couldn't be followed further.
@@ -50,11 +52,19 @@ def most_telling(misses: Iterable[Miss]) -> Miss | None:
     return min(misses, key=lambda miss: miss[1].rule in UNTELLING, default=None)
 
 
-def misses_in(interpretation: Interpretation, facts: Facts) -> Iterator[Miss]:
-    """The first value behind a statistic that looks normalized and isn't, and the nodes where it got lost."""
+def misses_in(interpretation: Interpretation, facts: Facts, matched: Collection[ir.Node] = ()) -> Iterator[Miss]:
+    """The first value behind a statistic that looks normalized and isn't, and the nodes where it got lost.
+
+    Args:
+        interpretation: the forms.
+        facts: the facts about the model.
+        matched: nodes of normalizations, which need no explanation.
+    """
     for value, form in interpretation.forms.items():
         producer = value.producer()
-        if producer is not None and value is not interpretation.base and looks_normalized(form.value):
+        if producer is None or producer in matched or value is interpretation.base:
+            continue
+        if looks_normalized(form.value) and recognise(form.value, interpretation.layout) is None:
             shortfall = diagnose(form.value)
             yield producer, _at(_origin(interpretation, shortfall) or producer, shortfall)
             break
@@ -75,19 +85,21 @@ def where_lost(miss: Miss, followed: Interpretation) -> Miss:
     node, shortfall = miss
     if shortfall.rule != "different-base" or shortfall.remedy != _BEHIND:
         return miss
-    met = [form for value, form in followed.forms.items() if value.producer() is node and carries(form.value)]
-    unknowns = (u for u in followed.unknowns if u.node is node or any(carries(f.value) for f in u.operands))
+    met = _foreign_in(form for value, form in followed.forms.items() if value.producer() is node)
+    unknowns = (u for u in followed.unknowns if u.node is node or not met.isdisjoint(_foreign_in(u.operands)))
     lost = next((u for u in unknowns if u.rule in _OF_FOREIGN), None)
-    if lost is not None and (met or lost.node is node):
-        return lost.node, _at(lost.node, Shortfall(lost.rule, lost.reason, _BEHIND))
-    return miss
+    return miss if lost is None else (lost.node, _at(lost.node, Shortfall(lost.rule, lost.reason, _BEHIND)))
+
+
+def _foreign_in(forms: Iterable[Form]) -> set[int]:
+    """Which tensors known at run time only the forms carry, by their numbers."""
+    return {tensor.number for form in forms for tensor in foreigners(form.value)}
 
 
 def _scales_divisor(unknown: Unknown) -> bool:
     """Whether a gain that isn't known meets 1/deviation before x does: x·(r·γ)."""
     factors = [f for form in unknown.operands for monomial in form.value.terms for f in monomial]
-    plain = not any(isinstance(atom, Base) for atom, _ in factors)
-    return unknown.node.op_type == "Mul" and plain and any(is_divisor(atom, e) and e < 0 for atom, e in factors)
+    return unknown.node.op_type == "Mul" and any(is_divisor(atom, e) and e < 0 for atom, e in factors)
 
 
 def _origin(interpretation: Interpretation, shortfall: Shortfall) -> ir.Node | None:

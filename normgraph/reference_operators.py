@@ -51,13 +51,13 @@ class ConvTranspose(OpRun):
 
 
 class LayerNormalization(OpRun):
-    """LayerNormalization, whatever type its statistics are said to be computed in."""
+    """LayerNormalization, whatever type its statistics are said to be computed in: float32 for 16-bit floats."""
 
     op_domain = ""
 
     def _run(self, x: Any, scale: Any, bias: Any = None, **attributes: Any) -> tuple[Any, ...]:
         axis, epsilon = attributes["axis"], attributes["epsilon"]
-        mean, variance = moments(x, axes=tuple(range(axis % x.ndim, x.ndim)))
+        mean, variance = moments(x.astype(_accumulator(x)), axes=tuple(range(axis % x.ndim, x.ndim)))
         return layer_normalization(x, scale, bias, axis=axis, epsilon=epsilon), mean, (variance + epsilon) ** -0.5
 
 
@@ -106,9 +106,13 @@ def _reduced(reduction: Callable[..., Any], x: Any, axes: Any, attributes: dict[
             return x
         over = tuple(range(x.ndim))
     keepdims = attributes.get("keepdims")
-    accumulator = np.dtype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x.dtype
-    result = reduction(x, axis=over, keepdims=keepdims is None or bool(keepdims), dtype=accumulator)
+    result = reduction(x, axis=over, keepdims=keepdims is None or bool(keepdims), dtype=_accumulator(x))
     return np.asarray(result).astype(x.dtype)
+
+
+def _accumulator(x: Any) -> np.dtype[Any]:
+    """The type that statistics of x are computed in."""
+    return np.dtype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x.dtype
 
 
 def _given(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from normgraph.axes import ONE
 from normgraph.constants import Array
 from normgraph.definitions import compute
 from normgraph.evidence.sizes import SMALL
-from normgraph.execution import Runner, fed, runner_of
+from normgraph.execution import Runner, fed, runner_of, well_typed
 from normgraph.extraction import cut_out, replacement_fragment
 from normgraph.facts import Facts
 from normgraph.feeds import FAMILIES, ORDINARY
@@ -75,6 +75,7 @@ class Defined:
 
     def runner(self) -> Runner:
         """See `Candidate`."""
+        well_typed(self.fragment.model)  # the definitions compute in float64 throughout
         name, *others = (name for name, _, _ in self.fragment.inputs)
         operands = dict(zip(self.replacement.operands, others, strict=True))
 

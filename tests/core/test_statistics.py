@@ -1,5 +1,7 @@
 """Statistics beside a norm: which of them LayerNormalization's outputs stand for, and which they don't."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,9 +9,9 @@ import onnx_ir as ir
 import pytest
 
 from normgraph.evidence import OnceEach, prove
-from normgraph.lowering import Replacement, lower
+from normgraph.lowering import Replacement, Step, lower
 from normgraph.match import Match
-from normgraph.targets import demand
+from normgraph.targets import TARGETS, demand
 from tests.core.surveyed import Surveyed, f32, surveyed
 
 CONSTANTS: dict[str, Any] = {"last": [-1], "channels": [1], "front": [0], "eps": f32(1e-3), "g": f32([1, 2, 3, 4])}
@@ -84,6 +86,41 @@ def test_statistic_is_made_with_the_norm(nodes: str, dtype: str, outputs: str, m
     assert (first.staying(match) == set()) == (len(made) == len(match.needed))
     evidence = prove(match, first, demand("onnx").target, found.facts, OnceEach())
     assert evidence.accepted, evidence.describe()
+
+
+def _reading(old: str, new: str) -> Callable[[Step], Step]:
+    """A step reads something else."""
+    return lambda step: replace(step, inputs=tuple(new if name == old else name for name in step.inputs))
+
+
+def _without(left_out: str) -> Callable[[Step], Step]:
+    """An operator is left out, so that what it is made of goes on unchanged."""
+    return lambda step: replace(step, operator="Identity", attributes=(), inputs=step.inputs[:1]) if (
+        step.operator == left_out
+    ) else step  # fmt: skip
+
+
+# How what is made of the operator's outputs goes wrong: in value, type or shape.
+WRONG = [
+    pytest.param(PLAIN, "float", "float[N, 1] s", _reading("inverse_deviation", "mean"), id="value"),
+    pytest.param(PLAIN, "float", "float[N, 1] s", _without("Reciprocal"), id="value-inverted"),
+    pytest.param(PLAIN, "float16", "float16[N, 1] m", _without("Cast"), id="type"),
+    pytest.param(PLAIN, "float16", "float16[N, 4] d", _reading("needed_0_mean", "mean"), id="type-of-one-operand"),
+    pytest.param(DROPPED, "float", "float[N] k", _without("Squeeze"), id="shape"),
+]
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
+@pytest.mark.parametrize(("nodes", "dtype", "outputs", "change"), WRONG)
+def test_statistic_that_is_made_wrong_is_not_proven(
+    nodes: str, dtype: str, outputs: str, change: Callable[[Step], Step], target: str
+) -> None:
+    match, replacements, found = lowered(nodes, "[N, 4] x", f"{dtype}[N, 4] y, {outputs}", dtype)
+    right = replacements[0]
+    wrong = replace(right, steps=tuple(map(change, right.steps)))
+    assert wrong != right
+    assert prove(match, right, TARGETS[target], found.facts).accepted
+    assert not prove(match, wrong, TARGETS[target], found.facts).accepted
 
 
 @pytest.mark.parametrize(("nodes", "dtype", "outputs"), NOT_MADE)
