@@ -116,28 +116,25 @@ def conduct(experiment: Experiment, runners: Runners | None = None) -> Evidence:
     if running.instead is not None:
         with suppress(NotComputed):
             evidence = _conducted(experiment, running)
-            if evidence.accepted and _confirmed(evidence):
+            if evidence.accepted and confirmed(evidence):
                 return evidence
     return _conducted(experiment, running.by_others())
 
 
-#: An original that errs by no more of itself on ordinary inputs, but for one element in a hundred, confirms the truth.
+#: An original whose error on ordinary inputs is no more of the largest true value than this confirms the truth.
 _CONFIRMING = 1e-4
 
 
-def _confirmed(evidence: Evidence) -> bool:
-    """Whether the original, which others compute, agrees with the truth on ordinary inputs.
+def confirmed(evidence: Evidence) -> bool:
+    """Whether the original, which others compute, agrees with the truth on ordinary inputs, in every element.
 
-    It also does where its error isn't what the bound follows from, since it is below `ULPS` / `FACTOR` units of that.
+    Where the type is coarser than that, `ULPS` / `FACTOR` units in the last place will do: then the error isn't what
+    the bound follows from.
     """
     assert evidence.dtype is not None, "it has been tried"
-    unit = float(limits(evidence.dtype.numpy()).eps)
-    return all(
-        FACTOR * trial.before < trial.allowed
-        or (trial.ulps_before is not None and trial.ulps_before.p99 * unit <= _CONFIRMING)
-        for trial in evidence.trials
-        if trial.family in ORDINARY and 0 not in trial.shape
-    )
+    share = max(_CONFIRMING, ULPS / FACTOR * float(limits(evidence.dtype.numpy()).eps))
+    ordinary = (trial for trial in evidence.trials if trial.family in ORDINARY and 0 not in trial.shape)
+    return all(trial.before <= share * trial.magnitude for trial in ordinary)
 
 
 def _conducted(experiment: Experiment, running: Runners) -> Evidence:
@@ -186,7 +183,7 @@ def conduct_again(experiment: Experiment, runners: Runners, lesson: Lesson) -> E
     planned = again(_planned(experiment, inputs), experiment.again, lesson.told)
     with suppress(NotComputed):
         evidence = _tried(experiment, inputs, runners, planned)
-        if runners.instead is None or (evidence.accepted and _confirmed(evidence)):
+        if runners.instead is None or (evidence.accepted and confirmed(evidence)):
             return evidence
     return _tried(experiment, inputs, runners.by_others(), planned)
 
@@ -326,7 +323,9 @@ def _judged(made: Sequence[_Results], name: str, dtype: np.dtype, truth: Runner)
         if error <= bound and math.isinf(replaced.largest):
             bound = math.inf
         figures = (original.largest, replaced.largest, bound)
-        yield Trial(results.family, x.shape, *figures, original.ulps, replaced.ulps, replaced.at)
+        magnitude = float(np.max(np.abs(results.exact), where=np.isfinite(results.exact), initial=0.0))
+        errors = (original.ulps, replaced.ulps, replaced.at)
+        yield Trial(results.family, x.shape, *figures, *errors, magnitude=magnitude)
 
 
 def exactly(truth: Runner, feed: Mapping[str, Array]) -> Float64:

@@ -35,6 +35,7 @@ class Trial:
         at: the position in the result at which the replacement errs most.
         refused: whether the replacement doesn't run on an empty batch, which the original takes: nothing is computed
             wrong there, but a caller who passes such has to know.
+        magnitude: the largest finite true value.
     """
 
     family: str
@@ -46,6 +47,7 @@ class Trial:
     ulps_after: Ulps | None = None
     at: tuple[int, ...] | None = None
     refused: bool = False
+    magnitude: float = 0.0
 
     @property
     def passed(self) -> bool:

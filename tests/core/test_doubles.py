@@ -12,6 +12,7 @@ import pytest
 from normgraph import doubles
 from normgraph.doubles import OPERATORS, Doubles, NotComputed
 from normgraph.evidence import Evidence, Experiment, OnceEach, Trial, Ulps, conduct, experiment
+from normgraph.evidence.conducting import confirmed
 from normgraph.evidence.structure import in_doubles, runners_of
 from normgraph.execution import Session
 from normgraph.targets import TARGETS
@@ -239,6 +240,8 @@ def conducted_once(proven: Experiment) -> Evidence:
     [
         pytest.param(lambda x: x * 0 + 1e-6, id="another-function"),
         pytest.param(lambda x: np.sqrt(x) * 1.001, id="nearly-the-same"),
+        pytest.param(lambda x: x * 0 + 1e300, id="nothing-but-the-bias"),
+        pytest.param(lambda x: np.sqrt(x) * (1 + (np.arange(x.size) == 0).reshape(x.shape)), id="in-few-elements"),
         pytest.param(refuses, id="refused"),
     ],
 )
@@ -248,7 +251,7 @@ def test_a_mistake_that_the_original_shows_proves_nothing_and_refuses_nothing(
     mistaken: Callable[[Callable[..., Any]], None],
 ) -> None:
     """Where the truth isn't that of the original, it is computed by others, and so are all figures of the evidence."""
-    match, found = matched()
+    match, found = matched("float[N, 6, 6, 6, 4] x")
     right = lowered(match, found)
     both = (right, with_attribute(right, "epsilon", 2e-5))
     proven = [experiment(match, each, TARGETS["onnxruntime"], found.facts) for each in both]
@@ -256,3 +259,14 @@ def test_a_mistake_that_the_original_shows_proves_nothing_and_refuses_nothing(
     assert [evidence.accepted for evidence in true] == [True, False]
     mistaken(root)
     assert [conducting(each) for each in proven] == true
+
+
+def test_an_original_confirms_no_truth_that_is_nothing() -> None:
+    def evidence(before: float, magnitude: float) -> Evidence:
+        trial = Trial("normal", (4,), before, 0.0, 4 * before, Ulps(0.0, 0.0), magnitude=magnitude)
+        return Evidence((trial,), dtype=ir.DataType.FLOAT)
+
+    assert confirmed(evidence(0.0, 0.0))
+    assert confirmed(evidence(1e-5, 1.0))
+    assert not confirmed(evidence(1e-3, 1.0))
+    assert not confirmed(evidence(1.0, 0.0))
