@@ -234,6 +234,11 @@ def described(tensor: ir.TensorProtocol) -> tuple[tuple[int, ...], ir.DataType]:
     return tuple(tensor.shape.numpy()), tensor.dtype
 
 
+def raw_bytes(tensor: ir.TensorProtocol) -> bytes:
+    """The bytes, little-endian, of a tensor that the model itself stores as such; none of others."""
+    return tensor.raw.raw_data if type(tensor) is ir.serde.TensorProtoTensor else b""
+
+
 def is_foldable(node: ir.Node) -> bool:
     """Whether the node's output is constant once its inputs are."""
     return node.op_type in FOLDERS and not node.domain and len(node.outputs) == 1

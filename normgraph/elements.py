@@ -6,14 +6,17 @@ of a node's output are, as products of static and dynamic sizes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 
 from normgraph.axes import Size, product, static_size
-from normgraph.constants import attribute
+from normgraph.constants import attribute, raw_bytes
 from normgraph.shapes import axes_of
 
 if TYPE_CHECKING:
@@ -37,6 +40,20 @@ class Elements:
 
 
 Rule = Callable[[ir.Node, "Facts"], Elements | None]
+
+
+def stored_elements(tensor: ir.TensorProtocol, extents: tuple[int, ...], dtype: ir.DataType) -> Elements:
+    """The elements of a small tensor of integers."""
+    raw = raw_bytes(tensor)
+    if dtype == ir.DataType.INT64 and len(raw) == 8 * math.prod(extents):
+        return _elements_of_bytes(raw, len(extents))
+    return Elements(tuple(map(static_size, np.asarray(tensor.numpy()).reshape(-1).tolist())), rank=len(extents))
+
+
+@lru_cache(maxsize=4096)
+def _elements_of_bytes(raw: bytes, rank: int) -> Elements:
+    """The elements of a tensor of 64-bit integers; a model stores the same few axes and shapes again and again."""
+    return Elements(tuple(map(static_size, np.frombuffer(raw, "<i8").tolist())), rank)
 
 
 def _of(node: ir.Node, facts: Facts, position: int = 0) -> Elements | None:

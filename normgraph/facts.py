@@ -25,7 +25,7 @@ from normgraph.constants import (
     stored_tensor,
     tensor_of_constant,
 )
-from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements
+from normgraph.elements import ELEMENT_RULES, MAXIMAL_TRACKED, Elements, stored_elements
 from normgraph.inference import infer_shapes
 from normgraph.model_io.walk import subgraphs_of
 from normgraph.shapes import SHAPE_RULES, Shape, axes_of
@@ -194,8 +194,7 @@ def _note_stored(value: ir.Value, tensor: ir.TensorProtocol, facts: Facts) -> No
     facts.dtypes[value] = dtype
     facts.shapes[value] = _static_shape(extents)
     if len(extents) <= 1 and math.prod(extents) <= MAXIMAL_TRACKED and dtype in _INTEGERS:
-        array = np.asarray(tensor.numpy()).reshape(-1)
-        facts.elements[value] = Elements(tuple(map(static_size, array.tolist())), rank=len(extents))
+        facts.elements[value] = stored_elements(tensor, extents, dtype)
 
 
 @lru_cache(maxsize=4096)
@@ -372,8 +371,13 @@ def _declare(value: ir.Value, facts: Facts) -> None:
 
 def _refined(shape: Shape, value: ir.Value) -> Shape:
     """The inferred shape, with static sizes that only the model's declaration knows."""
+    for size in shape:
+        if size.symbols and _is_unknown(size):
+            break
+    else:
+        return shape
     declared = value.shape
-    if declared is None or len(declared) != len(shape) or all(not size.symbols for size in shape):
+    if declared is None or len(declared) != len(shape):
         return shape
     return tuple(
         static_size(dim) if isinstance(dim, int) and dim >= 0 and _is_unknown(size) else size

@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
 
-from normgraph.algebra import HALF, Polynomial, base, constant
+from normgraph.algebra import HALF, REMEMBERED, Polynomial, base, constant
 from normgraph.atoms import UNIT, Absolute, Axes, Base, Clamp, Mean, Monomial, Sum
-from normgraph.axes import Axis, Dimension, Layout, product
+from normgraph.axes import Axis, Dimension, Layout, product, static_size
 from normgraph.coefficients import TOLERANCE, Coefficient, LabelledArray, axes_of_coefficient, close, combine
 from normgraph.kernels import (
     group_normalization,
@@ -279,7 +279,7 @@ class _Reading:
     rows: tuple[tuple[Row, Polynomial], ...]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(REMEMBERED)
 def _reading(outline: _Outline, layout: Layout) -> _Reading | None:
     """Which rows may hold for values of this outline, None for none: the norms of a model are mostly alike."""
     # No row asks for the elements of an array, but for its axes and whether it is this or that number.
@@ -291,20 +291,31 @@ def _reading(outline: _Outline, layout: Layout) -> _Reading | None:
     if product(axis.size for axis in over).factor == 0:  # no operator takes a mean of nothing
         return None
     gain, bias = value.terms[leading], value.terms.get(UNIT, 0.0)
+    products = value.terms.keys() - {UNIT}
     norms: dict[tuple[Guard, int], Norm] = {}
     rows: list[tuple[Row, Polynomial]] = []
     for row in NORMS:
+        if _products(row, epsilon > 0) not in (None, len(products)):
+            continue
         style = row.guard, row.power
         if style not in norms:  # what a row asks for is the same for every kind
             norms[style] = Norm((row.kind,), over, epsilon, gain, bias, row.guard, row.power)
         if row.admits(norms[style], layout):
             plain = _plain(row, x.axes, over, epsilon)
-            if UNIT in plain.terms or value.terms.keys() - {UNIT} == plain.terms.keys():
+            if UNIT in plain.terms or products == plain.terms.keys():
                 rows.append((row, plain))
     return _Reading(leading, over, epsilon, tuple(rows)) if rows else None
 
 
-@lru_cache(maxsize=256)
+@cache
+def _products(row: Row, guarded: bool) -> int | None:
+    """Of how many products a row's kernel is the sum, with an ε or without; None where a number stands beside them."""
+    axes = frozenset([Axis(0, static_size(2))])
+    terms = row.definition(base(axes), axes=axes, epsilon=float(guarded), gain=1.0, bias=0.0).terms
+    return None if UNIT in terms else len(terms)
+
+
+@lru_cache(REMEMBERED)
 def _plain(row: Row, axes: Axes, over: Axes, epsilon: float) -> Polynomial:
     """A row's kernel run on a base tensor of these axes, without gain and bias."""
     return row.definition(base(axes), axes=over, epsilon=epsilon, gain=1.0, bias=0.0)

@@ -249,15 +249,14 @@ def _concat(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
     axis = attribute(node, "axis") % len(known[0])
     static = [shape[axis].static for shape in known]
     total = facts.new_symbol() if None in static else static_size(sum(size for size in static if size is not None))
-    columns = [{shape[position] for shape in known} for position in range(len(known[0]))]
-    agreed = [
-        next((size for size in column if not size.symbols), next(iter(column))) for column in map(_sorted, columns)
-    ]
-    return [(*agreed[:axis], total, *agreed[axis + 1 :])]
+    return [tuple(total if i == axis else _agreed({shape[i] for shape in known}) for i in range(len(known[0])))]
 
 
-def _sorted(sizes: set[Size]) -> list[Size]:
-    return sorted(sizes, key=str)
+def _agreed(sizes: set[Size]) -> Size:
+    """Of sizes that must be the same a static one, else the first by name."""
+    if len(sizes) == 1:
+        return next(iter(sizes))
+    return min(sizes, key=lambda size: (bool(size.symbols), str(size)))
 
 
 def _expand(node: ir.Node, facts: Facts) -> Sequence[Shape | None] | None:
