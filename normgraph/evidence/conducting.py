@@ -12,7 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from normgraph.constants import Array
-from normgraph.doubles import NotComputed
+from normgraph.doubles import FLOATING_KINDS, NotComputed
+from normgraph.evidence.agreement import COMPARED
 from normgraph.evidence.experiment import Experiment, experiment, opset_of
 from normgraph.evidence.measuring import (
     FACTOR,
@@ -203,13 +204,20 @@ def _tried(
     experiment: Experiment, inputs: Sequence[Input], runners: Runners, planned: Sequence[Assignment]
 ) -> Evidence:
     dtype = ir.DataType(inputs[0][1])
+    differing: list[str] = []
     try:
-        trials = tuple(trial for each in planned for trial in _trials_at(experiment, inputs, runners, each))
+        trials = tuple(
+            trial
+            for each in planned
+            for trial in _trials_at(experiment, inputs, runners, each, differing if each is planned[0] else None)
+        )
     except NotComputed:
         raise
     except NotRunnable as failure:
         return Evidence(failure=str(failure), dtype=dtype, axes=experiment.axes)
     evidence = Evidence(trials, dtype=dtype, axes=experiment.axes)
+    if evidence.accepted and differing:
+        return replace(evidence, failure=differing[0])
     if evidence.accepted and all(math.isinf(trial.allowed) for trial in trials if 0 not in trial.shape):
         return replace(evidence, failure="neither the original nor its replacement gives numbers: nothing is proven")
     if evidence.accepted and dtype is ir.DataType.FLOAT16 and trials:
@@ -219,8 +227,13 @@ def _tried(
 
 
 def _trials_at(
-    experiment: Experiment, inputs: Sequence[Input], runners: Runners, assignment: Assignment
+    experiment: Experiment,
+    inputs: Sequence[Input],
+    runners: Runners,
+    assignment: Assignment,
+    differing: list[str] | None,
 ) -> Iterator[Trial]:
+    """The trials at some sizes; where these are the first, what differs in float64 is added to those told."""
     name, element_type, shape = inputs[0]
     dtype = ir.DataType(element_type).numpy()
     extents = assigned(shape, assignment.sizes)
@@ -235,7 +248,8 @@ def _trials_at(
             feed[other] = _filler(its_type, its_shape, position, drawn)
         try:
             before = np.asarray(runners.before(feed), np.float64)
-            exact = exactly(runners.truth, {**feed, name: exact_x})
+            doubles = in_doubles({**feed, name: exact_x})
+            exact = np.asarray(runners.truth(doubles), np.float64)
         except NotComputed:
             raise
         except NotRunnable:
@@ -258,6 +272,9 @@ def _trials_at(
             yield from _judged(made, name, dtype, runners.truth)
             made = []
         made.append(_Results(family, feed, exact, before, after))
+        if differing is not None and runners.agreement is not None and family in COMPARED:
+            broken_there = runners.agreement.broken(family, doubles, extents, exact)
+            differing += [] if broken_there is None else [broken_there]
     yield from _judged(made, name, dtype, runners.truth)
     yield from refused
 
@@ -330,8 +347,12 @@ def _judged(made: Sequence[_Results], name: str, dtype: np.dtype, truth: Runner)
 
 def exactly(truth: Runner, feed: Mapping[str, Array]) -> Float64:
     """The truth for a feed, whose floating numbers become doubles."""
-    doubles = {n: a.astype(np.float64, copy=False) if a.dtype.kind in "fV" else a for n, a in feed.items()}
-    return np.asarray(truth(doubles), np.float64)
+    return np.asarray(truth(in_doubles(feed)), np.float64)
+
+
+def in_doubles(feed: Mapping[str, Array]) -> dict[str, Array]:
+    """A feed whose floating numbers are doubles."""
+    return {n: a.astype(np.float64, copy=False) if a.dtype.kind in FLOATING_KINDS else a for n, a in feed.items()}
 
 
 #: What gains and biases known at run time only are fed beside a family of inputs; ordinary numbers beside the others.

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+
 from normgraph.axes import ONE
+from normgraph.coefficients import TOLERANCE, Coefficient
 from normgraph.constants import Array
 from normgraph.definitions import compute
 from normgraph.evidence.sizes import SMALL
@@ -103,6 +106,7 @@ class Experiment:
             the same for having more channels.
         operands: how many of the inputs behind the first are factors or summands known at run time only, which are fed
             families of their own.
+        exact: whether no constant of the candidate was rounded to its type.
         subject: the name of what is made anew, by which a report refers to it; nothing follows from it.
     """
 
@@ -116,6 +120,7 @@ class Experiment:
     again: tuple[str, ...] = (*ORDINARY, "offset 10000", "large magnitude")
     sized: bool = True
     operands: int = 0
+    exact: bool = False
     subject: str = ""
 
 
@@ -143,7 +148,32 @@ def experiment(
     subject = match.output.name or ""
     original = cut_out(region, facts, PLACES, match.operands)[0]
     small, operands = _small(original, match), len(match.operands)
-    return Experiment(original, candidate, match.axes, match.assumed, small=small, operands=operands, subject=subject)
+    exact = _is_exact(match, replacement, facts)
+    return Experiment(
+        original,
+        candidate,
+        match.axes,
+        match.assumed,
+        small=small,
+        operands=operands,
+        exact=exact,
+        subject=subject,
+    )
+
+
+def _is_exact(match: Match, replacement: Replacement, facts: Facts) -> bool:
+    """Whether the type holds what the norm is scaled and shifted by, and the replacement is given nothing else."""
+    dtype = facts.dtype(match.base)
+    shift = 0.0 if match.outer is None else match.outer.shift
+    if dtype is None or replacement.kind == "LpNormalization":  # which is given a length or a bound
+        return False
+    return all(_holds(dtype.numpy(), each) for each in (match.norm.gain, match.norm.bias, shift))
+
+
+def _holds(dtype: np.dtype, value: Coefficient) -> bool:
+    exact = np.asarray(value if isinstance(value, float) else value.values, np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        return bool(np.all(np.abs(exact.astype(dtype).astype(np.float64) - exact) <= TOLERANCE * np.abs(exact)))
 
 
 def _small(original: Fragment, match: Match) -> tuple[Input, ...] | None:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
+import onnx
 
 from normgraph.constants import Array
 from normgraph.doubles import Doubles, NotComputed
+from normgraph.evidence.agreement import Agreement, agreement_of
 from normgraph.evidence.experiment import Candidate, Experiment, Modelled
 from normgraph.execution import Runner, fed, runner_of, truth_of
 from normgraph.fragments import Fragment, without_epsilons
@@ -51,18 +53,20 @@ class Apart:
     Attributes:
         structure: a digest of all that it has in common with others of its structure.
         original: the form of the region.
-        replaced: that of what is to replace it; None where no model computes that.
+        replaced: that of what is to replace it.
         before: the weights of the original, by the names of its inputs.
         after: those of what is to replace it.
         candidate: what is to replace it, weights and all.
+        exact: whether none of its constants was rounded.
     """
 
     structure: str
     original: Form
-    replaced: Form | None
+    replaced: Form
     before: Weights
     after: Weights
     candidate: Candidate
+    exact: bool
 
     @property
     def arrays(self) -> tuple[Array, ...]:
@@ -89,11 +93,25 @@ class Apart:
         """
         doubles = {name: array.astype(np.float64) for name, array in self.before.items()}
         before = fed(opened(self.original), self.before)
-        after = self.candidate.runner() if self.replaced is None else fed(opened(self.replaced), self.after)
+        modelled = isinstance(self.candidate, Modelled)
+        after = fed(opened(self.replaced), self.after) if modelled else self.candidate.runner()
+        agreement = agreement_of(
+            replace(self.original.fragment, constants=self.before),
+            lambda: self.candidate.fragment,
+            self.exact,
+            lambda: in_doubles(self.replaced),
+            lambda: fed(opened_in_double(self.replaced), {n: a.astype(np.float64) for n, a in self.after.items()}),
+        )
         computed = in_doubles(self.original)
         if computed is None:
-            return Runners(fed(opened_in_double(self.original), doubles), before, after)
-        return Runners(fed(computed, doubles), before, after, lambda: fed(opened_in_double(self.original), doubles))
+            return Runners(fed(opened_in_double(self.original), doubles), before, after, agreement=agreement)
+        return Runners(
+            fed(computed, doubles),
+            before,
+            after,
+            lambda: fed(opened_in_double(self.original), doubles),
+            agreement,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +124,14 @@ class Runners:
         after: what is to replace it.
         instead: makes the truth anew, computed by others: ONNX Runtime or onnx's reference evaluator; None where it is
             already.
+        agreement: what holds the replacement, in float64, against the truth; None where that isn't done.
     """
 
     truth: Runner
     before: Runner
     after: Runner
     instead: Callable[[], Runner] | None = None
+    agreement: Agreement | None = None
 
     def by_others(self) -> Runners:
         """The same, the truth computed by others.
@@ -119,7 +139,9 @@ class Runners:
         Raises:
             NotRunnable: they don't compute it.
         """
-        return self if self.instead is None else Runners(self.instead(), self.before, self.after)
+        agreement = None if self.agreement is None else replace(self.agreement, doubted=True)
+        truth = self.truth if self.instead is None else self.instead()
+        return Runners(truth, self.before, self.after, agreement=agreement)
 
 
 def runners_of(experiment: Experiment) -> Runners:
@@ -128,19 +150,25 @@ def runners_of(experiment: Experiment) -> Runners:
     Raises:
         NotRunnable: the original or its replacement can't be computed.
     """
-    original = experiment.original
-    before, after = fed(runner_of(original.model), original.constants), experiment.candidate.runner()
+    original, candidate = experiment.original, experiment.candidate
+    before, after = fed(runner_of(original.model), original.constants), candidate.runner()
 
-    def opened() -> Runner:
-        double = original.in_double()
+    def opened(fragment: Fragment) -> Runner:
+        double = fragment.in_double()
         return truth_of(double.model, double.constants)
 
-    try:
-        computed = Doubles(original.model)
-    except NotComputed:
-        return Runners(opened(), before, after)
+    agreement = agreement_of(
+        original,
+        lambda: candidate.fragment,
+        experiment.exact,
+        lambda: _in_doubles(candidate.fragment.model),
+        lambda: opened(candidate.fragment),
+    )
+    computed = _in_doubles(original.model)
+    if computed is None:
+        return Runners(opened(original), before, after, agreement=agreement)
     doubles = {name: array.astype(np.float64) for name, array in original.constants.items()}
-    return Runners(fed(computed, doubles), before, after, opened)
+    return Runners(fed(computed, doubles), before, after, lambda: opened(original), agreement)
 
 
 def taken_apart(experiment: Experiment) -> Apart:
@@ -150,16 +178,15 @@ def taken_apart(experiment: Experiment) -> Apart:
     own = original.key if experiment.sized else without_epsilons(original.fragment.model)
     parts = [own, replaced.key]
     structure = _digest(*parts, repr((type(candidate).__name__, *_interface(experiment))).encode())
-    modelled = replaced if isinstance(candidate, Modelled) else None
     before, after = experiment.original.constants, candidate.fragment.constants
-    return Apart(structure, original, modelled, before, after, candidate)
+    return Apart(structure, original, replaced, before, after, candidate, experiment.exact)
 
 
 def _interface(experiment: Experiment) -> tuple[object, ...]:
     """What an experiment is fed, and how it is tried."""
     original, fragment = experiment.original, experiment.candidate.fragment
     tried = (experiment.axes, experiment.assumed, experiment.least_extent, experiment.families, experiment.again)
-    trying = (*tried, experiment.operands)
+    trying = (*tried, experiment.operands, experiment.exact)
     if experiment.sized:
         weights = [array.shape for array in (*original.constants.values(), *fragment.constants.values())]
         return (original.inputs, original.output, fragment.inputs, fragment.output, weights, *trying, experiment.small)
@@ -189,8 +216,12 @@ def opened(form: Form) -> Runner:
 @lru_cache(maxsize=_OPEN)
 def in_doubles(form: Form) -> Doubles | None:
     """What computes a form in float64 without a model for it; None where it takes one."""
+    return _in_doubles(form.fragment.model)
+
+
+def _in_doubles(model: onnx.ModelProto) -> Doubles | None:
     try:
-        return Doubles(form.fragment.model)
+        return Doubles(model)
     except NotComputed:
         return None
 
