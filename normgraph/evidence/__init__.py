@@ -2,8 +2,8 @@
 
 Comparing the two with each other would punish the more accurate one, so both are compared with the original region
 computed in float64.  A replacement is accepted if every precondition holds and, on every family of inputs, its error
-isn't larger than `FACTOR` times the original's or `ULPS` units in the last place, of the result or of the input.  In half
-precision, whose units are large, the two also have to agree in float64.
+isn't larger than `FACTOR` times the original's or `ULPS` units in the last place, of the result or of the input.
+In half precision, whose units are large, the two also have to agree in float64.
 """
 
 from normgraph.evidence.conducting import compare, conduct, prove
