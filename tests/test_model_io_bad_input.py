@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -151,6 +152,31 @@ def nested(levels: int) -> bytes:
     return plain().SerializeToString() + wire.encode_varint(7 << 3 | 2) + wire.encode_varint(len(inner)) + inner
 
 
+def calling(*bodies: str) -> Callable[[Path], Path]:
+    """A model of functions F0, F1 and so on, the first of which is called."""
+    text = '<ir_version: 10, opset_import: ["" : 18, "l" : 1]> g (float[4] x) => (float[4] y) { y = l.F0(x) }'
+    for number, body in enumerate(bodies):
+        text += f'<opset_import: ["" : 18, "l" : 1], domain: "l"> F{number} (a) => (b) {{ {body} }}'
+    return content(onnx.parser.parse_model(text).SerializeToString())
+
+
+def holding(dims: list[int], data_type: int = TensorProto.FLOAT, **fields: Any) -> Callable[[Path], Path]:
+    """A model with one more tensor, which holds what the fields say."""
+    return bad(lambda proto: proto.graph.initializer.add(name="t", dims=dims, data_type=data_type, **fields))
+
+
+def sparse_file(head: bytes) -> Callable[[Path], Path]:
+    """A file that takes no room on the disk: a field of 3 GiB behind its head."""
+
+    def make(folder: Path) -> Path:
+        with (folder / "bad.onnx").open("wb") as file:
+            file.write(head + wire.encode_varint(99 << 3 | wire.LENGTH_DELIMITED) + wire.encode_varint(3 << 30))
+            file.truncate(file.tell() + (3 << 30))
+        return folder / "bad.onnx"
+
+    return make
+
+
 def sparse_in_branch(proto: onnx.ModelProto) -> None:
     out = helper.make_tensor_value_info("s", TensorProto.FLOAT, [4])
     branch = helper.make_graph([], "branch", [], [out])
@@ -191,6 +217,34 @@ BAD = [
         bad(lambda p: p.graph.initializer[0].dims.extend([2**40, 2**40])),
         "bytes that its type and shape",
         id="huge tensor",
+    ),
+    pytest.param(holding([3], float_data=[1, 2]), "hold the numbers.*2 are given", id="too few numbers"),
+    pytest.param(holding([3], float_data=[1] * 4), "hold the numbers.*4 are given", id="too many numbers"),
+    pytest.param(holding([2**40]), "hold the numbers.* 0 are given", id="huge tensor of no numbers"),
+    pytest.param(holding([2**40], raw_data=b"1234"), "hold the bytes.* 4 are given", id="huge tensor of few bytes"),
+    pytest.param(holding([2], int32_data=[1, 2]), "hold the numbers.* 0 are given", id="numbers of another type"),
+    pytest.param(holding([-1], float_data=[1]), "a static shape", id="numbers in a negative shape"),
+    pytest.param(holding([1], TensorProto.UNDEFINED), "a numeric type", id="no type"),
+    pytest.param(
+        holding([2], TensorProto.COMPLEX64, float_data=[1, 2]), "takes 4", id="complex numbers of one part each"
+    ),
+    pytest.param(holding([3], TensorProto.INT4, int32_data=[1, 2, 3]), "takes 2", id="half bytes that aren't packed"),
+    pytest.param(holding([2], TensorProto.STRING, string_data=[b"a"]), "hold the texts.*1", id="too few texts"),
+    pytest.param(calling("b = l.F0(a)"), "in a circle, and 'F0' does", id="a function that calls itself"),
+    pytest.param(calling("b = l.F1(a)", "b = l.F0(a)"), "in a circle", id="functions that call each other"),
+    pytest.param(
+        calling(*(f"c = l.F{number}(a) b = l.F{number}(c)" for number in range(1, 41)), "b = Neg(a)"),
+        "1,000,000 nodes",
+        id="functions that double their nodes 40 times",
+    ),
+    pytest.param(sparse_file(b""), "are no weights, and protobuf takes", id="more than protobuf takes"),
+    pytest.param(
+        sparse_file(b"\xa3\x06\xa4\x06"),
+        "are no weights, and protobuf takes",
+        id="more than protobuf takes, and a group",
+    ),
+    pytest.param(
+        sparse_file(plain().SerializeToString()), "are no weights", id="more than protobuf takes behind a weight"
     ),
     pytest.param(bad(sparse_attribute), "can't represent", id="sparse attribute"),
     pytest.param(bad(sparse_in_branch), "sparse initializers may only", id="sparse initializer in a sub-graph"),
@@ -236,6 +290,23 @@ def test_bad_input_gets_one_line_that_names_the_file(
         model_io.load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+GOOD = [
+    pytest.param(holding([0]), id="no element"),
+    pytest.param(holding([2], TensorProto.COMPLEX64, float_data=[1, 2, 3, 4]), id="complex numbers"),
+    pytest.param(holding([3], TensorProto.INT4, int32_data=[1, 2]), id="packed half bytes"),
+    pytest.param(holding([2], TensorProto.BOOL, int32_data=[1, 0]), id="booleans"),
+    pytest.param(holding([2], TensorProto.UINT32, uint64_data=[1, 0]), id="short numbers in a long field"),
+    pytest.param(holding([2], TensorProto.STRING, string_data=[b"a", b"\xff"]), id="texts"),
+    pytest.param(calling("b = l.F1(a)", "c = l.F2(a) b = l.F2(c)", "b = Neg(a)"), id="functions that call others"),
+]
+
+
+@pytest.mark.parametrize("make", GOOD)
+def test_what_is_almost_bad_is_read(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = make(tmp_path)
+    assert ir.to_proto(model_io.load(path)) == ir.to_proto(ir.from_proto(onnx.load(path)))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

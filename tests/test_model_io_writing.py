@@ -20,7 +20,7 @@ from onnx import numpy_helper
 from normgraph import model_io
 from normgraph.errors import OutputError
 from normgraph.model_io import tensors, wire, writing
-from tests.model_files import LARGE, MODELS, plain, sub_graphs, weight
+from tests.model_files import LARGE, MODELS, declare, plain, sub_graphs, weight
 
 SAMPLES = sorted((Path(__file__).parent.parent / "models" / "samples").glob("*.onnx"))
 BUILDERS = [pytest.param(build, id=build.__name__) for build in MODELS]
@@ -253,6 +253,46 @@ def test_a_place_that_cannot_be_written_gets_a_clear_error(
     with pytest.raises(OutputError, match="(?i)" + message):
         model_io.save(model_io.as_model(plain()), place(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for path in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(OutputError, match="must be a regular file"):
+            model_io.save(model_io.as_model(plain()), path)
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "link"}
+
+
+def test_tensors_that_share_their_data_go_on_sharing_it(tmp_path: Path) -> None:
+    proto = plain()
+    data = proto.graph.initializer[0].raw_data
+    proto.graph.initializer.append(weight("tied"))
+    for tensor in proto.graph.initializer:
+        declare(tensor, "data.bin", offset="0")
+    (tmp_path / "in.onnx").write_bytes(proto.SerializeToString())
+    (tmp_path / "data.bin").write_bytes(data)
+    model_io.save(model_io.load(tmp_path / "in.onnx"), tmp_path / "out.onnx")
+    assert (tmp_path / "out.onnx.data").stat().st_size == len(data)
+    onnx.checker.check_model(tmp_path / "out.onnx")
+    assert [tensor.raw_data for tensor in onnx.load(tmp_path / "out.onnx").graph.initializer] == [data] * 2
+
+
+def test_an_empty_tensor_may_lie_in_an_empty_file(tmp_path: Path) -> None:
+    proto = plain()
+    proto.graph.initializer.append(numpy_helper.from_array(np.zeros((0, 3), np.float32), "none"))
+    declare(proto.graph.initializer[-1], "empty.bin")
+    (tmp_path / "in.onnx").write_bytes(proto.SerializeToString())
+    (tmp_path / "empty.bin").touch()
+    model = model_io.load(tmp_path / "in.onnx")
+    held = model.graph.initializers["none"].const_value
+    assert held is not None
+    assert held.numpy().shape == (0, 3)
+    assert held.tobytes() == b""
+    for external_data in ("auto", "never"):
+        model_io.save(model, tmp_path / "out.onnx", external_data=external_data)
+        assert onnx.load(tmp_path / "out.onnx").graph.initializer[-1].dims == [0, 3]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes and links differ")

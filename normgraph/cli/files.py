@@ -1,7 +1,7 @@
 """The files of a run: where the output goes, what may not be written over, and how much they take."""
 
 # Path's own questions raise for names that are too long and folders that can't be searched; os.path's say no.
-# ruff: noqa: PTH110, PTH112, PTH113
+# ruff: noqa: PTH112
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from normgraph.cli.options.optimize import OptimizeOptions
 from normgraph.errors import OutputError, UsageError
+from normgraph.model_io.disk import is_device
 from normgraph.model_io.tensors import OpenFile
 
 
@@ -27,7 +28,7 @@ def output_of(options: OptimizeOptions) -> Path | None:
         if not options.in_place and _same(output, options.model):
             raise UsageError(f"the output may not be the input: {output}; name another file, or ask for --in-place")
         check_writable(output, "output")
-        if _is_device(output):
+        if is_device(output):
             raise OutputError(f"the output must be a regular file: {output}; name one, or use --dry-run to write none")
     models = [options.model] if output is None else [options.model, output]
     for path, role in ((options.report, "report"), (options.tuning, "tuning")):
@@ -102,11 +103,6 @@ def check_writable(path: Path, role: str) -> None:
         raise OutputError(f"the {role} must be a file, and this is a folder: {path}; name a file in it")
 
 
-def _is_device(path: Path) -> bool:
-    """Whether a path stands for something that a file can't be put in the place of."""
-    return os.path.exists(path) and (not os.path.isfile(path) or os.path.realpath(path.parent) == "/dev")
-
-
 def size_of(path: Path) -> int:
     """The size of a file in bytes."""
     return path.stat().st_size
@@ -141,7 +137,7 @@ def written_report(path: Path | None) -> Iterator[list[str]]:
     if path is None:
         yield texts
         return
-    temporary = path if _is_device(path) else path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    temporary = path if is_device(path) else path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             yield texts

@@ -1,14 +1,23 @@
 """What the kernel is told of a file that is written, so that its disk works while more of it is being copied."""
 
+# Path's own questions raise for names that are too long; os.path's say no.
+# ruff: noqa: PTH110, PTH113
+
 import contextlib
 import errno
 import os
+from pathlib import Path
 from typing import BinaryIO
 
 #: Bytes between two words to the kernel; smaller files are written without any.
 STEP_BYTES = 1 << 24
 #: What a file system answers that can't reserve space; it can be written to all the same.
 CANNOT_RESERVE = {errno.EINVAL, errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path stands for something that a file can't be put in the place of."""
+    return os.path.exists(path) and (not os.path.isfile(path) or os.path.realpath(path.parent) == "/dev")
 
 
 def reserve(file: BinaryIO, size: int) -> None:

@@ -13,6 +13,8 @@ from normgraph.errors import BadModelError
 from normgraph.model_io import wire
 from normgraph.model_io.carried import carry
 from normgraph.model_io.external import open_external
+from normgraph.model_io.functions import check_calls
+from normgraph.model_io.numbers import check_numbers
 from normgraph.model_io.tensors import FileTensor, OpenFile, packed_size
 from normgraph.model_io.text import refuse_other_than_text
 from normgraph.model_io.walk import Owner, graphs_within, replace_tensors
@@ -91,6 +93,8 @@ def load(path: str | PathLike[str]) -> ir.Model:
     """
     path = Path(path)
     source = OpenFile(path)
+    if source.size == 0:
+        raise BadModelError(f"the file is empty: {path}; export or copy it again")
     try:
         content, ranges = _without_large_tensors(source)
     except wire.MalformedError as error:
@@ -143,7 +147,9 @@ def _without_large_tensors(source: OpenFile) -> tuple[bytes, list[tuple[int, int
     except wire.UnusualError:
         ranges.clear()
         pieces = None
-    return b"".join(pieces) if pieces else source[:], ranges  # type: ignore[arg-type]
+    if pieces:
+        return b"".join(pieces), ranges  # type: ignore[arg-type]
+    return wire.kept(source, 0, source.size), ranges
 
 
 def _open_inside(source: OpenFile, tensor: ir.ExternalTensor, ranges: list[tuple[int, int]]) -> FileTensor:
@@ -191,8 +197,16 @@ def _from_proto(proto: onnx.ModelProto, name: str, readable: Callable[[ir.Extern
         ) from error
     refuse_other_than_text(model, name)
     _refuse_cycles(model, name)
+    check_calls(model, name)
     carry(proto, model, name)
-    replace_tensors(model, lambda tensor, _: readable(tensor) if isinstance(tensor, ir.ExternalTensor) else tensor)
+
+    def checked(tensor: ir.TensorProtocol, _: bool) -> ir.TensorProtocol:
+        if isinstance(tensor, ir.ExternalTensor):
+            return readable(tensor)
+        check_numbers(tensor, name)
+        return tensor
+
+    replace_tensors(model, checked)
     return model
 
 

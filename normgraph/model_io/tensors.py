@@ -36,7 +36,7 @@ class OpenFile:
         size: Its size in bytes when it was opened.
 
     Raises:
-        BadModelError: There is no such file, it isn't a regular file, it is empty or may not be read.
+        BadModelError: There is no such file, it isn't a regular file or may not be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,8 +56,6 @@ class OpenFile:
         weakref.finalize(self, file.close)
         self.descriptor = file.fileno()
         self.size = os.fstat(self.descriptor).st_size
-        if self.size == 0:
-            raise BadModelError(f"the file is empty: {path}; export or copy it again")
         self._window, self._window_start = b"", 0
 
     @functools.cached_property

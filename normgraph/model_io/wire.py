@@ -15,6 +15,8 @@ FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 # Deeper nesting is refused by protobuf's own parser too.
 MAX_DEPTH = 100
 MAX_VARINT_BYTES = 10
+# Protobuf's parsers take no message above this size.
+MAX_MESSAGE_BYTES = 2**31 - 1
 
 # Message -> field number -> message, for every path from a model to a tensor that an IR tensor stands for.
 CHILDREN: dict[str, dict[int, str]] = {
@@ -116,6 +118,19 @@ def fields(buffer: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int
         position = stop
 
 
+def kept(buffer: Buffer, start: int, end: int) -> bytes:
+    """The bytes of a range that goes to protobuf's parser.
+
+    Raises:
+        MalformedError: It takes no message so large.
+    """
+    if end - start > MAX_MESSAGE_BYTES:
+        raise MalformedError(
+            f"{end - start:,} bytes at byte {start} are no weights, and protobuf takes {MAX_MESSAGE_BYTES:,}"
+        )
+    return buffer[start:end]
+
+
 def length_delimited(number: int, size: int) -> memoryview:
     """The tag and length that precede a payload of ``size`` bytes."""
     return memoryview(encode_varint(number << 3 | LENGTH_DELIMITED) + encode_varint(size))
@@ -174,8 +189,8 @@ def rewrite(
         else:
             inner = rewrite(buffer, payload, stop, edit, wanted, child, depth + 1)
         if inner is not None:
-            pieces += [memoryview(buffer[copied:tag]), length_delimited(number, size_of(inner)), *inner]
+            pieces += [memoryview(kept(buffer, copied, tag)), length_delimited(number, size_of(inner)), *inner]
             copied = stop
     if not pieces:
         return None
-    return [*pieces, memoryview(buffer[copied:end])]
+    return [*pieces, memoryview(kept(buffer, copied, end))]

@@ -3,7 +3,7 @@
 import filecmp
 import os
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -16,6 +16,7 @@ import onnx_ir as ir
 from normgraph.errors import OutputError
 from normgraph.model_io import wire
 from normgraph.model_io.carried import to_proto
+from normgraph.model_io.disk import is_device
 from normgraph.model_io.reading import LARGE_BYTES, RAW_DATA
 from normgraph.model_io.staging import Staging, put
 from normgraph.model_io.tensors import FileTensor
@@ -23,8 +24,7 @@ from normgraph.model_io.walk import Replace, initializers, replace_tensors
 
 ExternalData = Literal["auto", "always", "never"]
 
-# Protobuf's parsers take no message above this size.
-MAX_MESSAGE_BYTES = 2**31 - 1
+MAX_MESSAGE_BYTES = wire.MAX_MESSAGE_BYTES
 # External data is mapped by its readers, so each tensor begins on a page.
 PAGE_BYTES = 4096
 # Stands as the location of a tensor that is put into the model's own file; no path can hold a NUL.
@@ -70,6 +70,8 @@ def save(model: ir.Model, path: str | PathLike[str], *, external_data: ExternalD
         raise OutputError(f"the output's folder must exist: {path.parent}; create it")
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         raise OutputError(f"the output must be a file, and this is a folder: {path}; name a file in it")
+    if is_device(path):
+        raise OutputError(f"the output must be a regular file: {path}; name one")
     data_path = path.with_name(path.name + ".data")
     layout = _layout(model, path, data_path.name, external_data)
     try:
@@ -134,15 +136,20 @@ def _lay_out(model: ir.Model, data_name: str | None) -> Layout:
     """Serializes a model with its large tensors left out and says where their bytes go."""
     embedded: list[ir.TensorProtocol] = []
     data: wire.Pieces = []
+    written: dict[Hashable, int] = {}
     end = 0
 
     def stand_in(tensor: ir.TensorProtocol, may_be_external: bool) -> ir.TensorProtocol:
         nonlocal end
         if data_name is not None and may_be_external and tensor.nbytes >= LARGE_BYTES:
-            gap = -end % PAGE_BYTES
-            location, offset = data_name, end + gap
-            data.extend([memoryview(bytes(gap)), tensor] if gap else [tensor])
-            end = offset + tensor.nbytes
+            # Tensors that share a range of a file go on sharing one.
+            key = (tensor.source, tensor.offset, tensor.nbytes) if isinstance(tensor, FileTensor) else len(data)
+            if key not in written:
+                gap = -end % PAGE_BYTES
+                data.extend([memoryview(bytes(gap)), tensor] if gap else [tensor])
+                written[key] = end + gap
+                end += gap + tensor.nbytes
+            location, offset = data_name, written[key]
         else:
             location, offset = EMBEDDED, len(embedded)
             embedded.append(tensor)
