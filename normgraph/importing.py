@@ -32,6 +32,8 @@ def deferred(names: Sequence[str] = SELDOM_USED) -> Iterator[None]:
     attribute of one, or imports it once more, waits until it is loaded and sees no difference. One that isn't
     there is missed as ever; one that is imported already, or comes by way of a finder of its own, is left alone.
 
+    Two things differ, for which there is `catch_up`. Where a deferred package is first used by importing a part of it,
+    as in ``import sympy.core.basic``, that part's own package is run twice and lacks its parts as attributes.
     Before Python 3.11.8 and 3.12.2, two threads that use such a module for the first time at once may find it half
     loaded (https://github.com/python/cpython/issues/114763).
 
@@ -44,6 +46,17 @@ def deferred(names: Sequence[str] = SELDOM_USED) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+def catch_up(names: Sequence[str] = SELDOM_USED) -> None:
+    """Load what `deferred` left for later, before code of others runs in this process.
+
+    Args:
+        names: the full names of the modules; of those that nothing has imported nothing is loaded.
+    """
+    for name in names:
+        if name in sys.modules:
+            vars(sys.modules[name])  # any attribute will do
 
 
 class _Deferring:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from normgraph.importing import YOUNG, collecting_seldom, deferred, frugally
+from normgraph.importing import YOUNG, catch_up, collecting_seldom, deferred, frugally
 from tests.test_startup import run
 
 #: Modules by name, each of which notes in `run` that its code was run, and what they are.
@@ -100,6 +100,22 @@ def test_behind_the_block_nothing_is_deferred() -> None:
     assert sys.meta_path == finders
     import_module("heavy")
     assert names_run() == ["heavy"]
+
+
+def test_parts_of_a_package_that_has_been_caught_up_with_are_imported_once(folder: Path) -> None:
+    (folder / "package/__init__.py").write_text("from package import inner\n")
+    (folder / "package/inner").mkdir()
+    (folder / "package/inner/__init__.py").write_text(
+        "import run\nrun.names.append(__name__)\nimport package.inner.leaf\n"
+    )
+    (folder / "package/inner/leaf.py").touch()
+    with deferred(["package", "heavy"]):
+        import_module("package")
+    assert names_run() == []
+    catch_up(["package", "heavy"])
+    leaf = import_module("package.inner.leaf")
+    assert import_module("package").inner.leaf is leaf
+    assert names_run() == ["package.inner"]
 
 
 def test_a_module_that_is_imported_already_is_left_alone() -> None:

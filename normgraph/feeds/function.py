@@ -15,6 +15,7 @@ import numpy as np
 from normgraph.errors import UsageError
 from normgraph.feeds.making import Feed, checked
 from normgraph.feeds.signature import Signature
+from normgraph.importing import catch_up
 
 
 def call_for_feeds(name: str, signature: Signature) -> list[Feed]:
@@ -82,6 +83,7 @@ def _function(name: str) -> Callable[[], Any]:
 
 
 def _module(where: str, name: str) -> ModuleType:
+    catch_up()
     try:
         if where.endswith(".py"):
             path = Path(where)
