@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,15 @@ from types import ModuleType
 from typing import NoReturn
 
 from normgraph.cli.arguments import parse
-from normgraph.cli.exit_statuses import BROKEN_PIPE, DONE, INTERNAL_ERROR, INTERRUPTED, status_of
+from normgraph.cli.exit_statuses import BROKEN_PIPE, DONE, INTERNAL_ERROR, INTERRUPTED, TERMINATED, status_of
 from normgraph.errors import NormgraphError
 from normgraph.importing import collecting_seldom, exit_with, frugally
 
 __all__ = ["main", "program"]
+
+
+class _Terminated(KeyboardInterrupt):
+    """Another process asks this one to end, as a CI job's time limit does: as from the keyboard, files are put away."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 1 a requested guarantee doesn't hold (the opset can't be had), 2 bad input or
-        usage, 70 an error of normgraph itself, 130 interrupted, 141 nobody reads the output any more.
+        usage, 70 an error of normgraph itself, 130 interrupted, 141 nobody reads the output any more, 143 terminated.
     """
     try:
         status = _run(arguments)
@@ -49,7 +54,13 @@ def program() -> NoReturn:
     Raises:
         SystemExit: always, with the exit status.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     exit_with(main())
+
+
+def _terminate(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is put away now isn't interrupted once more
+    raise _Terminated
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -63,6 +74,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except NormgraphError as error:
         _complain(f"error: {error}")
         return status_of(type(error))
+    except _Terminated:
+        _complain("terminated")
+        return TERMINATED
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED

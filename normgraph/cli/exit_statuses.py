@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from normgraph.errors import NormgraphError, OpsetError, VerificationError
 
-DONE, NOT_GRANTED, BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141
+DONE, NOT_GRANTED, BAD_INPUT, INTERNAL_ERROR, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 70, 130, 141, 143
 
 #: The errors that mean that a requested guarantee doesn't hold.
 BROKEN_GUARANTEES = (OpsetError, VerificationError)

@@ -78,6 +78,10 @@ def test_a_process_that_is_killed_costs_check_one_model(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "told", "status"),
+    [pytest.param(signal.SIGINT, "interrupted", 130), pytest.param(signal.SIGTERM, "terminated", 143)],
+)
+@pytest.mark.parametrize(
     ("words", "begun"),
     [
         pytest.param(["check", "in", "--expect", "decomposed=5", "--optimized"], "workers", id="check, importing"),
@@ -85,8 +89,8 @@ def test_a_process_that_is_killed_costs_check_one_model(folder: Path) -> None:
         pytest.param(["optimize", "in", "-o", "out"], "outputs", id="optimize, at work"),
     ],
 )
-def test_the_keyboard_ends_all_processes_and_leaves_nothing_half_done(
-    words: list[str], begun: str, folder: Path
+def test_a_signal_ends_all_processes_and_leaves_nothing_half_done(
+    words: list[str], begun: str, number: int, told: str, status: int, folder: Path
 ) -> None:
     run = started(folder, *words)
     outputs = folder / "out"
@@ -94,9 +98,10 @@ def test_the_keyboard_ends_all_processes_and_leaves_nothing_half_done(
     workers = workers_of(run)
     if begun == "outputs":
         until(lambda: list(outputs.glob("*.onnx")))
-    os.killpg(run.pid, signal.SIGINT)
-    assert run.communicate(timeout=30) == ("", "normgraph: interrupted\n")
-    assert run.returncode == 130
+    # The keyboard interrupts all processes of the group, a job's time limit terminates the one that it has started.
+    (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
+    assert run.communicate(timeout=30) == ("", f"normgraph: {told}\n")
+    assert run.returncode == status
     assert not any(Path(f"/proc/{process}").exists() for process in workers)
     left = {path.name for path in outputs.glob("*")} | {path.name for path in outputs.glob(".*")}
     models = {name for name in left if name.endswith(".onnx") and not name.startswith(".")}
