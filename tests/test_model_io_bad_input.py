@@ -221,6 +221,8 @@ BAD = [
     pytest.param(holding([3], float_data=[1, 2]), "hold the numbers.*2 are given", id="too few numbers"),
     pytest.param(holding([3], float_data=[1] * 4), "hold the numbers.*4 are given", id="too many numbers"),
     pytest.param(holding([2**40]), "hold the numbers.* 0 are given", id="huge tensor of no numbers"),
+    pytest.param(holding([2**62] * 500), "fewer elements than 2", id="more elements than can be printed"),
+    pytest.param(holding([2**62] * 500, raw_data=bytes(5000)), "fewer elements", id="the same of large raw data"),
     pytest.param(holding([2**40], raw_data=b"1234"), "hold the bytes.* 4 are given", id="huge tensor of few bytes"),
     pytest.param(holding([2], int32_data=[1, 2]), "hold the numbers.* 0 are given", id="numbers of another type"),
     pytest.param(holding([-1], float_data=[1]), "a static shape", id="numbers in a negative shape"),

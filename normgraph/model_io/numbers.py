@@ -3,13 +3,11 @@
 Nobody else looks: a tensor without numbers is read by onnx_ir as zeros of whatever size it claims to have.
 """
 
-import math
-
 import onnx
 import onnx_ir as ir
 
 from normgraph.errors import BadModelError
-from normgraph.model_io.tensors import packed_size
+from normgraph.model_io.tensors import elements, packed_size
 
 # The fields of numbers in a TensorProto, and the types whose numbers they hold; int32_data holds those of all others.
 FIELDS = {
@@ -32,10 +30,10 @@ def check_numbers(tensor: ir.TensorProtocol, name: str) -> None:
     Raises:
         BadModelError: it doesn't, or has no type or a negative dimension.
     """
+    where = f"{name} (tensor {tensor.name!r})"
     if isinstance(tensor, ir.StringTensor):
-        given, needed, things = len(tensor.string_data()), math.prod(tensor.shape.numpy()), "texts"
+        given, needed, things = len(tensor.string_data()), elements(tensor, where), "texts"
     elif isinstance(tensor, ir.serde.TensorProtoTensor):
-        where = f"{name} (tensor {tensor.name!r})"
         if tensor.raw.HasField("raw_data"):
             given, needed, things = len(tensor.raw.raw_data), packed_size(tensor, where), "bytes"
         else:
@@ -45,7 +43,7 @@ def check_numbers(tensor: ir.TensorProtocol, name: str) -> None:
     if given != needed:
         raise BadModelError(
             f"a tensor must hold the {things} that its type and shape ask for, and {given:,} are given for "
-            f"{tensor.dtype.name}{tensor.shape}, which takes {needed:,}: {name} (tensor {tensor.name!r}); "
+            f"{tensor.dtype.name}{tensor.shape}, which takes {needed:,}: {where}; "
             "export the model again"
         )
 
@@ -63,4 +61,4 @@ def _needed(tensor: ir.TensorProtocol, where: str) -> int:
     if tensor.dtype.bitwidth in (2, 4):
         return packed
     parts = 2 if tensor.dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128) else 1
-    return parts * math.prod(tensor.shape.numpy())
+    return parts * elements(tensor, where)

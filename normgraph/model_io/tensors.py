@@ -190,7 +190,21 @@ def packed_size(tensor: ir.TensorProtocol, where: str) -> int:
             f"a tensor of raw bytes must have a numeric type and a static shape, "
             f"and this is {tensor.dtype.name}{list(dims)}: {where}; export the model again"
         )
-    return _packed_size(tensor.dtype, math.prod(dims))
+    return _packed_size(tensor.dtype, elements(tensor, where))
+
+
+def elements(tensor: ir.TensorProtocol, where: str) -> int:
+    """How many elements a tensor of this shape has.
+
+    Raises:
+        BadModelError: More than any offset reaches, perhaps too many to print.
+    """
+    size = math.prod(tensor.shape.numpy())
+    if size >= 2**63:
+        raise BadModelError(
+            f"a tensor must have fewer elements than 2^63, and its shape asks for more: {where}; export the model again"
+        )
+    return size
 
 
 def _packed_size(dtype: ir.DataType, size: int) -> int:
