@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from normgraph.atoms import Mean
+from normgraph.atoms import Base, Mean
 from normgraph.borders import across_borders
 from normgraph.diagnosis import Shortfall, begins_to_fail, diagnose, is_divisor, looks_normalized
 from normgraph.facts import Facts
@@ -68,7 +68,7 @@ def misses_in(interpretation: Interpretation, facts: Facts, matched: Collection[
             shortfall = diagnose(form.value)
             yield producer, _at(_origin(interpretation, shortfall) or producer, shortfall)
             break
-    for unknown in interpretation.unknowns:
+    for unknown in (_norms_aside(each, interpretation) for each in interpretation.unknowns):
         if _lost_on_the_way(unknown, facts):
             remedy = _BEHIND if unknown.rule == "different-base" and _scales_divisor(unknown) else ""
             yield unknown.node, _at(unknown.node, Shortfall(unknown.rule, unknown.reason, remedy))
@@ -96,10 +96,19 @@ def _foreign_in(forms: Iterable[Form]) -> set[int]:
     return {tensor.number for form in forms for tensor in foreigners(form.value)}
 
 
+def _norms_aside(unknown: Unknown, interpretation: Interpretation) -> Unknown:
+    """The same without operands that are norms, where it meets what isn't known: a gain behind them is in its place."""
+    if unknown.rule != "different-base":
+        return unknown
+    others = (form for form in unknown.operands if recognise(form.value, interpretation.layout) is None)
+    return replace(unknown, operands=tuple(others))
+
+
 def _scales_divisor(unknown: Unknown) -> bool:
     """Whether a gain that isn't known meets 1/deviation before x does: x·(r·γ)."""
     factors = [f for form in unknown.operands for monomial in form.value.terms for f in monomial]
-    return unknown.node.op_type == "Mul" and any(is_divisor(atom, e) and e < 0 for atom, e in factors)
+    plain = not any(isinstance(atom, Base) for atom, _ in factors)
+    return unknown.node.op_type == "Mul" and plain and any(is_divisor(atom, e) and e < 0 for atom, e in factors)
 
 
 def _origin(interpretation: Interpretation, shortfall: Shortfall) -> ir.Node | None:
