@@ -17,6 +17,7 @@ def plot(figures: Figures, path: Path) -> bool:
         return False
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     mpl.rcParams.update({"svg.hashsalt": "normgraph", "svg.fonttype": "none", "font.size": 9})
     tools = list(dict.fromkeys(tool for by_tool in figures.values() for tool in by_tool))
@@ -30,8 +31,9 @@ def plot(figures: Figures, path: Path) -> bool:
             bars = axes.barh(present, values, color=colours)
             axes.bar_label(bars, [f"{value:,.2f}" if value < 10 else f"{value:,.0f}" for value in values], padding=2)
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.margins(x=0.15)
-            axes.set_title(f"{model}: {unit}", loc="left", fontsize=9)
+            axes.set_title(f"{model.partition(',')[0]}: {unit}", loc="left", fontsize=9)
             axes.spines[["top", "right"]].set_visible(False)
         right.set_yticklabels([])
     figure.savefig(path, metadata={"Date": None})
