@@ -18,6 +18,7 @@ from normgraph.coefficients import (
     combine,
     is_zero,
     mean_over,
+    over_dimensions,
     rename,
     smallest,
     spread,
@@ -27,6 +28,7 @@ from normgraph.errors import NotRepresentable
 
 A, B, C = Axis(0, Size(2)), Axis(1, Size(3)), Axis(2, Size(6))
 F = Axis(9, Size(6), fresh=True)
+N = Axis(3, Size(1, ("n",)))
 ROW = coefficient([1.0, 2.0, 4.0], [(B,)])
 COLUMN = coefficient([[1.0], [-1.0]], [(A,), ()])
 
@@ -49,6 +51,16 @@ def test_constant_that_is_one_number_is_kept_as_that(values: Any, dimensions: An
     assert coefficient(values, dimensions) == number
 
 
+def test_one_element_is_a_number_even_if_it_is_not_a_number() -> None:
+    assert isinstance(coefficient([[math.nan]], [(), ()]), float)
+
+
+def test_array_of_no_elements_has_arithmetic() -> None:
+    empty = coefficient(np.zeros((0, 3)), [(Axis(0, Size(0)),), (B,)])
+    assert isinstance(empty, LabelledArray)
+    assert is_zero(combine(np.add, empty, 1.0))
+
+
 def test_axes_stand_in_their_order_whatever_the_layout() -> None:
     found = coefficient([[1, 2], [3, 4], [5, 6]], [(B,), (A,)])
     assert isinstance(found, LabelledArray)
@@ -68,6 +80,21 @@ def test_arithmetic_aligns_by_label_not_by_position() -> None:
     assert axes_of_coefficient(total) == (A, B)
     assert numbers(total) == [[2, 3, 5], [0, 1, 3]]
     assert numbers(combine(np.multiply, total, 2.0)) == [[4, 6, 10], [0, 2, 6]]
+
+
+@pytest.mark.parametrize(
+    ("operation", "a", "b", "result"),
+    [
+        pytest.param(np.multiply, ROW, 1.0, [1, 2, 4], id="times-one"),
+        pytest.param(np.multiply, 1.0, ROW, [1, 2, 4], id="one-times"),
+        pytest.param(np.add, ROW, 1.0, [2, 3, 5], id="plus-one"),
+        pytest.param(np.add, 1.0, ROW, [2, 3, 5], id="one-plus"),
+        pytest.param(np.divide, 1.0, ROW, [1, 0.5, 0.25], id="one-divided"),
+        pytest.param(np.add, coefficient([1, 2, 1], [(B,)]), 1.0, [2, 3, 2], id="first-is-as-last"),
+    ],
+)
+def test_one_is_neutral_to_products_only(operation: Any, a: Coefficient, b: Coefficient, result: Any) -> None:
+    assert numbers(combine(operation, a, b)) == result
 
 
 def test_result_that_is_one_number_is_kept_as_that() -> None:
@@ -113,6 +140,34 @@ def test_renaming_puts_axes_where_they_belong() -> None:
     assert axes_of_coefficient(rename(beside, {F: (C,)})) == (A, C)
     assert rename(2.0, {F: (C,)}) == 2.0
     assert rename(ROW, {F: (C,)}) is ROW
+
+
+def test_axis_of_unknown_size_has_the_extent_of_its_array() -> None:
+    value = coefficient(np.arange(12.0).reshape(2, 6), [(N,), (F,)])
+    assert numbers(value) == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    found = rename(value, {F: (A, B)})
+    assert isinstance(found, LabelledArray)
+    assert found.axes == (A, B, N)
+    np.testing.assert_array_equal(found.values, np.arange(12.0).reshape(2, 2, 3).transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("value", "layout", "result"),
+    [
+        pytest.param(5.0, [(A,), (B,)], [[5.0]], id="number"),
+        pytest.param(ROW, [(A,), (B,)], [[1.0, 2.0, 4.0]], id="along-one-dimension"),
+        pytest.param(ROW, [(B,), (N,)], [[1.0], [2.0], [4.0]], id="beside-an-unknown-size"),
+        pytest.param(ROW, [(A, B)], [1.0, 2.0, 4.0, 1.0, 2.0, 4.0], id="along-a-part-of-a-dimension"),
+        pytest.param(ROW, [(B, A)], [1.0, 1.0, 2.0, 2.0, 4.0, 4.0], id="along-a-part-in-other-order"),
+        pytest.param(ROW, [(N, B)], None, id="beside-an-unknown-size-in-one-dimension"),
+        pytest.param(coefficient([1.0, 2.0], [(N,)]), [(N,), (B,)], [[1.0], [2.0]], id="along-an-unknown-size"),
+    ],
+)
+def test_coefficient_over_dimensions_broadcasts_against_the_tensor(
+    value: Coefficient, layout: Any, result: Any
+) -> None:
+    found = over_dimensions(value, tuple(layout))
+    assert (None if found is None else found.tolist()) == result
 
 
 def test_spread_broadcasts_over_more_axes() -> None:
@@ -178,6 +233,12 @@ def test_summands_that_leave_too_few_digits_have_no_sum(a: Coefficient, b: Coeff
     assert sum_of(a, b) == 0.0
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_number_and_array_have_a_sum(alone: bool) -> None:
+    assert numbers(sum_of(2.0, ROW, alone=alone)) == [3, 4, 6]
+    assert numbers(sum_of(ROW, 2.0, alone=alone)) == [3, 4, 6]
+
+
 def test_least_element() -> None:
     assert smallest(COLUMN) == -1.0
     assert smallest(3.0) == 3.0
@@ -187,3 +248,18 @@ def test_equal_arrays_are_one_value_in_sets() -> None:
     again = coefficient([1.0, 2.0, 4.0], [(B,)])
     assert again == ROW
     assert len({again, ROW, coefficient([1.0, 2.0, 4.5], [(B,)])}) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(1.0, id="number"),
+        pytest.param(coefficient([1.0, 2.0, 4.5], [(B,)]), id="other-values"),
+        pytest.param(coefficient([1.0, 2.0, 4.0], [(Axis(2, Size(3)),)]), id="other-axis"),
+    ],
+)
+def test_array_equals_nothing_else(other: Coefficient) -> None:
+    row: object = ROW
+    assert row != other  # either side is asked
+    assert other != ROW
+    assert len({other, ROW}) == 2
