@@ -46,6 +46,7 @@ def test_gain_that_is_the_bias_too_is_taken_out_once() -> None:
 WHOLE = [
     pytest.param(X * RATE * G - MEAN * RATE, id="gain-on-one-term"),
     pytest.param(X * RATE * G - MEAN * RATE * B, id="two-gains"),
+    pytest.param(NORM * G + NORM * B, id="two-gains-on-x"),
     pytest.param(NORM * G * G, id="gain-squared"),
     pytest.param(NORM * G * B, id="gains-multiplied"),
     pytest.param(NORM * G**-1, id="divided-by-the-gain"),
@@ -61,6 +62,23 @@ WHOLE = [
 def test_other_values_are_not(value: Polynomial) -> None:
     parts = parted(value)
     assert parts is None or foreigners(parts.core) or parts.core != NORM
+
+
+NONE_OF_IT = [
+    *(parameter for parameter in WHOLE if parameter.id != "mean-of-the-gained"),
+    pytest.param(NORM * G + B + B * RATE, id="bias-and-the-bias-divided"),
+]
+
+
+@pytest.mark.parametrize("value", NONE_OF_IT)
+def test_what_is_no_gain_and_bias_has_no_parts(value: Polynomial) -> None:
+    assert parted(value) is None
+
+
+def test_constant_without_a_gain_stays_in_the_core() -> None:
+    parts = parted(NORM + 3.0 + B)
+    assert parts is not None
+    assert (parts.core, parts.gain, parts.shift, parts.bias) == (NORM + 3.0, None, 0.0, BETA)
 
 
 REFUSED = [
@@ -79,8 +97,23 @@ def test_what_is_not_linear_is_not_followed(operator: str, operands: list[Polyno
         check_operands(operator, operands, [(Size(1, ("K",)),), (Size(1, ("K",)),)])
 
 
-def test_reshape_is_followed_where_sizes_are_sure() -> None:
-    check_operands("Reshape", [RATE * G], [(Size(4),)])
+def test_sure_sizes_make_no_other_operator_one_that_is_followed() -> None:
+    with pytest.raises(NotRepresentable, match="goes into ReduceMean"):
+        check_operands("ReduceMean", [RATE * G], [(Size(4),)])
+
+
+LINEAR = [
+    pytest.param("Sqrt", [X], id="without-such-a-tensor"),
+    pytest.param("Mul", [X, RATE * G], id="factor"),
+    pytest.param("Div", [X * G, RATE], id="dividend"),
+    pytest.param("Add", [X * RATE * G, B], id="sum-of-two"),
+    pytest.param("Reshape", [RATE * G], id="reshape-where-sizes-are-sure"),
+]
+
+
+@pytest.mark.parametrize(("operator", "operands"), LINEAR)
+def test_what_is_linear_is_followed(operator: str, operands: list[Polynomial]) -> None:
+    check_operands(operator, operands, [(Size(4),), (Size(4),)])
 
 
 def test_what_takes_a_tensor_away_is_not_followed() -> None:
@@ -96,12 +129,22 @@ ENTERED = [
     pytest.param("Add", 1, MEAN * RATE, True, id="summand-of-what-is-divided"),
     pytest.param("Add", 1, X, False, id="summand-of-x"),
     pytest.param("Pow", 1, X, False, id="exponent"),
+    pytest.param("Pow", 1, RATE, False, id="exponent-of-what-is-divided"),
 ]
 
 
 @pytest.mark.parametrize(("operator", "position", "other", "enters"), ENTERED)
 def test_where_a_tensor_is_met(operator: str, position: int, other: Polynomial, enters: bool) -> None:
     assert may_enter(operator, position, [other]) is enters
+
+
+def test_dimensions_of_a_tensor_have_axes_but_those_of_one_element() -> None:
+    layout = atom(0, (Size(1), Size(4), Size(1, ("M",))), 7).layout
+    assert [tuple((axis.index, axis.size) for axis in dimension) for dimension in layout] == [
+        (),
+        ((8, Size(4)),),
+        ((9, Size(1, ("M",))),),
+    ]
 
 
 def test_dynamic_size_of_a_tensor_yields_and_demands_nothing() -> None:
