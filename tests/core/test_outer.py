@@ -67,3 +67,12 @@ def test_tensor_that_would_have_to_be_moved_is_not(nodes: str, gain: str) -> Non
     interpretation = read(found)
     assert outer_of(interpretation.forms[found.values["y"]], interpretation) is not None
     assert chosen(found) == []
+
+
+def test_what_reads_more_than_these_is_not_made_anew() -> None:
+    nodes = f"{GAINED}  y = Sub(a, b)".replace("e = Add(v, eps)", "w = Dropout(v, ratio)  e = Add(w, eps)")
+    found = surveyed(nodes, "float[4, 4] x, float[4] z, float ratio", opset=13, constants=CONSTANTS)
+    interpretation = read(found)
+    assert [value.name for value in interpretation.foreign] == ["z"]
+    assert outer_of(interpretation.forms[found.values["y"]], interpretation) is not None
+    assert chosen(found) == []
