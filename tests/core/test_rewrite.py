@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 import normgraph
-from normgraph.rewrite import PROVENANCE, Names, forget, remove_dead
+from normgraph.rewrite import PROVENANCE, Names, admit_initializers, forget, remove_dead, stood_for
 from tests.core.surveyed import f32, known, model
 
 X = "float[N, 4] x"
@@ -162,3 +162,82 @@ def test_overridable_initializer_is_never_forgotten() -> None:
     found = known(proto)
     forget([found.values["w"]])
     assert isinstance(found.model.graph.initializers["w"], ir.Value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked", "left"),
+    [
+        pytest.param("out = Constant<value_float=1.0>()  y = Abs(x)", ["out"], ["Constant", "Abs"], id="output"),
+        pytest.param("k = Constant<value_float=1.0>()  c = Exp(k)  y = Abs(x)", ["c"], ["Abs"], id="computed"),
+        pytest.param("c = Clip(w, , w)  y = Abs(x)", ["c"], ["Abs"], id="omitted-input"),
+        pytest.param("c = Exp(w)  y = Abs(x)", ["c", "c", "w", "w"], ["Abs"], id="asked-twice"),
+        pytest.param("c, d = Split<num_outputs=2>(t)  y = Add(x, d)", ["c"], ["Split", "Add"], id="other-output-read"),
+    ],
+)
+def test_what_computes_a_constant_is_forgotten_with_it(nodes: str, asked: list[str], left: list[str]) -> None:
+    outputs = "float out, float[N, 4] y" if "out =" in nodes else "float[N, 4] y"
+    found = known(model(nodes, X, outputs=outputs, constants={"w": np.float32(2), "t": f32([1, 2])}))
+    forget([found.values[name] for name in asked])
+    assert [node.op_type for node in found.model.graph] == left
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked", "removed"),
+    [
+        pytest.param("a = Abs(x)  y = Neg(a)", ["y"], [], id="output"),
+        pytest.param("a = Clip(x, , w)  b = Neg(a)  y = Exp(x)", ["b"], ["Neg", "Clip"], id="omitted-input"),
+        pytest.param("a = Abs(x)  b = Neg(a)  y = Exp(x)", ["a", "b"], ["Neg", "Abs"], id="both-asked"),
+    ],
+)
+def test_removed_nodes_are_told_once(nodes: str, asked: list[str], removed: list[str]) -> None:
+    found = known(model(nodes, X, outputs="float[N, 4] y", constants={"w": np.float32(2)}))
+    dead = [node for name in asked if (node := found.values[name].producer()) is not None]
+    assert [node.op_type for node in remove_dead(dead, found.facts.positions)] == removed
+    if removed:
+        assert remove_dead(dead, found.facts.positions) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "inputs", "admitted"),
+    [
+        pytest.param(3, X, 4, id="not-an-input"),
+        pytest.param(3, f"{X}, float w", 3, id="an-input"),
+        pytest.param(4, X, 4, id="admitted-already"),
+        pytest.param(8, X, 8, id="later"),
+    ],
+)
+def test_version_is_raised_only_for_initializers_that_are_no_inputs(version: int, inputs: str, admitted: int) -> None:
+    found = known(model("y = Mul(x, w)", inputs, constants={"w": np.float32(2)}))
+    found.model.ir_version = version
+    admit_initializers(found.model)
+    assert found.model.ir_version == admitted
+
+
+def test_constant_of_other_numbers_is_not_used_instead() -> None:
+    _, after = optimized(f"{norm('x', 'k')}  y = Mul(k, g)")
+    assert operators(after) == ["LayerNormalization"]
+    (tensor,) = after.graph.initializer
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), [1, 4, 9, 16])
+
+
+def test_new_node_stands_for_those_it_replaced() -> None:
+    x = ir.Value(name="x")
+    old = ir.node("Neg", [x], name="c")
+    new = ir.node("Abs", [x], name="new", metadata_props={PROVENANCE: "a, b"})
+    assert stood_for([new, old]) == ("new", "c")  # not made just now: it was in the model
+    new.meta[PROVENANCE] = True
+    assert stood_for([new, old]) == ("a", "b", "c")
+
+
+def test_values_between_new_nodes_have_names_of_their_own() -> None:
+    nodes = "m = ReduceMean(x, one)  d = Sub(x, m)  q = Mul(d, d)  v = ReduceMean(q, one)  e = Add(v, eps)  s = Sqrt(e)"
+    before = model(
+        f"{nodes}  y = Div(d, s)",
+        "float[N, 4, 5] x",
+        outputs="float[N, 4, 5] y",
+        constants={"one": [1], "eps": np.float32(1e-5)},
+    )
+    after = normgraph.optimize(before).to_proto()
+    onnx.checker.check_model(after, full_check=True)
+    assert operators(after) == ["Transpose", "LayerNormalization", "Transpose"]
+    assert [node.output[0] for node in after.graph.node] == ["y/moved", "y/normalized", "y"]
