@@ -87,7 +87,8 @@ def test_models_are_optimized_on_a_cluster(
     assert main(words) == 2
     printed = capsys.readouterr()
     assert "3 written, 1 failed" in printed.out
-    assert "models/broken.onnx: the file is truncated" in printed.err
+    assert printed.err.startswith("normgraph: error: the file is truncated")
+    assert printed.err.count("models/broken.onnx") == 1
     assert len(list((tmp_path / "reports").iterdir())) == 3
     for name in ("a.onnx", "b.onnx", "c.onnx"):
         operators = [node.op_type for node in onnx.load(tmp_path / "out" / name).graph.node]
