@@ -121,11 +121,6 @@ class Parted:
     bias: Foreign | None
     negative: bool
 
-    @property
-    def tensors(self) -> tuple[Foreign, ...]:
-        """γ and β, if they are there."""
-        return tuple(tensor for tensor in (self.gain, self.bias) if tensor is not None)
-
 
 def parted(value: Polynomial) -> Parted | None:
     """The value as γ·core + shift ± β, or None where it isn't one."""
